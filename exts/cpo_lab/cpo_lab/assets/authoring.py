@@ -1,0 +1,464 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Robots as plain number tables, and the USD file that both physics engines read from such a table.
+
+A :class:`Robot` is a tree of :class:`Link`, joined by revolute :class:`Joint`, with primitive colliders
+(:class:`Shape`) and optional :class:`FixedTendon`. :func:`write_robot` turns it into a USD file with ``pxr`` alone:
+no mesh, no importer and no simulator is involved. Engine-specific information that OpenUSD has no schema for is
+written as raw attributes, so one file serves PhysX, OvPhysX and Newton.
+
+Units are SI (metres, kilograms, radians) and quaternions are **xyzw**, as everywhere else in Isaac Lab 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Vec3 = tuple[float, float, float]
+Quat = tuple[float, float, float, float]
+
+IDENTITY: Quat = (0.0, 0.0, 0.0, 1.0)
+"""No rotation (xyzw)."""
+
+ROOT_PRIM = "/robot"
+"""Default prim of every file that :func:`write_robot` makes."""
+
+_DEG = math.pi / 180.0
+
+
+def quat_from_rpy(roll: float, pitch: float, yaw: float) -> Quat:
+    """Quaternion (xyzw) of URDF's roll-pitch-yaw angles in radians (fixed axes X, then Y, then Z)."""
+    cr, sr = math.cos(roll / 2), math.sin(roll / 2)
+    cp, sp = math.cos(pitch / 2), math.sin(pitch / 2)
+    cy, sy = math.cos(yaw / 2), math.sin(yaw / 2)
+    return (
+        sr * cp * cy - cr * sp * sy,
+        cr * sp * cy + sr * cp * sy,
+        cr * cp * sy - sr * sp * cy,
+        cr * cp * cy + sr * sp * sy,
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A primitive collider in the frame of its link."""
+
+    kind: Literal["capsule", "box", "sphere"]
+    """Primitive type; a capsule lies along its own Z axis."""
+    size: tuple[float, ...]
+    """Metres. capsule: (radius, half of the cylinder's length); box: the three half edges; sphere: (radius,)."""
+    position: Vec3 = (0.0, 0.0, 0.0)
+    """Centre in the link frame, metres."""
+    orientation: Quat = IDENTITY
+    """Rotation shape -> link, xyzw."""
+
+    def __post_init__(self) -> None:
+        wanted = {"capsule": 2, "box": 3, "sphere": 1}.get(self.kind)
+        if wanted is None:
+            raise ValueError(f"Shape.kind must be 'capsule', 'box' or 'sphere', not {self.kind!r}.")
+        if len(self.size) != wanted or min(self.size) <= 0.0:
+            raise ValueError(f"Shape.size of a {self.kind} must be {wanted} positive numbers, not {self.size}.")
+
+
+def capsule(radius: float, half_length: float, position: Vec3 = (0.0, 0.0, 0.0), orientation: Quat = IDENTITY) -> Shape:
+    """A capsule along Z: a cylinder of ``2 * half_length`` with half spheres of ``radius`` (metres)."""
+    return Shape("capsule", (radius, half_length), position, orientation)
+
+
+def box(half_edges: Vec3, position: Vec3 = (0.0, 0.0, 0.0), orientation: Quat = IDENTITY) -> Shape:
+    """A box given by its half edges in metres."""
+    return Shape("box", half_edges, position, orientation)
+
+
+def sphere(radius: float, position: Vec3 = (0.0, 0.0, 0.0)) -> Shape:
+    """A sphere of ``radius`` metres."""
+    return Shape("sphere", (radius,), position)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A rigid body of the robot."""
+
+    name: str
+    """Name of the body (and of its prim)."""
+    parent: str | None
+    """Name of the parent link, None for the root."""
+    position: Vec3 = (0.0, 0.0, 0.0)
+    """Origin in the parent frame at zero joint angle, metres. The root sits at the origin of the file."""
+    orientation: Quat = IDENTITY
+    """Rotation link -> parent at zero joint angle, xyzw."""
+    mass: float = 0.0
+    """Kilograms, > 0."""
+    center_of_mass: Vec3 = (0.0, 0.0, 0.0)
+    """In the link frame, metres."""
+    inertia: Vec3 = (0.0, 0.0, 0.0)
+    """Principal moments of inertia about the centre of mass, kg m^2, > 0."""
+    inertia_orientation: Quat = IDENTITY
+    """Rotation principal axes -> link, xyzw."""
+    shapes: tuple[Shape, ...] = ()
+    """Colliders."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The revolute joint that carries the link ``child``; its anchor is the origin of that link."""
+
+    name: str
+    """Name of the joint (and of its prim)."""
+    child: str
+    """Link that the joint moves."""
+    axis: Vec3
+    """Unit vector in the frame of the child link."""
+    lower: float
+    """Lower limit, radians."""
+    upper: float
+    """Upper limit, radians."""
+    effort: float = 0.0
+    """Largest torque of the motor, N m; 0 for a joint without motor. For the actuator config, not written to USD."""
+    damping: float = 0.0
+    """N m s / rad. For the actuator config, not written to USD."""
+    friction: float = 0.0
+    """N m (MuJoCo) or a coefficient (URDF). For the actuator config, not written to USD."""
+    armature: float = 0.0
+    """Rotor inertia, kg m^2. Written to USD and to be repeated in the actuator config."""
+
+
+@dataclass(frozen=True)
+class FixedTendon:
+    """A length ``sum_i coefficient_i * angle_i`` kept between ``lower`` and ``upper``.
+
+    The last entry of ``coefficients`` is the joint that follows the others; PhysX gets the tendon divided by its
+    coefficient, see :func:`_write_physx_tendon`.
+    """
+
+    name: str
+    """Name of the tendon."""
+    root_joint: str
+    """Joint one step closer to the base than the first coupled joint: PhysX hangs the tendon there, with weight 0."""
+    coefficients: tuple[tuple[str, float], ...]
+    """(joint, metres per radian), ordered from the base to the tip."""
+    lower: float
+    """Smallest length, metres."""
+    upper: float
+    """Largest length, metres."""
+    limit_stiffness: float = 30.0
+    """PhysX: N m per radian of the following joint beyond the slack."""
+    damping: float = 0.1
+    """PhysX: N m s per radian of the following joint."""
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A tree of links. Checked on construction; a wrong table raises ``ValueError`` naming the entry."""
+
+    name: str
+    """Name of the robot, used in file names."""
+    links: tuple[Link, ...]
+    """Parents before children; the first one is the root."""
+    joints: tuple[Joint, ...]
+    """One for every link but the root."""
+    tendons: tuple[FixedTendon, ...] = ()
+    """Fixed tendons."""
+    collision_pairs: tuple[tuple[str, str], ...] | None = ()
+    """Pairs of links that may touch each other: () none (fastest), None every pair that shares no joint, otherwise
+    exactly the pairs listed."""
+    fixed_base: bool = True
+    """Weld the root link to the world."""
+    disable_gravity: bool = True
+    """Take the weight of the robot away (the references do)."""
+    linear_damping: float = 0.0
+    """Damping of every link, 1/s (PhysX only)."""
+    angular_damping: float = 0.0
+    """Damping of every link, 1/s (PhysX only)."""
+    contact_offset: float = 0.002
+    """Distance at which PhysX starts to generate contacts, metres."""
+    max_depenetration_velocity: float = 1000.0
+    """m/s, PhysX."""
+    position_iterations: int = 8
+    """PhysX solver iterations of the articulation."""
+    velocity_iterations: int = 0
+    """PhysX solver iterations of the articulation."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def joint(self, name: str) -> Joint:
+        """The joint called ``name``; KeyError if there is none."""
+        for candidate in self.joints:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+    def link(self, name: str) -> Link:
+        """The link called ``name``; KeyError if there is none."""
+        for candidate in self.links:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+    @property
+    def mass(self) -> float:
+        """Total mass, kg."""
+        return sum(link.mass for link in self.links)
+
+
+def _check(robot: Robot) -> None:
+    """Raises ValueError if the tables of ``robot`` do not describe a tree of revolute joints."""
+    seen: set[str] = set()
+    for index, link in enumerate(robot.links):
+        if link.name in seen:
+            raise ValueError(f"{robot.name}: link {link.name!r} appears twice.")
+        if (link.parent is None) != (index == 0) or (index > 0 and link.parent not in seen):
+            raise ValueError(f"{robot.name}: parent {link.parent!r} of link {link.name!r} must be an earlier link.")
+        if link.mass <= 0.0 or min(link.inertia) <= 0.0:
+            raise ValueError(f"{robot.name}: link {link.name!r} needs a positive mass and inertia.")
+        seen.add(link.name)
+    if sorted(joint.child for joint in robot.joints) != sorted(link.name for link in robot.links[1:]):
+        raise ValueError(f"{robot.name}: every link but the root needs exactly one joint.")
+    names = {joint.name for joint in robot.joints}
+    if len(names) != len(robot.joints):
+        raise ValueError(f"{robot.name}: joint names must be unique.")
+    for joint in robot.joints:
+        if not joint.lower < joint.upper:
+            raise ValueError(f"{robot.name}: joint {joint.name!r} needs lower < upper.")
+        if abs(math.dist(joint.axis, (0.0, 0.0, 0.0)) - 1.0) > 1e-5:
+            raise ValueError(f"{robot.name}: the axis of joint {joint.name!r} must have length 1.")
+    for tendon in robot.tendons:
+        for name in (tendon.root_joint, *(joint for joint, _ in tendon.coefficients)):
+            if name not in names:
+                raise ValueError(f"{robot.name}: tendon {tendon.name!r} names the unknown joint {name!r}.")
+        if not tendon.lower < tendon.upper:
+            raise ValueError(f"{robot.name}: tendon {tendon.name!r} needs lower < upper.")
+    for pair in robot.collision_pairs or ():
+        if not seen.issuperset(pair):
+            raise ValueError(f"{robot.name}: the collision pair {pair} names an unknown link.")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# USD
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def write_robot(robot: Robot, path: str | Path) -> None:
+    """Write ``robot`` as a USD file.
+
+    The root link is placed at the origin of the file (give its pose in the scene as ``init_state``); links are flat
+    siblings with their world poses at zero joint angles. Every joint gets a drive without gains: stiffness, damping,
+    effort limit and armature belong into the actuator configuration, which is the only place where all engines agree
+    on their meaning. No ``MjcActuator`` is written, because its force range would clamp only the position part of
+    Isaac Lab's actuators on Newton.
+
+    Args:
+        robot: The tables.
+        path: File to write, ``.usda`` or ``.usd``; overwritten if it exists.
+    """
+    from pxr import Usd, UsdGeom, UsdPhysics
+
+    stage = Usd.Stage.CreateNew(str(path))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
+    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+    UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
+    root = UsdGeom.Xform.Define(stage, ROOT_PRIM).GetPrim()
+    stage.SetDefaultPrim(root)
+    _write_articulation_root(root, robot)
+    _write_links(stage, robot)
+    if robot.fixed_base:
+        weld = UsdPhysics.FixedJoint.Define(stage, f"{ROOT_PRIM}/root_joint")
+        weld.CreateBody1Rel().SetTargets([_link_path(robot.links[0].name)])
+    joint_prims = _write_joints(stage, robot)
+    for tendon in robot.tendons:
+        _write_physx_tendon(tendon, joint_prims)
+        _write_mujoco_tendon(stage, tendon, joint_prims)
+    if robot.collision_pairs:
+        _filter_other_pairs(stage, robot)
+    stage.GetRootLayer().Save()
+
+
+def write_shape(stage: Any, path: str, shape: Shape, contact_offset: float = 0.002) -> Any:
+    """Define a collider prim for ``shape`` at ``path`` of ``stage`` and return the prim."""
+    from pxr import Gf, Sdf, UsdGeom, UsdPhysics
+
+    if shape.kind == "capsule":
+        geom = UsdGeom.Capsule.Define(stage, path)
+        geom.CreateAxisAttr("Z")
+        geom.CreateRadiusAttr(shape.size[0])
+        geom.CreateHeightAttr(2.0 * shape.size[1])
+    elif shape.kind == "sphere":
+        geom = UsdGeom.Sphere.Define(stage, path)
+        geom.CreateRadiusAttr(shape.size[0])
+    else:
+        geom = UsdGeom.Cube.Define(stage, path)
+        geom.CreateSizeAttr(2.0)
+    geom.AddTranslateOp().Set(Gf.Vec3d(*shape.position))
+    geom.AddOrientOp(UsdGeom.XformOp.PrecisionDouble).Set(_quat(shape.orientation, Gf.Quatd))
+    if shape.kind == "box":
+        geom.AddScaleOp().Set(Gf.Vec3f(*shape.size))
+    prim = geom.GetPrim()
+    UsdPhysics.CollisionAPI.Apply(prim)
+    prim.AddAppliedSchema("PhysxCollisionAPI")
+    _set(prim, "physxCollision:contactOffset", Sdf.ValueTypeNames.Float, contact_offset)
+    _set(prim, "physxCollision:restOffset", Sdf.ValueTypeNames.Float, 0.0)
+    return prim
+
+
+def _link_path(name: str) -> str:
+    return f"{ROOT_PRIM}/{name}"
+
+
+def _set(prim: Any, name: str, kind: Any, value: Any, uniform: bool = False) -> None:
+    """Write a raw attribute: the installed OpenUSD knows no Python class for PhysX's and MuJoCo's schemas."""
+    from pxr import Sdf
+
+    variability = Sdf.VariabilityUniform if uniform else Sdf.VariabilityVarying
+    prim.CreateAttribute(name, kind, False, variability).Set(value)
+
+
+def _quat(xyzw: Sequence[float], cls: Any) -> Any:
+    x, y, z, w = (float(value) for value in xyzw)
+    return cls(w, x, y, z)
+
+
+def _write_articulation_root(prim: Any, robot: Robot) -> None:
+    from pxr import Sdf, UsdPhysics
+
+    types = Sdf.ValueTypeNames
+    UsdPhysics.ArticulationRootAPI.Apply(prim)
+    prim.AddAppliedSchema("PhysxArticulationAPI")
+    # Newton reads PhysX's flag as well
+    _set(prim, "physxArticulation:enabledSelfCollisions", types.Bool, robot.collision_pairs != ())
+    _set(prim, "physxArticulation:solverPositionIterationCount", types.Int, robot.position_iterations)
+    _set(prim, "physxArticulation:solverVelocityIterationCount", types.Int, robot.velocity_iterations)
+    _set(prim, "physxArticulation:sleepThreshold", types.Float, 0.005)
+
+
+def _write_links(stage: Any, robot: Robot) -> None:
+    from pxr import Gf, Sdf, UsdGeom, UsdPhysics
+
+    types = Sdf.ValueTypeNames
+    poses: dict[str, Any] = {}
+    for link in robot.links:
+        pose = Gf.Matrix4d(1.0)
+        if link.parent is not None:
+            pose.SetRotate(Gf.Rotation(_quat(link.orientation, Gf.Quatd)))
+            pose.SetTranslateOnly(Gf.Vec3d(*link.position))
+            pose = pose * poses[link.parent]  # row vectors: child first
+        poses[link.name] = pose
+        xform = UsdGeom.Xform.Define(stage, _link_path(link.name))
+        xform.AddTranslateOp().Set(pose.ExtractTranslation())
+        xform.AddOrientOp(UsdGeom.XformOp.PrecisionDouble).Set(pose.ExtractRotationQuat())
+        prim = xform.GetPrim()
+        UsdPhysics.RigidBodyAPI.Apply(prim)
+        prim.AddAppliedSchema("PhysxRigidBodyAPI")
+        _set(prim, "physxRigidBody:disableGravity", types.Bool, robot.disable_gravity)
+        _set(prim, "physxRigidBody:linearDamping", types.Float, robot.linear_damping)
+        _set(prim, "physxRigidBody:angularDamping", types.Float, robot.angular_damping)
+        _set(prim, "physxRigidBody:maxDepenetrationVelocity", types.Float, robot.max_depenetration_velocity)
+        if robot.disable_gravity:  # Newton ignores PhysX's per-body flag
+            _set(prim, "mjc:gravcomp", types.Double, 1.0)
+        mass = UsdPhysics.MassAPI.Apply(prim)
+        mass.CreateMassAttr(link.mass)
+        mass.CreateCenterOfMassAttr(Gf.Vec3f(*link.center_of_mass))
+        mass.CreateDiagonalInertiaAttr(Gf.Vec3f(*link.inertia))
+        mass.CreatePrincipalAxesAttr(_quat(link.inertia_orientation, Gf.Quatf))
+        for index, shape in enumerate(link.shapes):
+            write_shape(stage, f"{_link_path(link.name)}/collision_{index}", shape, robot.contact_offset)
+
+
+def _write_joints(stage: Any, robot: Robot) -> dict[str, Any]:
+    """Write all joints; returns name -> prim.
+
+    Every joint turns about its own X axis; the local frames on both sides carry the rotation from X to the axis of the
+    table, so oblique axes need no special case.
+    """
+    from pxr import Gf, Sdf, UsdPhysics
+
+    prims = {}
+    for joint in robot.joints:
+        link = robot.link(joint.child)
+        to_axis = Gf.Rotation(Gf.Vec3d(1, 0, 0), Gf.Vec3d(*joint.axis)).GetQuat()
+        revolute = UsdPhysics.RevoluteJoint.Define(stage, f"{ROOT_PRIM}/joints/{joint.name}")
+        revolute.CreateAxisAttr("X")
+        revolute.CreateBody0Rel().SetTargets([_link_path(str(link.parent))])
+        revolute.CreateBody1Rel().SetTargets([_link_path(link.name)])
+        revolute.CreateLocalPos0Attr(Gf.Vec3f(*link.position))
+        revolute.CreateLocalRot0Attr(Gf.Quatf(_quat(link.orientation, Gf.Quatd) * to_axis))
+        revolute.CreateLocalPos1Attr(Gf.Vec3f(0.0))
+        revolute.CreateLocalRot1Attr(Gf.Quatf(to_axis))
+        revolute.CreateLowerLimitAttr(joint.lower / _DEG)
+        revolute.CreateUpperLimitAttr(joint.upper / _DEG)
+        prim = revolute.GetPrim()
+        UsdPhysics.DriveAPI.Apply(prim, "angular").CreateTypeAttr("force")
+        prim.AddAppliedSchema("PhysxJointAPI")
+        _set(prim, "physxJoint:armature", Sdf.ValueTypeNames.Float, joint.armature)
+        prims[joint.name] = prim
+    return prims
+
+
+def _write_physx_tendon(tendon: FixedTendon, joints: dict[str, Any]) -> None:
+    """Author PhysX's encoding: multi-apply schemas on the joints that the tendon runs over.
+
+    PhysX measures angles in degrees here, hence the factor pi/180 in the gearing. The whole tendon is divided by the
+    coefficient of the following joint, which makes its length that joint's angle in radians and its limit stiffness a
+    torque per radian. The force coefficient must equal the gearing (virtual work); PhysX's default of 1 has the wrong
+    sign for the other joints, and the unscaled coefficients leave the joints practically uncoupled.
+    """
+    from pxr import Sdf
+
+    types = Sdf.ValueTypeNames
+    unit = tendon.coefficients[-1][1]
+    limits = sorted((tendon.lower / unit, tendon.upper / unit))
+    root = joints[tendon.root_joint]
+    root.AddAppliedSchema(f"PhysxTendonAxisRootAPI:{tendon.name}")
+    prefix = f"physxTendon:{tendon.name}:"
+    for key, value in (
+        ("stiffness", 0.0),
+        ("damping", tendon.damping),
+        ("limitStiffness", tendon.limit_stiffness),
+        ("lowerLimit", limits[0]),
+        ("upperLimit", limits[1]),
+        ("offset", 0.0),
+        ("restLength", 0.0),
+    ):
+        _set(root, prefix + key, types.Float, value)
+    _set(root, prefix + "gearing", types.FloatArray, [0.0])
+    _set(root, prefix + "forceCoefficient", types.FloatArray, [0.0])
+    for name, coefficient in tendon.coefficients:
+        joints[name].AddAppliedSchema(f"PhysxTendonAxisAPI:{tendon.name}")
+        _set(joints[name], prefix + "gearing", types.FloatArray, [coefficient / unit * _DEG])
+        _set(joints[name], prefix + "forceCoefficient", types.FloatArray, [coefficient / unit])
+
+
+def _write_mujoco_tendon(stage: Any, tendon: FixedTendon, joints: dict[str, Any]) -> None:
+    """Author the encoding that Newton's MuJoCo solver reads: one limited ``MjcTendon`` prim, in metres and radians."""
+    from pxr import Sdf
+
+    types = Sdf.ValueTypeNames
+    prim = stage.DefinePrim(f"{ROOT_PRIM}/tendons/{tendon.name}", "MjcTendon")
+    _set(prim, "mjc:type", types.Token, "fixed", uniform=True)
+    _set(prim, "mjc:limited", types.Token, "true", uniform=True)
+    _set(prim, "mjc:range:min", types.Double, tendon.lower, uniform=True)
+    _set(prim, "mjc:range:max", types.Double, tendon.upper, uniform=True)
+    _set(prim, "mjc:path:coef", types.DoubleArray, [value for _, value in tendon.coefficients], uniform=True)
+    _set(prim, "mjc:path:indices", types.IntArray, list(range(len(tendon.coefficients))), uniform=True)
+    targets = [joints[name].GetPath() for name, _ in tendon.coefficients]
+    prim.CreateRelationship("mjc:path").SetTargets(targets)
+
+
+def _filter_other_pairs(stage: Any, robot: Robot) -> None:
+    """Switch off contact between all pairs of links that ``robot.collision_pairs`` does not list."""
+    from pxr import UsdPhysics
+
+    keep = {frozenset(pair) for pair in robot.collision_pairs or ()}
+    names = [link.name for link in robot.links if link.shapes]
+    for index, first in enumerate(names):
+        others = [second for second in names[index + 1 :] if frozenset((first, second)) not in keep]
+        if others:
+            api = UsdPhysics.FilteredPairsAPI.Apply(stage.GetPrimAtPath(_link_path(first)))
+            api.CreateFilteredPairsRel().SetTargets([_link_path(name) for name in others])
