@@ -43,8 +43,8 @@ def test_interquartile_mean_equals_scipy_trimmed_mean(values):
 
 
 def test_bootstrap_of_two_values_has_the_exact_distribution():
-    # Resamples of {0, 1} of size 2 have mean 0, 1/2, 1 with probability 1/4, 1/2, 1/4: the 95 % interval is [0, 1] and the
-    # central 40 % interval collapses onto 1/2.
+    # Resamples of {0, 1} of size 2 have mean 0, 1/2, 1 with probability 1/4, 1/2, 1/4: the 95 % interval is
+    # [0, 1] and the central 40 % interval collapses onto 1/2.
     wide = stats.bootstrap_interval([0.0, 1.0], stats.mean)
     assert (wide.point, wide.low, wide.high, wide.count) == (0.5, 0.0, 1.0, 2)
     narrow = stats.bootstrap_interval([0.0, 1.0], stats.mean, confidence=0.4)
@@ -113,7 +113,8 @@ def test_probability_interval_contains_the_point_and_one_run_has_none():
     rng = np.random.default_rng(0)
     interval = stats.probability_of_improvement_interval(rng.normal(0.5, 1, 12), rng.normal(0, 1, 12))
     assert interval.low < interval.point < interval.high
-    assert 0.0 <= interval.low and interval.high <= 1.0
+    assert interval.low >= 0.0
+    assert interval.high <= 1.0
     assert not stats.probability_of_improvement_interval([1.0], [0.0, 2.0]).has_bounds
     assert stats.probability_of_improvement_interval([5.0, 6.0], [1.0, 2.0]).low == 1.0
 
@@ -122,15 +123,18 @@ def test_curve_interval_matches_the_pointwise_bootstrap_and_skips_missing_points
     curves = np.array([[0.0, 1.0, np.nan], [2.0, 1.0, np.nan], [4.0, 1.0, 7.0]])
     center, low, high = stats.curve_interval(curves, stats.mean, num_resamples=4000)
     np.testing.assert_allclose(center, [2.0, 1.0, 7.0])
-    assert low[0] == pytest.approx(0.0) and high[0] == pytest.approx(4.0)  # P(all three equal extremes) = 1/27 > 2.5 %
+    assert low[0] == pytest.approx(0.0)
+    assert high[0] == pytest.approx(4.0)
     assert (low[1], high[1]) == (1.0, 1.0)
-    assert np.isnan(low[2]) and np.isnan(high[2])  # one seed: no interval
+    assert np.isnan(low[2])
+    assert np.isnan(high[2])
 
 
 def test_single_curve_has_no_band():
     center, low, high = stats.curve_interval([[1.0, 2.0]])
     np.testing.assert_allclose(center, [1.0, 2.0])
-    assert np.isnan(low).all() and np.isnan(high).all()
+    assert np.isnan(low).all()
+    assert np.isnan(high).all()
 
 
 @settings(deadline=None, max_examples=30)

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Statistics for comparing reinforcement-learning runs: few seeds, skewed scores, several tasks.
 
-The three estimators are the ones Agarwal et al. recommend in "Deep Reinforcement Learning at the Edge of the Statistical
-Precipice" (NeurIPS 2021): the interquartile mean, percentile intervals from a bootstrap that resamples runs inside each
-task, and the probability that one algorithm beats another.
+The three estimators are the ones Agarwal et al. recommend in "Deep Reinforcement Learning at the Edge of the
+Statistical Precipice" (NeurIPS 2021): the interquartile mean, percentile intervals from a bootstrap that resamples runs
+inside each task, and the probability that one algorithm beats another.
 
 Notation: ``x_1 <= ... <= x_n`` are the sorted finite values of a sample.
 
-* Interquartile mean: drop ``k = floor(n / 4)`` values at either end, average the remaining ``n - 2 k``. For n < 4 nothing
-  is dropped and it equals the mean.
-* Stratified bootstrap: draw every task's n_t runs with replacement from that task's runs, evaluate the statistic, repeat;
-  the interval is the central ``confidence`` mass of the results (percentile method).
+* Interquartile mean: drop ``k = floor(n / 4)`` values at either end, average the remaining ``n - 2 k``. For n < 4
+  nothing is dropped and it equals the mean.
+* Stratified bootstrap: draw every task's n_t runs with replacement from that task's runs, evaluate the statistic,
+  repeat; the interval is the central ``confidence`` mass of the results (percentile method).
 * Probability of improvement of X over Y: per task the fraction of run pairs with ``x > y``, a tie counting one half
   (the Mann-Whitney U statistic divided by ``n_x n_y``), averaged over tasks.
 
@@ -191,7 +191,7 @@ def probability_of_improvement(x: ArrayLike | Sequence[ArrayLike], y: ArrayLike 
         ValueError: If the numbers of tasks differ.
     """
     strata_x, strata_y = _paired_strata(x, y)
-    return float(np.mean([_pairwise_win_rate(a[None], b[None])[0] for a, b in zip(strata_x, strata_y)]))
+    return float(np.mean([_pairwise_win_rate(a[None], b[None])[0] for a, b in zip(strata_x, strata_y, strict=True)]))
 
 
 def probability_of_improvement_interval(
@@ -225,11 +225,12 @@ def probability_of_improvement_interval(
     if not repeated or not np.isfinite(point):
         return Interval(point, float("nan"), float("nan"), count)
     rng = np.random.default_rng(seed)
-    largest = max(a.size + b.size for a, b in zip(strata_x, strata_y))
+    largest = max(a.size + b.size for a, b in zip(strata_x, strata_y, strict=True))
     draws = []
     for size in _chunks(num_resamples, largest):
         per_task = [
-            _pairwise_win_rate(_resample(a, size, rng), _resample(b, size, rng)) for a, b in zip(strata_x, strata_y)
+            _pairwise_win_rate(_resample(a, size, rng), _resample(b, size, rng))
+            for a, b in zip(strata_x, strata_y, strict=True)
         ]
         draws.append(np.mean(per_task, axis=0))
     low, high = _percentile_bounds(np.concatenate(draws), confidence)
@@ -261,7 +262,7 @@ def _paired_strata(
 
 
 def _pairwise_win_rate(x: Array, y: Array) -> Array:
-    """Win rate of x [R, n] over y [R, m] per row [R], a tie counting one half, by ranking instead of n m comparisons."""
+    """Win rate of x [R, n] over y [R, m] per row [R], a tie counting one half; by ranking, not n m comparisons."""
     if x.shape[-1] == 0 or y.shape[-1] == 0:
         return np.full(x.shape[0], np.nan)
     ordered = np.sort(y, axis=-1)
