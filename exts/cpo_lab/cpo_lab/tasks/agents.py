@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Isaac Lab config classes of the ensemble algorithm, for the stock launcher and for ours.
+
+The fields, their ranges and their checks live in :mod:`cpo_rl.config`; these classes only make them Isaac Lab configs,
+so that Hydra overrides such as ``agent.algorithm.awac_coef=0.002`` and ``agent.model.hidden_dims=[256,128]`` work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from isaaclab.utils import configclass
+from isaaclab_rl.rsl_rl import RslRlBaseRunnerCfg
+
+from cpo_rl.config import EnsembleCfg, ModelCfg
+from cpo_rl.presets import preset
+
+
+@configclass
+class EnsembleAlgorithmCfg(EnsembleCfg):
+    """Algorithm settings; see :class:`cpo_rl.config.EnsembleCfg`."""
+
+    class_name: str = "cpo_rl.algorithms:EnsemblePPO"
+    """Import path that rsl_rl's runner builds the algorithm from."""
+
+
+@configclass
+class EnsembleModelCfg(ModelCfg):
+    """Network settings; see :class:`cpo_rl.config.ModelCfg`."""
+
+
+@configclass
+class EnsembleRunnerCfg(RslRlBaseRunnerCfg):
+    """Run settings: what rsl_rl's on-policy runner reads, with one shared model instead of an actor and a critic."""
+
+    class_name: str = "OnPolicyRunner"
+    """Runner of the stock launcher, which knows no other; ``cpo-lab train`` uses :class:`cpo_rl.runners.EnsembleRunner`."""
+
+    model: EnsembleModelCfg = EnsembleModelCfg()
+    """The shared actor-critic."""
+
+    algorithm: EnsembleAlgorithmCfg = EnsembleAlgorithmCfg()
+    """The ensemble algorithm."""
+
+    obs_groups: dict[str, list[str]] = {"actor": ["policy"]}
+    """Observation groups of the environment that the model reads."""
+
+    num_steps_per_env: int = 8
+    """Horizon T: steps per environment and iteration, at least 1."""
+
+    max_iterations: int = 1000
+    """Iterations to train, at least 1."""
+
+    save_interval: int = 50
+    """Iterations between checkpoints, at least 1."""
+
+    experiment_name: str = "cpo_lab"
+    """Folder of the runs below ``logs/rsl_rl``."""
+
+    empirical_normalization: bool = False
+    """Unused: the model normalizes observations itself."""
+
+    check_for_nan: bool = False
+    """Off, because rsl_rl's check costs a host sync per step and misses infinities; the algorithm guards itself."""
+
+
+def ensemble_runner_cfg(
+    preset_name: str, *, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any
+) -> EnsembleRunnerCfg:
+    """Make a task's run settings for one algorithm.
+
+    Args:
+        preset_name: ``cpo``, ``sapg``, ``ppo`` or another key of :data:`cpo_rl.presets.PRESETS`.
+        model: fields of :class:`cpo_rl.config.ModelCfg`.
+        algorithm: the task's algorithm fields (``num_mini_batches`` counted for PPO); the preset's own settings win.
+        runner: fields of :class:`EnsembleRunnerCfg`.
+
+    Raises:
+        UserError: on an unknown preset or field.
+    """
+    values = preset(preset_name, **algorithm)
+    if values.get("num_policies") == 1:
+        model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
+    return EnsembleRunnerCfg(
+        model=EnsembleModelCfg(**model), algorithm=EnsembleAlgorithmCfg(**values), **runner
+    )

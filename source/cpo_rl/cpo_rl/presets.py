@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Named settings of the one ensemble algorithm, so that a comparison compares algorithms and nothing else.
+
+A preset fixes only what distinguishes the algorithms; a task gives the rest (learning rate, coefficients, mini-batches of
+PPO). Gradient steps per iteration are epochs times mini-batches: the released CPO makes twice those of SAPG, because its
+batch holds twice the rows at the same mini-batch size; the ``*_equal_steps`` and ``*_double_steps`` variants remove that
+difference in either direction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from cpo_rl.config import EnsembleCfg
+from cpo_rl.errors import UserError
+
+_NO_COUPLING = {"awac_coef": 0.0, "kl_coef": 0.0, "adversarial_coef": 0.0}
+_PPO = {**_NO_COUPLING, "num_policies": 1, "borrowed_followers": 0, "entropy_coef_scale": 0.0}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "ppo": _PPO,
+    "sapg": _NO_COUPLING,
+    "sapg_double_steps": _NO_COUPLING,
+    "cpo": {},
+    "cpo_equal_steps": {},
+    "cpo_reference": {
+        "loss_normalization": "all_rows",
+        "statistics_rows": "all",
+        "learning_rate_rows": "gradient_rows",
+        "learning_rate_reference": "previous_epoch",
+        "borrowed_reference": "behavior",
+        "borrowed_clip_center": "one",
+        "relabel_state": "behavior",
+        "kl_form": "sampled",
+    },
+    "independent": {**_NO_COUPLING, "borrowed_followers": 0},
+}
+"""Settings that each preset fixes. ``independent`` is M learners that share a trunk and nothing else."""
+
+MINI_BATCH_FACTOR = {"cpo": 2, "cpo_reference": 2, "sapg_double_steps": 2}
+"""How many times PPO's mini-batches a preset makes; 1 where absent."""
+
+
+def preset(name: str, **settings: Any) -> dict[str, Any]:
+    """Combine a task's settings with a preset.
+
+    Args:
+        name: key of :data:`PRESETS`.
+        settings: the task's field values for CPO, except that ``num_mini_batches`` is PPO's number. What the preset
+            fixes wins over them, so a task's ``awac_coef`` does not turn PPO into CPO.
+
+    Returns:
+        Field values for :class:`~cpo_rl.config.EnsembleCfg`, with ``algorithm`` set to the name.
+
+    Raises:
+        UserError: if there is no such preset or a setting is no field.
+    """
+    if name not in PRESETS:
+        raise UserError(f"Unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
+    fields = {f.name for f in dataclasses.fields(EnsembleCfg)}
+    unknown = sorted(set(settings) - fields)
+    if unknown:
+        raise UserError(f"Unknown algorithm field {unknown[0]!r} beside preset {name!r}.")
+    values = {**settings, **PRESETS[name], "algorithm": name}
+    values["num_mini_batches"] = settings.get("num_mini_batches", 2) * MINI_BATCH_FACTOR.get(name, 1)
+    return values
