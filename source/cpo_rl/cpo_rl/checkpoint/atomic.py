@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files that appear whole or not at all.
+
+A file is written beside its target under a hidden name, flushed to the disk and renamed. A process killed at any moment
+leaves the old file, or the new one, plus at worst a hidden leftover that :func:`remove_leftovers` clears.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["TEMPORARY_SUFFIX", "atomic_write", "remove_leftovers", "sync_folder", "write_bytes", "write_json", "write_text"]
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Ending of files that are still being written; their names also start with a dot."""
+
+
+def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
+    """Create or replace ``path`` with what ``write`` puts into the file object it is given.
+
+    The data reach the disk before the name does, and the folder entry after it: a power cut leaves the same two
+    outcomes as a kill.
+
+    Args:
+        path: Target; its folder must exist.
+        write: Called once with a binary file open for writing.
+
+    Raises:
+        OSError: If the disk is full, read-only or gone. The target is untouched then.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Flush the entries of ``folder``; silently skipped on file systems that do not offer it (some network mounts)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
+    """Atomically create or replace ``path`` with ``data``."""
+    atomic_write(path, lambda file: file.write(data))
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Atomically create or replace ``path`` with ``text`` in UTF-8."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Atomically create or replace ``path`` with ``value`` as indented JSON.
+
+    Raises:
+        TypeError: If ``value`` holds something JSON has no form for.
+        ValueError: If ``value`` holds NaN or infinity, which JSON cannot express.
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
+    """Delete the hidden temporaries that a killed process left in ``folder``.
+
+    Only call it for a folder that no other process is writing to.
+
+    Returns:
+        Names of the deleted files.
+    """
+    removed = []
+    for entry in os.scandir(folder):
+        if entry.name.startswith(".") and entry.name.endswith(TEMPORARY_SUFFIX) and entry.is_file(follow_symlinks=False):
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+                removed.append(entry.name)
+    return removed
