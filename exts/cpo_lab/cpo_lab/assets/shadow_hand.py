@@ -55,11 +55,11 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
     }
 
 
-def shadow_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot", self_collision: bool = False) -> ArticulationCfg:
-    """Articulation of the generated hand, joints at zero."""
+def shadow_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg:
+    """Articulation of the hand, joints at zero; ``spawn.usd_path`` is left for :func:`shadow_hand_usd` to fill in."""
     return ArticulationCfg(
         prim_path=prim_path,
-        spawn=sim_utils.UsdFileCfg(usd_path=shadow_hand_usd(self_collision)),
+        spawn=sim_utils.UsdFileCfg(usd_path=""),
         init_state=ArticulationCfg.InitialStateCfg(
             pos=HAND_POSITION, rot=HAND_ORIENTATION, joint_pos={".*": 0.0}, joint_vel={".*": 0.0}
         ),

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Settings of the Shadow Hand task. Numbers are the reference's (``cfg/task/ShadowHand.yaml``) unless noted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import isaaclab.sim as sim_utils
+from isaaclab.assets import ArticulationCfg, RigidObjectCfg
+from isaaclab.scene import InteractiveSceneCfg
+from isaaclab.sensors import JointWrenchSensorCfg
+from isaaclab.sim import SimulationCfg
+from isaaclab.utils import configclass
+
+from cpo_lab.assets.cube import cube_cfg
+from cpo_lab.assets.shadow_hand import shadow_hand_cfg, shadow_hand_usd
+from cpo_lab.physics.defaults import default_num_envs
+from cpo_lab.physics.presets import HandPhysicsCfg, default_device
+from cpo_lab.tasks.base_env import TaskEnvCfg
+from cpo_lab.tasks.common.layout import layout_size
+from cpo_lab.tasks.shadow_hand.layout import SHADOW_OBSERVATIONS
+
+
+@configclass
+class ShadowHandSceneCfg(InteractiveSceneCfg):
+    """The hand, palm up, and a cube above it."""
+
+    num_envs: int = 0
+    """Environments; 0 stands for the task's number for this machine."""
+
+    env_spacing: float = 0.75
+    """Distance between environments, metres."""
+
+    robot: ArticulationCfg = shadow_hand_cfg()
+    """The hand, generated from our number table."""
+
+    object: RigidObjectCfg = cube_cfg(edge=0.05, density=567.0, position=(0.0, -0.39, 0.60))
+    """A cube of 50 mm and 70.9 g."""
+
+    joint_wrench: JointWrenchSensorCfg | None = JointWrenchSensorCfg(prim_path="{ENV_REGEX_NS}/Robot")
+    """Wrenches that the joints transmit, for the fingertip force-torque terms."""
+
+
+@configclass
+class ShadowHandEnvCfg(TaskEnvCfg):
+    """In-hand reorientation of a cube, ``CpoLab-Reorient-Cube-Shadow-Direct``."""
+
+    decimation: int = 2
+    """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
+
+    episode_length_s: float = 10.0
+    """600 policy steps; successes do not extend it."""
+
+    action_space: int = 20
+    """Targets of the 20 driven joints."""
+
+    observation_space: int = layout_size(SHADOW_OBSERVATIONS)
+    """211, see :data:`~cpo_lab.tasks.shadow_hand.layout.SHADOW_OBSERVATIONS`."""
+
+    state_space: int = 0
+    """No separate critic observation: the critic reads the same 211 numbers."""
+
+    sim: SimulationCfg = SimulationCfg(
+        device=default_device(),
+        dt=1 / 120,
+        render_interval=2,
+        physics=HandPhysicsCfg(),
+        physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
+    )
+    """Simulation: 120 Hz, friction 1, engine by preset."""
+
+    scene: ShadowHandSceneCfg = ShadowHandSceneCfg()
+    """Assets."""
+
+    observation_clip: float = 5.0
+    """Largest magnitude of an observation, > 0."""
+
+    action_smoothing: float = 1.0
+    """Share of the new target in the commanded one, 0 < x <= 1; 1 means no smoothing."""
+
+    self_collision: bool = False
+    """Let the 18 pairs of links collide that the MJCF lists."""
+
+    fingertip_wrench: Literal["sensor", "zeros"] = "sensor"
+    """Source of the 30 fingertip force-torque observations: the joint wrench sensor, or zeros."""
+
+    reset_position_noise: float = 0.01
+    """Largest displacement of the cube at a reset along each axis, metres."""
+
+    reset_joint_interval: float = 0.2
+    """Share of the joint range that start positions are drawn from, 0 to 1."""
+
+    goal_offset: tuple[float, float, float] = (0.0, 0.0, -0.04)
+    """Goal position minus start position of the cube, metres."""
+
+    distance_scale: float = -10.0
+    """Reward per metre between cube and goal position."""
+
+    rotation_scale: float = 1.0
+    """Numerator of the rotation reward."""
+
+    rotation_epsilon: float = 0.1
+    """Added to the rotation distance in the denominator, radians, > 0."""
+
+    action_scale: float = -0.0002
+    """Reward per squared action."""
+
+    success_bonus: float = 250.0
+    """Reward for reaching a goal."""
+
+    success_tolerance: float = 0.1
+    """Rotation distance that counts as reached, radians, > 0."""
+
+    fall_distance: float = 0.24
+    """Distance from the goal position at which the cube counts as fallen, metres, > 0."""
+
+    fall_penalty: float = 0.0
+    """Reward when the cube falls."""
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on the machine."""
+        if self.scene.num_envs == 0:
+            self.scene.num_envs = default_num_envs(self)
+        if not self.scene.robot.spawn.usd_path:
+            self.scene.robot.spawn.usd_path = shadow_hand_usd(self.self_collision)
