@@ -1,0 +1,333 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""PPO, SAPG and CPO as one algorithm class for rsl_rl's on-policy runner.
+
+N environments are split into M contiguous blocks, one policy each, all played by one conditioned network; the last block
+is the leader's. An iteration goes one way through the modules beside this one::
+
+    rollout          act, process_env_step          storage.rollout
+    diversity bonus  Adversary.bonus                algorithms.adversary    (adversarial_coef > 0)
+    targets          TargetPreparation.run          algorithms.preparation  GAE; relabelled one-step targets; weights
+    diagnostics      PolicyDiagnostics.run          algorithms.inspection   every diagnostics_interval iterations
+    gradient steps   PolicyUpdate.run               algorithms.update       roles from storage.roles, losses from losses
+    statistics       RunningNormalizer.commit       models.normalizer       take effect in the next rollout
+
+M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024); ``awac_coef`` and
+``adversarial_coef`` add CPO's regression of followers on leader data and its diversity reward (ICLR 2026). See
+``docs/fidelity.md`` for every difference from the released code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+from torch import Tensor
+
+from cpo_rl import gaussian
+from cpo_rl.algorithms.adversary import Adversary
+from cpo_rl.algorithms.inspection import PolicyDiagnostics
+from cpo_rl.algorithms.preparation import TargetPreparation
+from cpo_rl.algorithms.update import PolicyUpdate
+from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
+from cpo_rl.diagnostics.episodes import EpisodeStatistics
+from cpo_rl.diagnostics.guard import FiniteGuard
+from cpo_rl.diagnostics.metrics import DeviceMetrics
+from cpo_rl.distributed import Ranks
+from cpo_rl.errors import UserError
+from cpo_rl.models import EnsembleActorCritic
+from cpo_rl.models.actor_critic import clear_state
+from cpo_rl.storage import RoleTables, Rollout
+
+
+class EnsemblePPO:
+    """Ensemble policy gradients with relabelled data.
+
+    Args:
+        model: the shared actor-critic, on its device.
+        cfg: validated settings.
+        num_envs: environments N of this process.
+        horizon: steps T per environment and iteration.
+        seed: seeds mini-batch order, action noise and the drawn followers (the latter equally on all ranks).
+        multi_gpu_cfg: rsl_rl's description of the ranks, or None.
+
+    Raises:
+        UserError: if settings and sizes do not fit each other.
+    """
+
+    rnd = None
+    """rsl_rl's runner looks for an intrinsic-reward module; there is none."""
+
+    def __init__(
+        self,
+        model: EnsembleActorCritic,
+        cfg: EnsembleCfg,
+        num_envs: int,
+        horizon: int,
+        seed: int = 0,
+        multi_gpu_cfg: dict | None = None,
+    ) -> None:
+        cfg.validate()
+        cfg.validate_batch(num_envs, horizon)
+        self.model, self.cfg = model, cfg
+        self.ranks = Ranks(multi_gpu_cfg)
+        self.device = model.log_std.device
+        self.num_envs = num_envs
+        self.tables = RoleTables(
+            num_envs, cfg.num_policies, horizon // cfg.sequence_length, cfg.borrowed_followers,
+            cfg.awac_coef > 0 and cfg.num_policies > 1, cfg.awac_fraction, self.device,
+        )  # fmt: skip
+        self.rollout = Rollout(model, num_envs, horizon, cfg.sequence_length, self.tables)
+        self.env_policy = torch.arange(num_envs, device=self.device) // self.tables.block
+        self.update_policy = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks)
+        self.prepare = TargetPreparation(model, cfg, self.tables, self.ranks)
+        self.inspect = PolicyDiagnostics(model, cfg, self.tables)
+        self.adversary: Adversary | None = None
+        if cfg.adversarial_coef > 0 and cfg.num_policies > 1:
+            self.adversary = Adversary(model, cfg, self.env_policy, self.ranks)
+        self.episodes = EpisodeStatistics(num_envs, cfg.num_policies, self.device)
+        self.guard = FiniteGuard(num_envs, self.device)
+        self.metrics = DeviceMetrics(self.device)
+        self.noise_generator = torch.Generator(self.device).manual_seed(seed + 1 + self.ranks.rank)
+        self.shuffle_generator = torch.Generator(self.device).manual_seed(seed)
+        self.follower_generator = torch.Generator("cpu").manual_seed(seed)
+        self.iteration = 0
+        self.borrowed: list[int] = []
+        self.learning_rate = cfg.learning_rate
+        self._state = model.initial_state(num_envs)
+        self._last_diagnostics: dict[str, Any] | None = None
+
+    @staticmethod
+    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> EnsemblePPO:
+        """Build model and algorithm from a runner's configuration, as rsl_rl's runner does.
+
+        Args:
+            obs: first observations by group.
+            env: the vectorized environment.
+            cfg: run settings with sections ``model`` and ``algorithm``, ``num_steps_per_env``, ``obs_groups``, ``seed``.
+            device: torch device of the learner.
+
+        Raises:
+            UserError: on an unknown or invalid field, before anything is allocated.
+        """
+        algorithm = build_cfg(EnsembleCfg, cfg["algorithm"], "algorithm")
+        model_cfg = build_cfg(ModelCfg, cfg.get("model", {}), "model")
+        horizon = cfg["num_steps_per_env"]
+        algorithm.validate_batch(env.num_envs, horizon)
+        groups = (cfg.get("obs_groups") or {}).get("actor") or ["policy"]
+        missing = [g for g in groups if g not in obs.keys()]  # noqa: SIM118  (a TensorDict is no mapping)
+        if missing:
+            raise UserError(f"obs_groups names {missing[0]!r}, but the environment gives {', '.join(obs.keys())}.")
+        num_obs = sum(obs[g].shape[-1] for g in groups)
+        model = EnsembleActorCritic(num_obs, env.num_actions, algorithm.num_policies, model_cfg, groups).to(device)
+        return EnsemblePPO(
+            model, algorithm, env.num_envs, horizon, int(cfg.get("seed") or 0), cfg.get("multi_gpu")
+        )
+
+    # -- rollout -------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def act(self, obs: TensorDict) -> Tensor:
+        """Sample an action of every environment's policy and record the decision.
+
+        Args:
+            obs: raw observations by group, batch [N].
+
+        Returns:
+            Actions [N, A], not clipped; the environment clips them, the log-probability does not.
+        """
+        if self.rollout.step == 0:
+            self.guard.clear()
+        step = self.rollout.step
+        raw = self.guard.clean("observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype), step)
+        if self.model.cfg.normalize_observations:
+            self.model.obs_normalizer.gather(raw)
+        x = self.model.normalize_obs(raw)
+        self.rollout.record_state(self._state)
+        out = self.model.evaluate(x.unsqueeze(1), self.env_policy, self._state)
+        self._state = out.state
+        assert out.value is not None
+        mean, log_std = out.mean.squeeze(1), out.log_std.squeeze(1)
+        noise = torch.randn(mean.shape, device=self.device, dtype=mean.dtype, generator=self.noise_generator)
+        action = self.guard.clean("actions", mean + log_std.exp() * noise, step)
+        value = self.model.denormalize_value(out.value.squeeze(1))
+        self.rollout.record_action(x, action, mean, gaussian.log_prob(action, mean, log_std), value)
+        return action
+
+    @torch.no_grad()
+    def process_env_step(
+        self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]
+    ) -> None:
+        """Record what came of the actions.
+
+        Args:
+            obs: next observations; unused, the next :meth:`act` gets them.
+            rewards: unscaled rewards, [N].
+            dones: ended episodes, [N].
+            extras: may hold ``time_outs`` [N] and ``episode_metrics`` (see the environment contract).
+        """
+        done = dones.bool()
+        step = self.rollout.step
+        rewards = self.guard.clean("rewards", rewards.to(self.model.log_std.dtype), step)
+        self.episodes.step(rewards, done, extras.get("episode_metrics"))
+        shaped = rewards * self.cfg.reward_scale
+        if self.cfg.bootstrap_time_outs and "time_outs" in extras:
+            shaped = shaped + self.cfg.gamma * self.rollout.values[:, step] * extras["time_outs"].to(shaped)
+        self.rollout.record_outcome(shaped, done)
+        self._state = clear_state(self._state, done)
+
+    @torch.no_grad()
+    def compute_returns(self, obs: TensorDict) -> None:
+        """Record the observation after the last step and its value under each environment's policy."""
+        raw = self.guard.clean("observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype),
+                               self.rollout.horizon)
+        x = self.model.normalize_obs(raw)
+        out = self.model.evaluate(x.unsqueeze(1), self.env_policy, self._state)
+        assert out.value is not None
+        self.rollout.last_observation.copy_(x)
+        self.rollout.last_values.copy_(self.model.denormalize_value(out.value.squeeze(1)))
+
+    # -- update --------------------------------------------------------------------------------------------------------
+
+    def update(self) -> dict[str, float]:
+        """Learn from the recorded rollout.
+
+        Returns:
+            Metrics by name, read from the device in one transfer.
+        """
+        bad = self.ranks.sum(self.guard.flag.clone()).clamp(max=1.0)
+        self.borrowed = self._draw_followers()
+        bonus = self.adversary.bonus(self.rollout, self.metrics) if self.adversary else None
+        self.prepare.run(self.rollout, self.borrowed, bonus, self.metrics)
+        inspected = self.iteration % self.cfg.diagnostics_interval == 0
+        if inspected:
+            self.inspect.run(self.rollout, self.metrics)
+        if self.adversary:
+            self.adversary.update(self.rollout, self.shuffle_generator, bad, self.metrics)
+        self.update_policy.run(self.borrowed, self.shuffle_generator, bad, self.metrics)
+        if self.model.cfg.normalize_observations:
+            self.model.obs_normalizer.commit(self.ranks)
+        self.rollout.step = 0
+        self.iteration += 1
+        return self._report(inspected)
+
+    def _draw_followers(self) -> list[int]:
+        """K different followers, drawn uniformly and alike on all ranks (algorithm.md 3.1)."""
+        count = self.cfg.num_policies - 1
+        if not self.cfg.borrowed_followers:
+            return []
+        return torch.randperm(count, generator=self.follower_generator)[: self.cfg.borrowed_followers].tolist()
+
+    def _report(self, inspected: bool) -> dict[str, float]:
+        metrics = self.metrics
+        metrics.array("learning_rate", self.update_policy.learning_rate.rate)
+        metrics.array("skipped", self.update_policy.skipped)
+        metrics.array("std", self.model.log_std.exp().mean(-1))
+        metrics.array("entropy", gaussian.entropy(self.model.log_std))
+        for name, value in self.episodes.per_policy().items():
+            metrics.array(f"episode/{name}", value)
+        scalars, arrays = metrics.read(self.ranks)
+        self.learning_rate = float(arrays.pop("learning_rate"))
+        scalars["Optimization/learning_rate"] = self.learning_rate
+        scalars["Optimization/skipped_updates"] = float(arrays.pop("skipped"))
+        for name, array in arrays.items():
+            if name in ("std", "entropy") or name.startswith("episode/"):
+                self._report_policies(scalars, name.removeprefix("episode/"), array.tolist())
+        if inspected:
+            self._last_diagnostics = self.inspect.summarize(arrays, scalars)
+            self._last_diagnostics["borrowed"] = self.borrowed
+        else:
+            self._last_diagnostics = None
+        return scalars
+
+    def _report_policies(self, scalars: dict[str, float], name: str, values: list[float]) -> None:
+        scalars[f"Leader/{name}"] = values[-1]
+        if self.cfg.num_policies > 1:
+            scalars.update({f"Policy_{i}/{name}": value for i, value in enumerate(values)})
+
+    def diagnostics(self) -> dict[str, Any] | None:
+        """Matrices of the last update as plain lists, or None if it was not inspected."""
+        return self._last_diagnostics
+
+    def guard_report(self) -> dict[str, Any] | None:
+        """Where the last rollout first held a non-finite number, or None. Reads the device."""
+        return self.guard.report()
+
+    # -- what rsl_rl's runner expects ----------------------------------------------------------------------------------
+
+    def train_mode(self) -> None:
+        """Switch the model to training."""
+        self.model.train()
+
+    def eval_mode(self) -> None:
+        """Switch the model to evaluation."""
+        self.model.eval()
+
+    def get_policy(self) -> EnsembleActorCritic:
+        """The actor-critic, which acts as the leader unless told otherwise."""
+        return self.model
+
+    def broadcast_parameters(self) -> None:
+        """Give every rank rank 0's parameters and statistics."""
+        modules = [self.model] + ([self.adversary.discriminator] if self.adversary else [])
+        for module in modules:
+            self.ranks.broadcast(module.state_dict().values())
+
+    def save(self) -> dict[str, Any]:
+        """Everything that a bit-exact continuation needs; tensors and plain values only."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.update_policy.optimizer.state_dict(),
+            "adversary": self.adversary.state_dict() if self.adversary else None,
+            "episodes": self.episodes.state_dict(),
+            "recurrent_state": self._state,
+            "generators": {
+                "noise": self.noise_generator.get_state(),
+                "shuffle": self.shuffle_generator.get_state(),
+                "follower": self.follower_generator.get_state(),
+            },
+            "algorithm_iteration": self.iteration,
+        }
+
+    def load(self, loaded: dict[str, Any], load_cfg: dict | None = None, strict: bool = True) -> bool:
+        """Restore :meth:`save`.
+
+        Args:
+            loaded: the dictionary.
+            load_cfg: parts to load, as Isaac Lab passes them (``actor``, ``optimizer``, ``iteration``); None for all.
+            strict: whether parameter names must match exactly.
+
+        Returns:
+            Whether the runner should continue at the stored iteration.
+        """
+        wants = load_cfg or {}
+        self.model.load_state_dict(loaded["model"], strict=strict)
+        with_optimizer = wants.get("optimizer", load_cfg is None)
+        if with_optimizer:
+            self._load_optimizer(loaded["optimizer"])
+        if self.adversary and loaded.get("adversary"):
+            self.adversary.load_state_dict(loaded["adversary"], with_optimizer)
+        if load_cfg is not None:
+            return bool(wants.get("iteration", False))
+        self.episodes.load_state_dict(loaded["episodes"])
+        self._load_recurrent_state(loaded["recurrent_state"])
+        for name, generator in (("noise", self.noise_generator), ("shuffle", self.shuffle_generator),
+                                ("follower", self.follower_generator)):
+            generator.set_state(loaded["generators"][name].cpu())
+        self.iteration = loaded["algorithm_iteration"]
+        return True
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        optimizer, rate = self.update_policy.optimizer, self.update_policy.learning_rate.rate
+        optimizer.load_state_dict(state)
+        rate.copy_(torch.as_tensor(optimizer.param_groups[0]["lr"]))
+        optimizer.param_groups[0]["lr"] = rate  # loading replaced the tensor that the adaptation writes to
+        self.learning_rate = float(rate)
+
+    def _load_recurrent_state(self, state: Any) -> None:
+        if state is None or self._state is None or state[0][0].shape != self._state[0][0].shape:
+            return
+        self._state = tuple((h.to(self.device), c.to(self.device)) for h, c in state)

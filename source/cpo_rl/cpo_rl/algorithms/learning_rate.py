@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A learning rate that follows how far the policy moves, decided on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cpo_rl import gaussian
+from cpo_rl.config import ROW_SETS, EnsembleCfg
+from cpo_rl.distributed import Ranks
+from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
+from cpo_rl.storage.roles import MiniBatch, RoleTables
+from cpo_rl.storage.rollout import Rollout
+
+
+def adapt(rate: Tensor, kl: Tensor, desired: float, lowest: float, highest: float) -> Tensor:
+    """Divide by 1.5 above twice the desired KL, multiply by 1.5 below half of it; a NaN changes nothing.
+
+    Source: schedulers.py (AdaptiveScheduler).
+    """
+    slower = (rate / 1.5).clamp(min=lowest)
+    faster = (rate * 1.5).clamp(max=highest)
+    return torch.where(kl > 2.0 * desired, slower, torch.where(kl < 0.5 * desired, faster, rate))
+
+
+class AdaptiveLearningRate:
+    """Measures the KL of every gradient step and adapts the rate after each pass or step.
+
+    The reference distribution of a row is the one it had at its last visit (``previous_epoch``) or in the rollout. Means
+    are kept per row; log standard deviations depend only on policy and time of the visit, so a table per mini-batch of
+    the previous pass is enough.
+
+    Args:
+        cfg: algorithm settings.
+        tables: role tables.
+        model: the actor-critic.
+        ranks: processes that train together.
+    """
+
+    def __init__(self, cfg: EnsembleCfg, tables: RoleTables, model: EnsembleActorCritic, ranks: Ranks) -> None:
+        self.cfg, self.ranks, self.model = cfg, ranks, model
+        device = model.log_std.device
+        self.rate = torch.tensor(cfg.learning_rate, device=device, dtype=torch.float32)
+        self._adaptive = cfg.learning_rate_schedule == "adaptive"
+        self._rolls = cfg.learning_rate_reference == "previous_epoch"
+        self._roles = ROW_SETS[cfg.learning_rate_rows]
+        self._visits = torch.zeros(tables.num_targets, dtype=torch.int64, device=device)
+        self._history = model.log_std.detach().repeat(cfg.num_mini_batches, 1, 1)
+        self._kls: list[Tensor] = []
+
+    def start(self) -> None:
+        """Begin an iteration: the rollout's log standard deviations are the reference of every row."""
+        self._history.copy_(self.model.log_std.detach().expand_as(self._history))
+        self._visits.zero_()
+        self._next_visits = self._visits.clone()
+        self._next_history = self._history.clone()
+        self._kls = []
+
+    @torch.no_grad()
+    def measure(self, batch: MiniBatch, out: Evaluation, rollout: Rollout, own_policy: Tensor) -> Tensor:
+        """Mean KL(new || reference) of the configured rows of a mini-batch, before its gradient step.
+
+        Args:
+            batch: the mini-batch.
+            out: evaluation of its rows by the current network.
+            rollout: holds the reference means, which are rolled forward.
+            own_policy: policy whose log standard deviation a row's reference has, [n_gradient].
+
+        Returns:
+            Scalar [nat].
+        """
+        n = batch.num_gradient
+        mean, log_std = out.mean[:n].float(), out.log_std[:n].float()
+        reference_log_std = self._history[self._visits[batch.target], own_policy].unsqueeze(1)
+        row_kl = gaussian.kl(mean, log_std, rollout.target_means[batch.target], reference_log_std)
+        counted = slice(0, sum(batch.sizes[: len(self._roles)]))
+        kl = self.ranks.mean(row_kl[counted].mean())
+        if self._rolls:
+            rollout.target_means[batch.target] = mean
+            self._next_visits[batch.target] = batch.index
+            self._next_history[batch.index] = self.model.log_std.detach()
+        self._kls.append(kl)
+        if self.cfg.learning_rate_update == "mini_batch":
+            self._adapt()
+        return kl
+
+    def end_pass(self) -> None:
+        """Adapt after a pass where configured, and make this pass's policies the reference of the next."""
+        if self.cfg.learning_rate_update == "epoch":
+            self._adapt()
+        if self._rolls:
+            self._visits, self._next_visits = self._next_visits, self._visits
+            self._history, self._next_history = self._next_history, self._history
+
+    def _adapt(self) -> None:
+        if self._adaptive and self._kls:
+            kl = torch.stack(self._kls).mean()
+            c = self.cfg
+            self.rate.copy_(adapt(self.rate, kl, c.desired_kl, c.learning_rate_min, c.learning_rate_max))
+        self._kls = []

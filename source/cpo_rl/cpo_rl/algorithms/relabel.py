@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Evaluating what one policy experienced under another policy's id."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cpo_rl.models.actor_critic import EnsembleActorCritic, clear_state
+from cpo_rl.storage.rollout import Rollout
+
+MAX_ROWS = 65_536
+"""Rows evaluated at once, which bounds the memory of a pass."""
+
+
+class Relabelled(NamedTuple):
+    """A block of environments seen by another policy."""
+
+    values: Tensor
+    """V(s_0) .. V(s_T) of the target policy in reward units, [B, T+1]."""
+
+    means: Tensor
+    """Action means of the target policy at s_0 .. s_{T-1}, [B, T, A]."""
+
+
+@torch.no_grad()
+def relabel(
+    model: EnsembleActorCritic, rollout: Rollout, envs: slice, own: int, target: int, relabel_state: str
+) -> Relabelled:
+    """Evaluate a block of environments under ``target``'s id.
+
+    Args:
+        model: actor-critic with the parameters and statistics of the rollout.
+        rollout: the full rollout.
+        envs: the block.
+        own: policy that acted in it.
+        target: policy to evaluate.
+        relabel_state: for recurrent models, ``target`` runs one sequence pass under the target id from the state at the
+            start of the rollout; ``behavior`` evaluates every step from the state of the policy that acted, as released
+            (algorithm.md 3.4).
+
+    Returns:
+        Values and means of the target policy.
+    """
+    starts = range(envs.start, envs.stop, max(MAX_ROWS // (rollout.horizon + 1), 1))
+    parts = [
+        _relabel_some(model, rollout, slice(s, min(s + starts.step, envs.stop)), own, target, relabel_state)
+        for s in starts
+    ]
+    return Relabelled(torch.cat([p.values for p in parts]), torch.cat([p.means for p in parts]))
+
+
+def _relabel_some(
+    model: EnsembleActorCritic, rollout: Rollout, envs: slice, own: int, target: int, relabel_state: str
+) -> Relabelled:
+    num = envs.stop - envs.start
+    obs, last, dones = rollout.observations[envs], rollout.last_observation[envs], rollout.dones[envs]
+    ids = torch.full((num,), target, device=obs.device)
+    if not model.is_recurrent:
+        steps = model.evaluate(obs, ids)
+        end = model.evaluate(last.unsqueeze(1), ids)
+        assert steps.value is not None and end.value is not None
+        values = torch.cat((steps.value, end.value), 1)
+        return Relabelled(model.denormalize_value(values), steps.mean)
+    first_chunk = torch.arange(envs.start, envs.stop, device=obs.device) * rollout.num_chunks
+    state = rollout.start_states(first_chunk)
+    obs = torch.cat((obs, last.unsqueeze(1)), 1)
+    if relabel_state == "target":
+        resets = torch.cat((torch.zeros_like(dones[:, :1]), dones), 1)
+        out = model.evaluate(obs, ids, state, resets)
+        assert out.value is not None
+        return Relabelled(model.denormalize_value(out.value), out.mean[:, :-1])
+    own_ids = torch.full_like(ids, own)
+    values, means = [], []
+    for t in range(rollout.horizon + 1):
+        step = obs[:, t : t + 1]
+        out = model.evaluate(step, ids, state)
+        values.append(out.value)
+        means.append(out.mean)
+        if t < rollout.horizon:
+            state = clear_state(model.evaluate(step, own_ids, state).state, dones[:, t])
+    return Relabelled(model.denormalize_value(torch.cat(values, 1)), torch.cat(means[:-1], 1))  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Scalars gathered on the device and read once per iteration."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cpo_rl.distributed import Ranks
+
+
+class DeviceMetrics:
+    """Collects device scalars under names and reads them with a single transfer.
+
+    Args:
+        device: where the scalars live.
+    """
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._arrays: dict[str, Tensor] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Add one sample of a scalar whose mean is reported."""
+        value = value.detach()
+        self._sums[name] = value if name not in self._sums else self._sums[name] + value
+        self._counts[name] = self._counts.get(name, 0) + 1
+
+    def array(self, name: str, value: Tensor) -> None:
+        """Report an array of numbers as it is."""
+        self._arrays[name] = value.detach()
+
+    def read(self, ranks: Ranks) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Transfer everything at once and start over.
+
+        Returns:
+            Means by name, averaged over ranks, and arrays by name on the host.
+        """
+        parts = [torch.stack([(s / self._counts[n]).to(torch.float64) for n, s in self._sums.items()])] \
+            if self._sums else []
+        parts += [a.reshape(-1).to(torch.float64) for a in self._arrays.values()]
+        if not parts:
+            return {}, {}
+        flat = ranks.mean(torch.cat(parts)).cpu()  # the one device-to-host read of an update
+        scalars = dict(zip(self._sums, flat.tolist(), strict=False))
+        arrays, start = {}, len(self._sums)
+        for name, array in self._arrays.items():
+            arrays[name] = flat[start : start + array.numel()].view(array.shape)
+            start += array.numel()
+        self._sums, self._counts, self._arrays = {}, {}, {}
+        return scalars, arrays

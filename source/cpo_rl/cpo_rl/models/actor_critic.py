@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""One actor-critic that plays every policy of the ensemble, told which by a learned vector."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from cpo_rl.config import ModelCfg
+from cpo_rl.models.normalizer import RunningNormalizer
+from cpo_rl.models.trunk import State, Trunk
+
+
+class Evaluation(NamedTuple):
+    """What the network says about sequences of observations."""
+
+    mean: Tensor
+    """Action means, [n, q, A]."""
+
+    log_std: Tensor
+    """Log standard deviations, [n, 1, A]; they do not depend on the state."""
+
+    value: Tensor | None
+    """Values in normalized units, [n_v, q], for the first n_v sequences; None if none were asked for."""
+
+    state: Any
+    """Recurrent state after the last step, or None."""
+
+
+class EnsembleActorCritic(nn.Module):
+    """Actor and critic of M policies in one network.
+
+    Policy i is the network given row i of a learned table [M, E] beside the observation, and row i of a table of
+    state-independent log standard deviations [M, A]. Actor and critic share the trunk unless ``separate_critic``.
+    The leader is policy M-1, and acts wherever no policy id is given.
+
+    Args:
+        num_obs: observation size D.
+        num_actions: action size A.
+        num_policies: M.
+        cfg: network settings.
+        obs_groups: observation groups to concatenate, in order.
+
+    Source: network_builder.py:204-210, 286-320 and models.py:36-62 of the reference; integer ids instead of floats.
+    """
+
+    is_recurrent: bool
+
+    def __init__(
+        self, num_obs: int, num_actions: int, num_policies: int, cfg: ModelCfg, obs_groups: list[str] | None = None
+    ) -> None:
+        super().__init__()
+        cfg.validate()
+        self.cfg = cfg
+        self.num_obs, self.num_actions, self.num_policies = num_obs, num_actions, num_policies
+        self.obs_groups = list(obs_groups or ["policy"])
+        self.is_recurrent = cfg.rnn_type != "none"
+        self.embedding = nn.Parameter(torch.randn(num_policies, cfg.embedding_dim))
+        self.log_std = nn.Parameter(torch.full((num_policies, num_actions), float(cfg.init_log_std)))
+        self.trunk = Trunk(num_obs, cfg)
+        self.critic_trunk = Trunk(num_obs, cfg) if cfg.separate_critic else None
+        self.mean_head = nn.Linear(self.trunk.num_features, num_actions)
+        self.value_head = nn.Linear(self.trunk.num_features, 1)
+        for head in (self.mean_head, self.value_head):
+            nn.init.zeros_(head.bias)
+        self.obs_normalizer = RunningNormalizer(num_obs, cfg.observation_clip)
+        self.value_normalizer = RunningNormalizer(1)
+        self.register_buffer("_policies", torch.arange(num_policies), persistent=False)
+        self._state: Any = None
+
+    # -- what the algorithm uses ---------------------------------------------------------------------------------------
+
+    def flatten_obs(self, obs: TensorDict) -> Tensor:
+        """Concatenate the observation groups, [N, D]."""
+        groups = [obs[name] for name in self.obs_groups]
+        return groups[0] if len(groups) == 1 else torch.cat(groups, -1)
+
+    def normalize_obs(self, obs: Tensor) -> Tensor:
+        """Normalize raw observations [..., D] by the statistics in effect."""
+        return self.obs_normalizer.normalize(obs) if self.cfg.normalize_observations else obs
+
+    def initial_state(self, num: int) -> Any:
+        """Zero recurrent state of ``num`` sequences: a state per trunk, each (h, c) of [layers, num, H]; or None."""
+        if not self.is_recurrent:
+            return None
+        shape = (self.cfg.rnn_num_layers, num, self.cfg.rnn_hidden_dim)
+        trunks = 1 if self.critic_trunk is None else 2
+        return tuple((self.log_std.new_zeros(shape), self.log_std.new_zeros(shape)) for _ in range(trunks))
+
+    def evaluate(
+        self,
+        obs: Tensor,
+        policy_ids: Tensor,
+        state: Any = None,
+        resets: Tensor | None = None,
+        num_values: int | None = None,
+    ) -> Evaluation:
+        """Evaluate sequences of normalized observations.
+
+        Args:
+            obs: [n, q, D], normalized.
+            policy_ids: integer ids [n] in [0, M); the caller vouches for the range (see :func:`check_policy_ids`).
+            state: recurrent state before the first step, as :meth:`initial_state` gives it.
+            resets: bool [n, q], whether the state is cleared before a step.
+            num_values: how many of the first sequences need a value; None for all, 0 for none.
+
+        Returns:
+            Means, log standard deviations, values and the last recurrent state.
+        """
+        one_hot = (policy_ids.unsqueeze(-1) == self._policies).to(obs.dtype)
+        actor_state, critic_state = _split_state(state)
+        features, actor_state = self.trunk(obs, self.embedding, one_hot, actor_state, resets)
+        mean = self.mean_head(features)
+        log_std = (one_hot @ self.log_std).unsqueeze(1)
+        count = obs.shape[0] if num_values is None else num_values
+        if self.critic_trunk is None:
+            value = self.value_head(features[:count]).squeeze(-1) if count else None
+            return Evaluation(mean, log_std, value, None if actor_state is None else (actor_state,))
+        value = None
+        if count:
+            part = None if critic_state is None else tuple(s[:, :count] for s in critic_state)
+            features, critic_state = self.critic_trunk(
+                obs[:count], self.embedding, one_hot[:count], part, None if resets is None else resets[:count]
+            )
+            value = self.value_head(features).squeeze(-1)
+        return Evaluation(mean, log_std, value, None if actor_state is None else (actor_state, critic_state))
+
+    def denormalize_value(self, value: Tensor) -> Tensor:
+        """Values [...] in reward units from normalized ones."""
+        return self.value_normalizer.denormalize(value.unsqueeze(-1)).squeeze(-1)
+
+    # -- what inference uses (play, evaluate, export, rsl_rl's runner) --------------------------------------------------
+
+    def forward(
+        self, obs: TensorDict, policy_ids: int | Tensor | None = None, stochastic_output: bool = False
+    ) -> Tensor:
+        """Act, keeping the recurrent state between calls.
+
+        Args:
+            obs: raw observations by group, batch [N].
+            policy_ids: one id for all, or [N]; the leader if None.
+            stochastic_output: sample instead of taking the mean.
+
+        Returns:
+            Actions [N, A], not clipped.
+
+        Raises:
+            ValueError: if an id is outside [0, M).
+        """
+        x = self.normalize_obs(self.flatten_obs(obs)).unsqueeze(1)
+        ids = self.expand_ids(policy_ids, x.shape[0])
+        if self.is_recurrent and (self._state is None or self._state[0][0].shape[1] != x.shape[0]):
+            self._state = self.initial_state(x.shape[0])
+        out = self.evaluate(x, ids, self._state, num_values=0)
+        if self.is_recurrent:
+            self._state = out.state
+        mean = out.mean.squeeze(1)
+        return mean + torch.randn_like(mean) * out.log_std.squeeze(1).exp() if stochastic_output else mean
+
+    def expand_ids(self, policy_ids: int | Tensor | None, num: int) -> Tensor:
+        """Ids as an integer tensor [num], checked.
+
+        Raises:
+            ValueError: if an id is outside [0, M) or the ids are no integers.
+        """
+        if policy_ids is None:
+            policy_ids = self.num_policies - 1
+        if isinstance(policy_ids, int):
+            policy_ids = self._policies.new_full((num,), policy_ids)
+        check_policy_ids(policy_ids, self.num_policies)
+        return policy_ids.to(self._policies.device).expand(num)
+
+    def reset(self, dones: Tensor | None = None) -> None:
+        """Clear the recurrent state of finished environments (bool or 0/1, [N]), or of all."""
+        if self._state is None:
+            return
+        if dones is None:
+            self._state = None
+            return
+        self._state = clear_state(self._state, dones)
+
+    def get_hidden_state(self) -> Any:
+        """Recurrent state of inference, or None."""
+        return self._state
+
+    @property
+    def output_std(self) -> Tensor:
+        """Standard deviation of the leader's actions, [A]."""
+        return self.log_std[-1].exp()
+
+    def as_jit(self, policy: int | None = None) -> nn.Module:
+        """A scriptable module of one policy, the leader by default (what ``isaaclab play`` exports)."""
+        from cpo_rl.models.export import ExportedPolicy
+
+        return ExportedPolicy.build(self, policy)
+
+    def as_onnx(self, verbose: bool = False, policy: int | None = None) -> nn.Module:
+        """A module of one policy for ONNX, the leader by default."""
+        from cpo_rl.models.export import OnnxPolicy
+
+        return OnnxPolicy.build(self, policy)
+
+
+def check_policy_ids(policy_ids: Tensor, num_policies: int) -> None:
+    """Refuse ids that name no policy (the reference silently takes row 0).
+
+    On a GPU the check is an asynchronous device assertion, so it costs no host sync.
+
+    Raises:
+        ValueError: if an id is outside [0, num_policies) or ids are no integers.
+    """
+    if policy_ids.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
+        raise ValueError(f"policy ids must be integers, not {policy_ids.dtype}.")
+    good = ((policy_ids >= 0) & (policy_ids < num_policies)).all()
+    if policy_ids.device.type != "cpu":
+        torch._assert_async(good)
+    elif not bool(good):
+        raise ValueError(f"policy ids must lie in [0, {num_policies}); got {policy_ids.unique().tolist()}.")
+
+
+def clear_state(state: Any, dones: Tensor) -> Any:
+    """Zero the recurrent state of finished environments.
+
+    Args:
+        state: per trunk (h, c), each [layers, N, H], or None.
+        dones: bool or 0/1, [N].
+    """
+    if state is None:
+        return None
+    alive = (1 - dones.to(state[0][0].dtype)).view(1, -1, 1)
+    return tuple((h * alive, c * alive) for h, c in state)
+
+
+def _split_state(state: Any) -> tuple[State | None, State | None]:
+    if state is None:
+        return None, None
+    return state[0], state[1] if len(state) > 1 else None
+
+
+__all__ = ["EnsembleActorCritic", "Evaluation", "check_policy_ids", "clear_state"]

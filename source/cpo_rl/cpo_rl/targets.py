@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Value targets and advantages, as pure functions of env-major tensors [N, T].
+
+``dones[n, t]`` says that the episode of environment n ended with action t, as in rsl_rl; what follows belongs to the
+next episode.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def generalized_advantages(
+    rewards: Tensor, values: Tensor, dones: Tensor, last_values: Tensor, gamma: float, lam: float
+) -> Tensor:
+    """Generalized advantage estimates.
+
+    delta_t = r_t + gamma m_t V_{t+1} - V_t and A_t = delta_t + gamma lam m_t A_{t+1} with m_t = 1 - done_t.
+
+    Args:
+        rewards: [N, T].
+        values: V(s_t), [N, T].
+        dones: [N, T], bool or 0/1.
+        last_values: V(s_T), [N].
+        gamma: discount in (0, 1].
+        lam: decay in [0, 1].
+
+    Returns:
+        Advantages [N, T]; returns are advantages plus values. Source: a2c_common.py:634-649.
+    """
+    horizon = rewards.shape[1]
+    alive = 1.0 - dones.to(rewards.dtype)
+    advantages = torch.empty_like(rewards)
+    running = torch.zeros_like(last_values)
+    next_values = last_values
+    for t in reversed(range(horizon)):
+        delta = rewards[:, t] + gamma * alive[:, t] * next_values - values[:, t]
+        running = delta + gamma * lam * alive[:, t] * running
+        advantages[:, t] = running
+        next_values = values[:, t]
+    return advantages
+
+
+def one_step_returns(rewards: Tensor, dones: Tensor, values: Tensor, gamma: float) -> Tensor:
+    """One-step targets r_t + gamma (1 - done_t) V(s_{t+1}) for relabelled rows.
+
+    Args:
+        rewards: [N, T].
+        dones: [N, T], bool or 0/1.
+        values: V of the target policy at s_0 .. s_T, [N, T+1].
+        gamma: discount in (0, 1].
+
+    Returns:
+        Targets [N, T]; exactly r_t where the episode ended (SAPG eq. for off-policy data; a2c_common.py:1195-1387).
+    """
+    return torch.where(dones.bool(), rewards, rewards + gamma * values[:, 1:])
+
+
+def mean_and_std(count: Tensor, total: Tensor, total_square: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and unbiased standard deviation from sums, which add up over processes.
+
+    Args:
+        count: number of samples, scalar.
+        total: sum of samples, scalar.
+        total_square: sum of squared samples, scalar.
+
+    Returns:
+        Mean and standard deviation, scalars.
+    """
+    mean = total / count
+    variance = (total_square - total * mean) / (count - 1).clamp(min=1)
+    return mean, variance.clamp(min=0.0).sqrt()
