@@ -200,26 +200,58 @@ class EnsembleCfg:
             UserError: naming the first field that is out of range.
         """
         _check_types(self, "algorithm")
-        for name in ("num_policies", "num_learning_epochs", "num_mini_batches", "sequence_length",
-                     "discriminator_mini_batches", "diagnostics_interval"):
+        for name in (
+            "num_policies",
+            "num_learning_epochs",
+            "num_mini_batches",
+            "sequence_length",
+            "discriminator_mini_batches",
+            "diagnostics_interval",
+        ):
             _require(self, name, getattr(self, name) >= 1, "be at least 1")
-        for name in ("learning_rate", "desired_kl", "learning_rate_min", "max_grad_norm", "bound_limit", "reward_scale",
-                     "awac_temperature", "awac_weight_max", "discriminator_learning_rate"):
+        for name in (
+            "learning_rate",
+            "desired_kl",
+            "learning_rate_min",
+            "max_grad_norm",
+            "bound_limit",
+            "reward_scale",
+            "awac_temperature",
+            "awac_weight_max",
+            "discriminator_learning_rate",
+        ):
             _require(self, name, getattr(self, name) > 0.0, "be above 0")
-        for name in ("value_loss_coef", "entropy_coef", "entropy_coef_scale", "bound_loss_coef", "awac_coef", "kl_coef",
-                     "adversarial_coef", "follower_weight", "leader_weight", "borrowed_weight", "max_skipped_updates",
-                     "borrowed_followers"):
+        for name in (
+            "value_loss_coef",
+            "entropy_coef",
+            "entropy_coef_scale",
+            "bound_loss_coef",
+            "awac_coef",
+            "kl_coef",
+            "adversarial_coef",
+            "follower_weight",
+            "leader_weight",
+            "borrowed_weight",
+            "max_skipped_updates",
+            "borrowed_followers",
+        ):
             _require(self, name, getattr(self, name) >= 0, "not be negative")
-        _require(self, "learning_rate_max", self.learning_rate_max >= self.learning_rate_min,
-                 "be at least learning_rate_min")
+        _require(
+            self, "learning_rate_max", self.learning_rate_max >= self.learning_rate_min, "be at least learning_rate_min"
+        )
         _require(self, "gamma", 0.0 < self.gamma <= 1.0, "lie in (0, 1]")
         _require(self, "lam", 0.0 <= self.lam <= 1.0, "lie in [0, 1]")
         _require(self, "clip_param", 0.0 < self.clip_param < 1.0, "lie in (0, 1)")
         _require(self, "awac_fraction", 0.0 < self.awac_fraction <= 1.0, "lie in (0, 1]")
-        _require(self, "borrowed_followers", self.borrowed_followers <= self.num_policies - 1,
-                 f"be at most num_policies - 1 = {self.num_policies - 1}")
-        _require(self, "discriminator_hidden_dims", _positive_ints(self.discriminator_hidden_dims),
-                 "list positive integers")
+        _require(
+            self,
+            "borrowed_followers",
+            self.borrowed_followers <= self.num_policies - 1,
+            f"be at most num_policies - 1 = {self.num_policies - 1}",
+        )
+        _require(
+            self, "discriminator_hidden_dims", _positive_ints(self.discriminator_hidden_dims), "list positive integers"
+        )
         for name, choices in _CHOICES.items():
             _require(self, name, getattr(self, name) in choices, f"be one of {', '.join(choices)}")
 
@@ -255,7 +287,7 @@ class EnsembleCfg:
             )
 
     def entropy_coefs(self) -> list[float]:
-        """Entropy coefficient of each policy, follower 0 first, leader last (algorithm.md 1.4)."""
+        """Entropy coefficient of each policy, follower 0 first, leader last (docs/algorithms.md)."""
         last = self.num_policies - 1
         ladder = [0.5 * self.entropy_coef_scale * (last - i) / last if last else 0.0 for i in range(self.num_policies)]
         return [self.entropy_coef + c for c in ladder]
@@ -372,8 +404,11 @@ def _check_types(cfg: Any, section: str) -> None:
             "str": isinstance(value, str),
         }.get(kind, True)
         if not good:
-            raise UserError(f"{section} field {f.name}={value!r} must be a finite {kind}." if kind == "float"
-                            else f"{section} field {f.name}={value!r} must be of type {kind}.")
+            raise UserError(
+                f"{section} field {f.name}={value!r} must be a finite {kind}."
+                if kind == "float"
+                else f"{section} field {f.name}={value!r} must be of type {kind}."
+            )
 
 
 _KINDS = {f.name: f.type for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}

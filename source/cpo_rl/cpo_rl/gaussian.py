@@ -17,18 +17,18 @@ _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def log_prob(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log density of an action [nat], shape [...] (algorithm.md 2: the negative of ``neglogp``)."""
+    """Log density of an action [nat], shape [...] (docs/algorithms.md: the negative of ``neglogp``)."""
     z = (action - mean) * torch.exp(-log_std)
     return -(0.5 * z.square() + log_std + _HALF_LOG_2PI).sum(-1)
 
 
 def entropy(log_std: Tensor) -> Tensor:
-    """Differential entropy [nat], shape [...] of ``log_std`` [..., A] (algorithm.md 4)."""
+    """Differential entropy [nat], shape [...] of ``log_std`` [..., A] (docs/algorithms.md)."""
     return (log_std + 0.5 + _HALF_LOG_2PI).sum(-1)
 
 
 def kl(mean_p: Tensor, log_std_p: Tensor, mean_q: Tensor, log_std_q: Tensor) -> Tensor:
-    """KL(p || q) [nat], shape [...] (algorithm.md 8.1)."""
+    """KL(p || q) [nat], shape [...] (docs/algorithms.md)."""
     ratio = torch.exp(log_std_p - log_std_q)
     z = (mean_p - mean_q) * torch.exp(-log_std_q)
     return (log_std_q - log_std_p + 0.5 * (ratio.square() + z.square()) - 0.5).sum(-1)

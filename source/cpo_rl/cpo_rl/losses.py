@@ -3,9 +3,9 @@
 
 """Losses of PPO, SAPG and CPO per row, as pure functions of tensors.
 
-Every function maps rows to rows, [n] -> [n], so that the caller decides how roles are weighted and averaged. ``A`` is the
-normalized advantage, ``rho`` the importance ratio pi(a|s, id) / pi_old(a|s), ``eps`` the clip range. Section numbers are
-those of the algorithm notes in ``docs/algorithms.md``; the released code's place is given as file:line.
+Every function maps rows to rows, [n] -> [n], so that the caller decides how roles are weighted and averaged. ``A`` is
+the normalized advantage, ``rho`` the importance ratio pi(a|s, id) / pi_old(a|s), ``eps`` the clip range. The released
+code's place is given as file:line; ``docs/algorithms.md`` maps formulas to functions and tests.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def awac_weight(advantage: Tensor, temperature: float, weight_max: float) -> Ten
     """Regression weight min(exp(A / lambda), cap), [n]; a constant of the loss.
 
     It projects the solution pi* ~ pi_L exp(A / lambda) of max E[A] - lambda KL(pi || pi_L) onto a follower
-    (algorithm.md 4.2). The exponent is capped first, so a huge advantage cannot overflow.
+    (docs/algorithms.md). The exponent is capped first, so a huge advantage cannot overflow.
     """
     return torch.exp(advantage.div(temperature).clamp(max=math.log(weight_max)))
 
@@ -92,5 +92,5 @@ def value(prediction: Tensor, old: Tensor, target: Tensor, clip: float | None) -
 
 
 def bound(mean: Tensor, limit: float) -> Tensor:
-    """Soft bound sum_d max(|mu_d| - limit, 0)^2 of action means [n, A] -> [n] (algorithm.md 4)."""
+    """Soft bound sum_d max(|mu_d| - limit, 0)^2 of action means [n, A] -> [n] (docs/algorithms.md)."""
     return (mean.abs() - limit).clamp(min=0.0).square().sum(-1)

@@ -3,10 +3,10 @@
 
 """Named settings of the one ensemble algorithm, so that a comparison compares algorithms and nothing else.
 
-A preset fixes only what distinguishes the algorithms; a task gives the rest (learning rate, coefficients, mini-batches of
-PPO). Gradient steps per iteration are epochs times mini-batches: the released CPO makes twice those of SAPG, because its
-batch holds twice the rows at the same mini-batch size; the ``*_equal_steps`` and ``*_double_steps`` variants remove that
-difference in either direction.
+A preset fixes only what distinguishes the algorithms; a task gives the rest (learning rate, coefficients, mini-batches
+of PPO). Gradient steps per iteration are epochs times mini-batches: the released CPO makes twice those of SAPG, because
+its batch holds twice the rows at the same mini-batch size; the ``*_equal_steps`` and ``*_double_steps`` variants remove
+that difference in either direction.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ class EnsembleRunnerCfg(RslRlBaseRunnerCfg):
     """Run settings: what rsl_rl's on-policy runner reads, with one shared model instead of an actor and a critic."""
 
     class_name: str = "OnPolicyRunner"
-    """Runner of the stock launcher, which knows no other; ``cpo-lab train`` uses :class:`cpo_rl.runners.EnsembleRunner`."""
+    """Runner of the stock launcher, which knows no other; ``cpo-lab train`` uses
+    :class:`cpo_rl.runners.EnsembleRunner`."""
 
     model: EnsembleModelCfg = EnsembleModelCfg()
     """The shared actor-critic."""
@@ -44,7 +45,7 @@ class EnsembleRunnerCfg(RslRlBaseRunnerCfg):
     algorithm: EnsembleAlgorithmCfg = EnsembleAlgorithmCfg()
     """The ensemble algorithm."""
 
-    obs_groups: dict[str, list[str]] = {"actor": ["policy"]}
+    obs_groups: dict[str, list[str]] = {"actor": ["policy"]}  # noqa: RUF012  (configclass copies it)
     """Observation groups of the environment that the model reads."""
 
     num_steps_per_env: int = 8
@@ -83,6 +84,4 @@ def ensemble_runner_cfg(
     values = preset(preset_name, **algorithm)
     if values.get("num_policies") == 1:
         model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
-    return EnsembleRunnerCfg(
-        model=EnsembleModelCfg(**model), algorithm=EnsembleAlgorithmCfg(**values), **runner
-    )
+    return EnsembleRunnerCfg(model=EnsembleModelCfg(**model), algorithm=EnsembleAlgorithmCfg(**values), **runner)

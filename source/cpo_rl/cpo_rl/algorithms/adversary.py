@@ -20,10 +20,10 @@ from cpo_rl.storage.rollout import Rollout
 
 
 def diversity_bonus(log_posterior: Tensor, labels: Tensor, coef: float, leader: int) -> Tensor:
-    """coef (log q(i|s,a) + ln M) for followers, exactly 0 for the leader.
+    """Coef (log q(i|s,a) + ln M) for followers, exactly 0 for the leader.
 
     Zero when the discriminator knows nothing, at most ``coef * ln M``. The released code has no ln M, a softmax too
-    many and labels by time (algorithm.md 5 and 9.3-B, -C).
+    many and labels by time (docs/algorithms.md).
 
     Args:
         log_posterior: log q of all policies, [n, M].

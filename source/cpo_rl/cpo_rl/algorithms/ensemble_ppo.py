@@ -3,8 +3,8 @@
 
 """PPO, SAPG and CPO as one algorithm class for rsl_rl's on-policy runner.
 
-N environments are split into M contiguous blocks, one policy each, all played by one conditioned network; the last block
-is the leader's. An iteration goes one way through the modules beside this one::
+N environments are split into M contiguous blocks, one policy each, all played by one conditioned network; the last
+block is the leader's. An iteration goes one way through the modules beside this one::
 
     rollout          act, process_env_step          storage.rollout
     diversity bonus  Adversary.bonus                algorithms.adversary    (adversarial_coef > 0)
@@ -107,7 +107,7 @@ class EnsemblePPO:
         Args:
             obs: first observations by group.
             env: the vectorized environment.
-            cfg: run settings with sections ``model`` and ``algorithm``, ``num_steps_per_env``, ``obs_groups``, ``seed``.
+            cfg: run settings: sections ``model`` and ``algorithm``, ``num_steps_per_env``, ``obs_groups``, ``seed``.
             device: torch device of the learner.
 
         Raises:
@@ -123,9 +123,7 @@ class EnsemblePPO:
             raise UserError(f"obs_groups names {missing[0]!r}, but the environment gives {', '.join(obs.keys())}.")
         num_obs = sum(obs[g].shape[-1] for g in groups)
         model = EnsembleActorCritic(num_obs, env.num_actions, algorithm.num_policies, model_cfg, groups).to(device)
-        return EnsemblePPO(
-            model, algorithm, env.num_envs, horizon, int(cfg.get("seed") or 0), cfg.get("multi_gpu")
-        )
+        return EnsemblePPO(model, algorithm, env.num_envs, horizon, int(cfg.get("seed") or 0), cfg.get("multi_gpu"))
 
     # -- rollout -------------------------------------------------------------------------------------------------------
 
@@ -158,9 +156,7 @@ class EnsemblePPO:
         return action
 
     @torch.no_grad()
-    def process_env_step(
-        self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]
-    ) -> None:
+    def process_env_step(self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
         """Record what came of the actions.
 
         Args:
@@ -182,8 +178,9 @@ class EnsemblePPO:
     @torch.no_grad()
     def compute_returns(self, obs: TensorDict) -> None:
         """Record the observation after the last step and its value under each environment's policy."""
-        raw = self.guard.clean("observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype),
-                               self.rollout.horizon)
+        raw = self.guard.clean(
+            "observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype), self.rollout.horizon
+        )
         x = self.model.normalize_obs(raw)
         out = self.model.evaluate(x.unsqueeze(1), self.env_policy, self._state)
         assert out.value is not None
@@ -215,7 +212,7 @@ class EnsemblePPO:
         return self._report(inspected)
 
     def _draw_followers(self) -> list[int]:
-        """K different followers, drawn uniformly and alike on all ranks (algorithm.md 3.1)."""
+        """K different followers, drawn uniformly and alike on all ranks (docs/algorithms.md)."""
         count = self.cfg.num_policies - 1
         if not self.cfg.borrowed_followers:
             return []
@@ -314,8 +311,11 @@ class EnsemblePPO:
             return bool(wants.get("iteration", False))
         self.episodes.load_state_dict(loaded["episodes"])
         self._load_recurrent_state(loaded["recurrent_state"])
-        for name, generator in (("noise", self.noise_generator), ("shuffle", self.shuffle_generator),
-                                ("follower", self.follower_generator)):
+        for name, generator in (
+            ("noise", self.noise_generator),
+            ("shuffle", self.shuffle_generator),
+            ("follower", self.follower_generator),
+        ):
             generator.set_state(loaded["generators"][name].cpu())
         self.iteration = loaded["algorithm_iteration"]
         return True

@@ -21,7 +21,7 @@ from cpo_rl.targets import generalized_advantages, mean_and_std, one_step_return
 
 
 class TargetPreparation:
-    """Computes values, returns, advantages and regression weights of all roles (algorithm.md 3).
+    """Computes values, returns, advantages and regression weights of all roles (docs/algorithms.md).
 
     Args:
         model: the actor-critic, with the parameters the rollout was made with.
@@ -113,11 +113,13 @@ class TargetPreparation:
             if self.cfg.statistics_rows == "all" and self.tables.num_awac:
                 counted.append(awac_advantages)
             exact = [rows.to(torch.float64) for rows in counted]
-            sums = torch.stack([
-                torch.full_like(exact[0].sum(), float(sum(r.numel() for r in exact))),
-                torch.stack([r.sum() for r in exact]).sum(),
-                torch.stack([r.square().sum() for r in exact]).sum(),
-            ])
+            sums = torch.stack(
+                [
+                    torch.full_like(exact[0].sum(), float(sum(r.numel() for r in exact))),
+                    torch.stack([r.sum() for r in exact]).sum(),
+                    torch.stack([r.square().sum() for r in exact]).sum(),
+                ]
+            )
             mean, std = mean_and_std(*self.ranks.sum(sums))
             scale = (1.0 / (std + 1.0e-8)).to(rollout.target_advantages.dtype)
             shift = mean.to(rollout.target_advantages.dtype)

@@ -41,7 +41,7 @@ def relabel(
         target: policy to evaluate.
         relabel_state: for recurrent models, ``target`` runs one sequence pass under the target id from the state at the
             start of the rollout; ``behavior`` evaluates every step from the state of the policy that acted, as released
-            (algorithm.md 3.4).
+            (docs/algorithms.md).
 
     Returns:
         Values and means of the target policy.
@@ -63,7 +63,8 @@ def _relabel_some(
     if not model.is_recurrent:
         steps = model.evaluate(obs, ids)
         end = model.evaluate(last.unsqueeze(1), ids)
-        assert steps.value is not None and end.value is not None
+        assert steps.value is not None
+        assert end.value is not None
         values = torch.cat((steps.value, end.value), 1)
         return Relabelled(model.denormalize_value(values), steps.mean)
     first_chunk = torch.arange(envs.start, envs.stop, device=obs.device) * rollout.num_chunks

@@ -63,9 +63,7 @@ class PolicyUpdate:
                 self._step(batch, number, resets, bad, metrics)
             self.learning_rate.end_pass()
 
-    def _step(
-        self, batch: MiniBatch, number: int, resets: Tensor | None, bad: Tensor, metrics: DeviceMetrics
-    ) -> None:
+    def _step(self, batch: MiniBatch, number: int, resets: Tensor | None, bad: Tensor, metrics: DeviceMetrics) -> None:
         n, rollout, q = batch.num_gradient, self.rollout, self.rollout.sequence_length
         obs = rollout.sequences(rollout.observations)[batch.source]
         state = rollout.start_states(batch.source)
@@ -133,7 +131,7 @@ class PolicyUpdate:
     def _weigh(
         self, out: Evaluation, data: dict[str, Any], sizes: tuple[int, int, int, int]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Total loss of a mini-batch and what it is made of (algorithm.md 4).
+        """Total loss of a mini-batch and what it is made of (docs/algorithms.md).
 
         Every row of a role counts with the role's weight; sums are divided by the number of rows that carry the
         surrogate, or by all rows (``loss_normalization``).
@@ -169,7 +167,10 @@ class PolicyUpdate:
             policy_loss = policy_loss + c.awac_coef / c.awac_fraction * regression.sum()
             parts["Loss/awac"] = regression.mean()
         value_loss = losses.value(
-            out.value, data["old_value"], data["return"], c.clip_param if c.use_clipped_value_loss else None  # type: ignore[arg-type]
+            out.value,
+            data["old_value"],
+            data["return"],
+            c.clip_param if c.use_clipped_value_loss else None,  # type: ignore[arg-type]
         )
         bound = losses.bound(out.mean[:n], c.bound_limit)
         policy_entropy = gaussian.entropy(self.model.log_std)

@@ -40,8 +40,11 @@ class DeviceMetrics:
         Returns:
             Means by name, averaged over ranks, and arrays by name on the host.
         """
-        parts = [torch.stack([(s / self._counts[n]).to(torch.float64) for n, s in self._sums.items()])] \
-            if self._sums else []
+        parts = (
+            [torch.stack([(s / self._counts[n]).to(torch.float64) for n, s in self._sums.items()])]
+            if self._sums
+            else []
+        )
         parts += [a.reshape(-1).to(torch.float64) for a in self._arrays.values()]
         if not parts:
             return {}, {}

@@ -19,7 +19,7 @@ def kl_matrix(means: Tensor, log_std: Tensor) -> Tensor:
         log_std: [M, A].
 
     Returns:
-        Entry (i, j) = mean over states of block i of KL(pi_i || pi_j) [nat], [M, M] (algorithm.md 8.1).
+        Entry (i, j) = mean over states of block i of KL(pi_i || pi_j) [nat], [M, M] (docs/algorithms.md).
     """
     count = means.shape[0]
     own = means[torch.arange(count), torch.arange(count)].unsqueeze(1)  # [M, 1, n, A]
@@ -27,7 +27,7 @@ def kl_matrix(means: Tensor, log_std: Tensor) -> Tensor:
 
 
 def importance_weights(log_prob_leader: Tensor, log_prob_behavior: Tensor) -> Tensor:
-    """w = pi_L(a|s) / pi_i(a|s) on a follower's own actions; any shape."""
+    """W = pi_L(a|s) / pi_i(a|s) on a follower's own actions; any shape."""
     return torch.exp(log_prob_leader - log_prob_behavior)
 
 

@@ -134,7 +134,7 @@ class EnsembleActorCritic(nn.Module):
         """Values [...] in reward units from normalized ones."""
         return self.value_normalizer.denormalize(value.unsqueeze(-1)).squeeze(-1)
 
-    # -- what inference uses (play, evaluate, export, rsl_rl's runner) --------------------------------------------------
+    # -- what inference uses (play, evaluate, export, rsl_rl's runner) ------------------------------------------------
 
     def forward(
         self, obs: TensorDict, policy_ids: int | Tensor | None = None, stochastic_output: bool = False

@@ -91,8 +91,9 @@ class Trunk(nn.Module):
         h_all, c_all = state
         out, h_last, c_last = obs, [], []
         for layer in range(self.lstm.num_layers):
-            w_ih, w_hh, b_ih, b_hh = (getattr(self.lstm, f"{n}_l{layer}") for n in
-                                      ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            w_ih, w_hh, b_ih, b_hh = (
+                getattr(self.lstm, f"{n}_l{layer}") for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
             gates_in = self._first(out, vectors, one_hot, w_ih, b_ih) if layer == 0 else F.linear(out, w_ih, b_ih)
             h, c = h_all[layer], c_all[layer]
             steps = []

@@ -4,7 +4,7 @@
 """Roles of training rows as index tables: who is told to have done what, without a copy of any observation.
 
 A rollout of N environments and C chunks per environment holds S = N*C sequences; sequence n*C + k is chunk k of
-environment n. Training uses them in four roles (algorithm.md 3.1):
+environment n. Training uses them in four roles (docs/algorithms.md):
 
 =========  =====================================  ==================  ==========================================
 role       sequences of                           relabelled as       used for

@@ -137,6 +137,4 @@ def _chunk_states(model: EnsembleActorCritic, num_envs: int, num_chunks: int) ->
     state = model.initial_state(1)
     if state is None:
         return None
-    return tuple(
-        tuple(t.new_zeros(num_envs, num_chunks, t.shape[0], t.shape[2]) for t in pair) for pair in state
-    )
+    return tuple(tuple(t.new_zeros(num_envs, num_chunks, t.shape[0], t.shape[2]) for t in pair) for pair in state)
