@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""The ``cpo-lab`` command: ``cpo-lab train``, ``cpo-lab play`` and the rest.
+
+A command is a module with ``run(argv) -> int``, imported only when it is asked for, so that ``--help`` and mistyped
+input answer at once. To add one, add a line to :data:`COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+
+from cpo_rl.errors import UserError
+
+__all__ = ["COMMANDS", "Command", "available_commands", "main"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One entry of the command line."""
+
+    module: str
+    """Module that offers ``run(argv: list[str]) -> int``."""
+
+    summary: str
+    """What it does, in one line."""
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command("cpo_lab.cli.train", "train an ensemble of policies on a task"),
+    "play": Command("cpo_lab.cli.play", "show, picture or film a trained policy"),
+    "evaluate": Command("cpo_lab.cli.evaluate", "measure a trained policy over many episodes"),
+    "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report"),
+    "export": Command("cpo_lab.cli.export", "write a trained policy for deployment"),
+    "list": Command("cpo_lab.cli.list", "list tasks, agents and physics engines"),
+    "doctor": Command("cpo_lab.cli.doctor", "check this machine and say how to fix what is missing"),
+}
+"""Every command in the order in which the help shows them."""
+
+_EXAMPLES = """\
+examples:
+  cpo-lab train                                          CPO with six policies on the Shadow Hand
+  cpo-lab train --agent sapg --iterations 100 --seed 3   a baseline, shorter, another seed
+  cpo-lab play --checkpoint latest --picture hand.png    what the last run has learned, as a picture
+  cpo-lab <command> --help                               options and more examples"""
+
+
+def available_commands() -> dict[str, Command]:
+    """Return the commands whose module is part of this installation."""
+    return {name: command for name, command in COMMANDS.items() if importlib.util.find_spec(command.module)}
+
+
+def _usage() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = [
+        "usage: cpo-lab <command> [options]",
+        "",
+        "Ensemble policies for dexterous hands in Isaac Lab.",
+        "",
+        "commands:",
+    ]
+    lines += [f"  {name:<{width}}  {command.summary}" for name, command in available_commands().items()]
+    return "\n".join([*lines, "", _EXAMPLES])
+
+
+def _find(name: str) -> Command:
+    """Return the command called ``name``.
+
+    Raises:
+        UserError: If there is none, with the nearest name.
+    """
+    commands = available_commands()
+    if name in commands:
+        return commands[name]
+    near = difflib.get_close_matches(name, commands, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(commands)}."
+    raise UserError(f"There is no command {name!r}; {hint}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; the process's own when None.
+
+    Returns:
+        Exit status: 0 when it worked, 2 for input that the user can correct, 130 when interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_usage() + "\n")
+        return 0
+    if argv[0] == "--version":
+        from cpo_lab import __version__
+
+        sys.stdout.write(f"cpo-lab {__version__}\n")
+        return 0
+    try:
+        return importlib.import_module(_find(argv[0]).module).run(argv[1:])
+    except UserError as error:
+        sys.stderr.write(f"cpo-lab: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("cpo-lab: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        return 0  # the reader, such as head, has seen enough

@@ -1,0 +1,266 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the commands share: argument types, and checks that run before anything heavy is imported or started."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cpo_rl.errors import UserError
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
+__all__ = [
+    "DEFAULT_AGENT",
+    "DEFAULT_TASK",
+    "CommandParser",
+    "agent_key",
+    "agents_of",
+    "find_task",
+    "natural_int",
+    "positive_int",
+    "prepare_folder",
+    "resolve_device",
+    "seed_int",
+    "split_overrides",
+    "suggestion",
+    "tasks",
+    "usable_cores",
+]
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
+"""Task of ``cpo-lab train`` without arguments."""
+
+DEFAULT_AGENT = "cpo"
+"""Algorithm of ``cpo-lab train`` without arguments."""
+
+_AGENT_KEY = re.compile(r"rsl_rl_(?:(?P<name>\w+)_)?cfg_entry_point")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Argument parser that reports bad input as one sentence instead of a usage dump.
+
+    Abbreviated options are refused, so that a script keeps its meaning when an option is added.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message as a :class:`UserError`."""
+        raise UserError(f"{message[0].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.")
+
+    def option_names(self) -> list[str]:
+        """Return the long options of this parser."""
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
+
+def suggestion(name: str, choices: Iterable[str], *, limit: int = 12) -> str:
+    """Return the end of an error sentence: the nearest choice, or all of them when few.
+
+    Args:
+        name: What the user typed.
+        choices: What would have been accepted.
+        limit: Most choices to list.
+    """
+    options = list(choices)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    if not options:
+        return "there is none to choose from."
+    return f"choose one of {', '.join(options[:limit])}{', ...' if len(options) > limit else ''}."
+
+
+# --- argument types -------------------------------------------------------------------------------------------------
+
+
+def positive_int(text: str) -> int:
+    """Parse an integer of at least 1."""
+    return _bounded_int(text, 1, "a positive integer")
+
+
+def natural_int(text: str) -> int:
+    """Parse an integer of at least 0."""
+    return _bounded_int(text, 0, "an integer of at least 0")
+
+
+def seed_int(text: str) -> int:
+    """Parse a seed: 0 to 2**31 - 1, what NumPy, torch and Warp all accept."""
+    value = _bounded_int(text, 0, "an integer of at least 0")
+    if value >= 2**31:
+        raise argparse.ArgumentTypeError(f"must be below 2**31, not {text}")
+    return value
+
+
+def _bounded_int(text: str, minimum: int, kind: str) -> int:
+    try:
+        value = float(text)
+        if not math.isfinite(value) or value != int(value):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {kind}, not {text!r}") from None
+    if value < minimum:
+        raise argparse.ArgumentTypeError(f"must be {kind}, not {text}")
+    return int(value)
+
+
+def split_overrides(tokens: Sequence[str], parser: CommandParser) -> list[str]:
+    """Return the configuration overrides among arguments the parser does not know.
+
+    Args:
+        tokens: Arguments left over by the parser.
+        parser: Parser they were left over by; names the nearest option for a mistyped one.
+
+    Raises:
+        UserError: If a token is neither ``env.*=``, ``agent.*=``, ``physics=``, ``renderer=`` nor ``presets=``.
+    """
+    for token in tokens:
+        key, separator, _ = token.partition("=")
+        if token.startswith("-"):
+            near = difflib.get_close_matches(key, parser.option_names(), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"see {parser.prog} --help."
+            raise UserError(f"Unknown option {key}; {hint}")
+        if not separator or not re.match(r"(env|agent)\.|(physics|renderer|presets)$", key):
+            raise UserError(
+                f"Cannot read {token!r}; a setting is written like env.episode_length_s=5, "
+                "agent.algorithm.learning_rate=1e-4 or physics=ovphysx."
+            )
+    return list(tokens)
+
+
+# --- tasks and agents -----------------------------------------------------------------------------------------------
+
+
+def tasks() -> dict[str, EnvSpec]:
+    """Return the tasks that this project's agents can train, by id.
+
+    These are the Gym ids registered by this package or by any installed package of the entry point group
+    ``isaaclab.tasks``, whose registration names an agent in the form ``rsl_rl_<agent>_cfg_entry_point``.
+    """
+    import gymnasium
+
+    import cpo_lab.tasks  # noqa: F401  registers the ids; explicit, so that scripts work without an installation
+
+    for entry_point in metadata.entry_points(group="isaaclab.tasks"):
+        try:
+            entry_point.load()
+        except Exception as error:
+            # someone else's broken package must not take our tasks away
+            _log.warning("Tasks of %s could not be loaded: %s", entry_point.value, error)
+    return {name: spec for name, spec in sorted(gymnasium.registry.items()) if agents_of(spec)}
+
+
+def agents_of(spec: EnvSpec) -> dict[str, str]:
+    """Return the agents of a task: short name (``cpo``) to key of its registration."""
+    found = {}
+    for key in spec.kwargs or {}:
+        match = _AGENT_KEY.fullmatch(key)
+        if match and match["name"]:
+            found[match["name"]] = key
+    return found
+
+
+def find_task(name: str) -> EnvSpec:
+    """Return the registration of a task.
+
+    Raises:
+        UserError: If the task is unknown.
+    """
+    known = tasks()
+    if name not in known:
+        raise UserError(f"Unknown task {name!r}; {suggestion(name, known)}")
+    return known[name]
+
+
+def agent_key(spec: EnvSpec, agent: str) -> str:
+    """Return the registration key of a task's agent.
+
+    Args:
+        spec: Registration of the task.
+        agent: Short name such as ``sapg``, or the key itself such as ``rsl_rl_sapg_cfg_entry_point``.
+
+    Raises:
+        UserError: If the task has no such agent.
+    """
+    known = agents_of(spec)
+    if agent in known:
+        return known[agent]
+    if _AGENT_KEY.fullmatch(agent) and agent in (spec.kwargs or {}):
+        return agent
+    raise UserError(f"Unknown agent {agent!r} for task {spec.id}; {suggestion(agent, known)}")
+
+
+# --- machine --------------------------------------------------------------------------------------------------------
+
+
+def resolve_device(device: str | None) -> str:
+    """Return the device to compute on.
+
+    Args:
+        device: ``cpu``, ``cuda``, ``cuda:<index>``, or None for the first GPU if there is one, else the CPU.
+
+    Raises:
+        UserError: If the name is wrong, or if it asks for a GPU that is not there.
+    """
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", device or "cpu")
+    if match is None:
+        raise UserError(f"Unknown --device {device!r}; choose cpu, cuda or cuda:<index>.")
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device is None:
+        return "cuda:0" if count else "cpu"
+    index = int(match[1] or 0)
+    if count == 0:
+        raise UserError(
+            f"--device {device} was asked for but no CUDA device is usable; use --device cpu or run cpo-lab doctor."
+        )
+    if index >= count:
+        raise UserError(
+            f"--device {device} was asked for but there are only {count} CUDA devices, cuda:0 to cuda:{count - 1}."
+        )
+    return f"cuda:{index}"
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare_folder(path: str | os.PathLike[str], argument: str) -> Path:
+    """Make a folder and make sure that files can be written into it.
+
+    Args:
+        path: Folder.
+        argument: Name of the argument it came from, for the message.
+
+    Raises:
+        UserError: If it cannot be made or written.
+    """
+    folder = Path(path).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"{argument} {str(folder)!r} cannot be written ({error.strerror or error}); choose another folder."
+        ) from None
+    return folder

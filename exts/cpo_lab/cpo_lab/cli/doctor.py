@@ -1,0 +1,286 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab doctor``: check this machine, and say in one line each what is wrong and how to fix it.
+
+A check is a function that returns :class:`Finding` objects; :data:`CHECKS` lists them. Checks start no simulator.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .common import CommandParser, split_overrides, usable_cores
+
+__all__ = ["CHECKS", "Finding", "run"]
+
+Level = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check."""
+
+    level: Level
+    """``ok``, ``note`` (works, but less well) or ``problem`` (something will fail)."""
+
+    topic: str
+    """What was looked at."""
+
+    text: str
+    """What was found."""
+
+    fix: str = ""
+    """What to do about it; empty when nothing."""
+
+
+# The packages whose version decides whether our code fits, with what setup.py asks for.
+_PINNED = ("isaaclab", "rsl-rl-lib", "torch", "newton", "warp-lang", "ovphysx", "usd-exchange")
+
+
+def check_python() -> list[Finding]:
+    """Check the interpreter."""
+    version = platform.python_version()
+    if sys.version_info[:2] != (3, 12):
+        return [
+            Finding(
+                "problem", "Python", version, "Isaac Lab 3.0 needs Python 3.12: remove .venv, then ./cpo_lab.sh setup"
+            )
+        ]
+    return [Finding("ok", "Python", f"{version} in {sys.prefix}")]
+
+
+def check_packages() -> list[Finding]:
+    """Compare the installed versions with the tested ones in ``constraints.txt``."""
+    tested = _tested_versions()
+    found = []
+    for name in _PINNED:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            optional = name == "ovphysx" and platform.machine() != "x86_64"
+            found.append(
+                Finding("note", name, "has no wheel for this machine; Newton is the engine here")
+                if optional
+                else Finding("problem", name, "not installed", "./cpo_lab.sh setup")
+            )
+            continue
+        if name in tested and version != tested[name]:
+            found.append(
+                Finding("note", name, f"{version}, tested with {tested[name]}", f"pip install {name}=={tested[name]}")
+            )
+        else:
+            found.append(Finding("ok", name, version))
+    return found
+
+
+def _tested_versions() -> dict[str, str]:
+    """Return the pins of a source checkout; empty in an installation without one."""
+    from cpo_lab import EXTENSION_ROOT
+
+    file = EXTENSION_ROOT.parents[1] / "constraints.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def check_tasks() -> list[Finding]:
+    """Check that Isaac Lab's own commands will find our tasks."""
+    names = [entry.name for entry in importlib.metadata.entry_points(group="isaaclab.tasks")]
+    if "cpo_lab" not in names:
+        return [
+            Finding(
+                "note", "Tasks", "not registered with Isaac Lab's launcher", "pip install -e . in the project's folder"
+            )
+        ]
+    return [Finding("ok", "Tasks", "registered with Isaac Lab's launcher")]
+
+
+def check_cpu() -> list[Finding]:
+    """Check cores, instruction set and memory."""
+    found = [Finding("ok", "CPU", f"{usable_cores()} usable cores, {platform.machine()}")]
+    flags = _read("/proc/cpuinfo")
+    if platform.machine() == "x86_64" and flags and not re.search(r"^flags\s*:.*\bavx\b", flags, re.MULTILINE):
+        found.append(Finding("problem", "CPU", "no AVX instructions", "OvPhysX needs AVX; use physics=newton_mjwarp"))
+    memory = re.search(r"^MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    if memory:
+        gigabytes = int(memory[1]) / 1024**2
+        low = gigabytes < 4
+        found.append(
+            Finding(
+                "note" if low else "ok", "Memory", f"{gigabytes:.1f} GB free", "training needs 2 to 4 GB" if low else ""
+            )
+        )
+    return found
+
+
+def check_cuda() -> list[Finding]:
+    """Check what torch and Warp think of the GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return [Finding("ok", "GPU", ", ".join(names))]
+    if shutil.which("nvidia-smi") is None:
+        return [Finding("note", "GPU", "none; training runs on the CPU with OvPhysX")]
+    if torch.version.cuda is None:
+        return [
+            Finding(
+                "problem",
+                "GPU",
+                "a driver is installed but this torch is built for the CPU",
+                "./cpo_lab.sh setup in a new .venv",
+            )
+        ]
+    return [
+        Finding("problem", "GPU", f"a driver is installed but torch (CUDA {torch.version.cuda}) cannot use it",
+                "update the NVIDIA driver, or pass --device cpu")
+    ]  # fmt: skip
+
+
+def check_pictures() -> list[Finding]:
+    """Try off-screen OpenGL in a process of its own, because a broken driver can abort the process."""
+    program = (
+        "import pyglet; pyglet.options.headless = True\n"
+        "from pyglet import gl\n"
+        "window = pyglet.window.Window(visible=False)\n"
+        "print(window.context.get_info().get_renderer())"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        done = None
+    found = []
+    if done is not None and done.returncode == 0:
+        found.append(Finding("ok", "Pictures", f"off-screen OpenGL: {done.stdout.strip()}"))
+    else:
+        fix = "apt-get install libegl1 libgl1 libgl1-mesa-dri libegl-mesa0 libglu1-mesa"
+        found.append(Finding("problem", "Pictures", "off-screen OpenGL (EGL) does not work", fix))
+    if importlib.util.find_spec("moviepy") and importlib.util.find_spec("imageio_ffmpeg"):
+        found.append(Finding("ok", "Videos", "moviepy and ffmpeg are installed"))
+    else:
+        found.append(
+            Finding("problem", "Videos", "moviepy is missing", 'pip install -e ".[video]" in the project\'s folder')
+        )
+    return found
+
+
+def check_isaacsim() -> list[Finding]:
+    """Say whether Isaac Sim is there; it is optional."""
+    if importlib.util.find_spec("isaacsim") is None:
+        return [Finding("note", "Isaac Sim", "not installed (optional: physics=isaacsim_physx, --viz kit)")]
+    if not os.environ.get("OMNI_KIT_ACCEPT_EULA"):
+        return [
+            Finding(
+                "note",
+                "Isaac Sim",
+                "installed; it asks for its license on first use",
+                "read it and set OMNI_KIT_ACCEPT_EULA yourself",
+            )
+        ]
+    return [Finding("ok", "Isaac Sim", "installed")]
+
+
+def check_disk() -> list[Finding]:
+    """Check that logs and caches can be written and have room."""
+    found = []
+    for topic, folder in (("Logs", Path.cwd()), ("Kernel cache", _warp_cache())):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free / 1024**3
+        if not os.access(existing, os.W_OK):
+            found.append(
+                Finding("problem", topic, f"{existing} cannot be written", "change its permissions or work elsewhere")
+            )
+        elif free < 2:
+            found.append(
+                Finding(
+                    "problem",
+                    topic,
+                    f"only {free:.1f} GB free in {existing}",
+                    "make room: a long run writes 1 GB or more",
+                )
+            )
+        else:
+            found.append(Finding("ok", topic, f"{free:.0f} GB free in {existing}"))
+    if not _warp_cache().exists():
+        found.append(
+            Finding("note", "Kernel cache", "empty: the first start compiles kernels for one to three minutes")
+        )
+    return found
+
+
+def _warp_cache() -> Path:
+    """Return the folder in which Warp keeps compiled kernels."""
+    configured = os.environ.get("WARP_CACHE_PATH")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(configured) if configured else Path(base) / "warp"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+CHECKS: list[Callable[[], list[Finding]]] = [
+    check_python,
+    check_packages,
+    check_tasks,
+    check_cpu,
+    check_cuda,
+    check_pictures,
+    check_isaacsim,
+    check_disk,
+]
+"""Every check, in the order of the output."""
+
+
+def run(argv: list[str]) -> int:
+    """Run every check and print what it found.
+
+    Returns:
+        0, or 1 if there is a problem.
+
+    Raises:
+        UserError: If an argument is unknown.
+    """
+    parser = CommandParser(prog="cpo-lab doctor", description="Check this machine and say how to fix what is missing.",
+                           epilog="example:\n  cpo-lab doctor")  # fmt: skip
+    _, rest = parser.parse_known_args(argv)
+    split_overrides(rest, parser)
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console()
+    signs = {"ok": "[green]ok     ", "note": "[yellow]note   ", "problem": "[red]PROBLEM"}
+    problems = 0
+    for check in CHECKS:
+        try:
+            findings = check()
+        except Exception as error:
+            findings = [Finding("problem", check.__name__.removeprefix("check_"), f"the check itself failed: {error}")]
+        for finding in findings:
+            problems += finding.level == "problem"
+            fix = f"\n{' ' * 10}[bold]fix:[/] {escape(finding.fix)}" if finding.fix else ""
+            console.print(
+                f"{signs[finding.level]}[/]  {finding.topic}: {escape(finding.text)}{fix}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    console.print(
+        f"[red]{problems} problem{'s' if problems > 1 else ''}.[/]" if problems else "[green]This machine is ready.[/]"
+    )
+    return 1 if problems else 0

@@ -1,0 +1,260 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""From what the user asked for to a running environment, through Isaac Lab's own entry points.
+
+:func:`resolve` turns a request into checked configurations without starting anything; :func:`simulation` and
+:func:`make_env` then start what they describe. Train, play and evaluate share these steps.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cpo_rl.errors import UserError
+
+from .common import agent_key, find_task, resolve_device, suggestion
+from .overrides import check_settings, take_selector
+
+__all__ = ["Request", "Resolved", "make_env", "physics_of", "resolve", "simulation"]
+
+
+@dataclass
+class Request:
+    """What the user asked for; None leaves the choice to the task, the agent or the machine."""
+
+    task: str
+    """Gym id of the task."""
+
+    agent: str
+    """Short name or registration key of the agent."""
+
+    device: str | None = None
+    """``cpu``, ``cuda``, ``cuda:<index>`` or None."""
+
+    physics: str | None = None
+    """Name of a physics preset of the task."""
+
+    num_envs: int | None = None
+    """Number of environments, at least 1."""
+
+    num_policies: int | None = None
+    """Number of policies, at least 1."""
+
+    seed: int | None = None
+    """Seed of everything random, at least 0."""
+
+    overrides: list[str] = field(default_factory=list)
+    """Settings such as ``env.episode_length_s=5`` or ``agent.algorithm.gamma=0.98``."""
+
+
+@dataclass
+class Resolved:
+    """Checked configurations, ready to start."""
+
+    request: Request
+    """What they were made from, with every open choice filled in."""
+
+    agent_key: str
+    """Registration key of the agent."""
+
+    env_cfg: Any
+    """Isaac Lab's environment configuration."""
+
+    agent_cfg: Any
+    """Isaac Lab's runner configuration."""
+
+    chosen: list[str]
+    """Names of the request's fields that were chosen automatically."""
+
+    @property
+    def num_policies(self) -> int:
+        """Number of policies of the agent; 1 for an algorithm that is no ensemble."""
+        return int(getattr(self.agent_cfg.algorithm, "num_policies", 1))
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the algorithm preset, such as ``cpo``."""
+        return str(getattr(self.agent_cfg.algorithm, "algorithm", self.request.agent))
+
+
+def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
+    """Check a request and make the configurations it asks for. Nothing is started or allocated.
+
+    Args:
+        request: What the user asked for.
+        play_mode: Whether the environment's settings for playing replace those for training.
+
+    Raises:
+        UserError: On anything that the user can correct.
+    """
+    spec = find_task(request.task)
+    key = agent_key(spec, request.agent)
+    device = resolve_device(request.device)
+    physics, settings = take_selector("physics", request.physics, request.overrides)
+    engine = _check_physics(request.task, physics, device)
+
+    env_cfg, agent_cfg = _load(request.task, key, [f"physics={engine}", *settings], play_mode)
+    env_cfg.sim.device = agent_cfg.device = device
+    if request.seed is not None:
+        agent_cfg.seed = request.seed
+    env_cfg.seed = agent_cfg.seed
+    if request.num_policies is not None:
+        _set_policies(agent_cfg, request.num_policies, request.agent)
+    policies = int(getattr(agent_cfg.algorithm, "num_policies", 1))
+    if request.num_envs is not None:
+        env_cfg.scene.num_envs = request.num_envs
+    elif not any(setting.startswith("env.scene.num_envs=") for setting in settings):
+        env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
+    _check_agent(agent_cfg, env_cfg.scene.num_envs)
+    _check_kit(env_cfg, engine)
+
+    filled = replace(
+        request, device=device, physics=engine, num_envs=env_cfg.scene.num_envs, num_policies=policies,
+        seed=agent_cfg.seed, overrides=settings,
+    )  # fmt: skip
+    given = {
+        "physics": physics,
+        **{name: getattr(request, name) for name in ("device", "num_envs", "num_policies", "seed")},
+    }
+    return Resolved(filled, key, env_cfg, agent_cfg, [name for name, value in given.items() if value is None])
+
+
+def physics_of(task: str) -> list[str]:
+    """Return the names of a task's physics presets."""
+    from isaaclab_tasks.utils.preset_cli import enumerate_task_presets
+    from isaaclab_tasks.utils.preset_target import PresetTarget
+
+    with redirect_stdout(io.StringIO()):  # Isaac Lab prints which file it reads
+        presets = enumerate_task_presets(task)
+    return list(presets[PresetTarget.PHYSICS]) if presets else []
+
+
+def _check_physics(task: str, physics: str | None, device: str) -> str:
+    """Return the engine to use: the one asked for if it can run here, else the one that suits the device."""
+    from cpo_lab.physics.presets import engine_for, ovphysx_installed
+
+    if physics is None:
+        return engine_for(device)
+    known = physics_of(task)
+    if physics not in known:
+        raise UserError(f"Unknown physics {physics!r} for task {task}; {suggestion(physics, known)}")
+    if physics == "ovphysx" and not ovphysx_installed():
+        raise UserError(
+            "physics=ovphysx needs the package ovphysx, which exists for Linux x86_64 only; use physics=newton_mjwarp."
+        )
+    return physics
+
+
+def _load(task: str, key: str, tokens: list[str], play_mode: bool) -> tuple[Any, Any]:
+    """Resolve presets and settings with Isaac Lab's resolver, refusing settings that name nothing."""
+    from isaaclab_tasks.utils import resolve_task_config
+
+    selectors = [token for token in tokens if not token.startswith(("env.", "agent."))]
+    settings = [token for token in tokens if token.startswith(("env.", "agent."))]
+    try:
+        with redirect_stdout(io.StringIO()):
+            if settings:
+                check_settings(settings, *resolve_task_config(task, key, play_mode=play_mode, overrides=selectors))
+            return resolve_task_config(task, key, play_mode=play_mode, overrides=tokens)
+    except UserError:
+        raise
+    except ValueError as error:
+        # Isaac Lab reports unknown presets over several lines; the first one says what is wrong
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise UserError(f"{reason}; cpo-lab list --task {task} shows what there is.") from None
+
+
+def _fitting_num_envs(env_cfg: Any, device: str, policies: int) -> int:
+    """Return the task's number of environments for the device, rounded to a multiple of the policies."""
+    if hasattr(env_cfg, "cpu_num_envs"):
+        from cpo_lab.physics.defaults import default_num_envs
+
+        suited = default_num_envs(env_cfg, device)
+    else:
+        suited = env_cfg.scene.num_envs
+    return max(round(suited / policies), 1) * policies
+
+
+def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
+    """Change the number of policies of an ensemble agent."""
+    current = getattr(agent_cfg.algorithm, "num_policies", None)
+    if current is None or (current == 1 and count > 1):
+        raise UserError(
+            f"--num_policies {count} does not fit --agent {agent}, which trains one policy; use --agent cpo or sapg."
+        )
+    if count == 1 and current > 1:
+        raise UserError(f"--num_policies 1 leaves --agent {agent} nothing to couple; use --agent ppo.")
+    agent_cfg.algorithm.num_policies = count
+
+
+def _check_agent(agent_cfg: Any, num_envs: int) -> None:
+    """Check the ensemble's settings by themselves and against the size of a rollout."""
+    from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
+
+    for name in ("num_steps_per_env", "max_iterations", "save_interval"):
+        if getattr(agent_cfg, name) < 1:
+            raise UserError(f"agent.{name}={getattr(agent_cfg, name)} must be at least 1.")
+    if not isinstance(agent_cfg.algorithm, EnsembleCfg):
+        return  # an agent of another library configuration checks itself
+    from isaaclab.utils import to_dict
+
+    build_cfg(ModelCfg, to_dict(agent_cfg.model), "model")
+    ensemble = build_cfg(EnsembleCfg, to_dict(agent_cfg.algorithm), "algorithm")
+    ensemble.validate_batch(num_envs, agent_cfg.num_steps_per_env)
+
+
+def _check_kit(env_cfg: Any, engine: str) -> None:
+    """Refuse a configuration that needs Isaac Sim where it is not installed, and impossible combinations."""
+    from isaaclab.app import validate_launch
+
+    try:
+        _, kit_sources = validate_launch(env_cfg, {"livestream": 0})
+    except ValueError as error:
+        raise UserError(f"{str(error).strip().splitlines()[0].rstrip('.')}.") from None
+    if kit_sources and importlib.util.find_spec("isaacsim") is None:
+        raise UserError(
+            f"physics={engine} needs Isaac Sim, which is not installed; README.md says how to add it, "
+            "or choose physics=ovphysx or physics=newton_mjwarp."
+        )
+
+
+@contextmanager
+def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iterator[None]:
+    """Run the engine that the configuration needs; Isaac Sim's app only if physics or a viewer asks for it.
+
+    Args:
+        resolved: Configurations from :func:`resolve`.
+        visualizers: Viewers such as ``newton_gl``; an empty list for none, None for those of the configuration.
+
+    Raises:
+        UserError: What the body raised, without the launcher's traceback.
+    """
+    from isaaclab.app import launch_simulation
+
+    correctable: UserError | None = None
+    with launch_simulation(resolved.env_cfg, {"device": resolved.request.device, "visualizer": visualizers}):
+        try:
+            yield
+        except UserError as error:
+            correctable = error
+    if correctable is not None:
+        raise correctable
+
+
+@contextmanager
+def make_env(resolved: Resolved) -> Iterator[Any]:
+    """Create the task's environment, wrapped for rsl_rl, and close it at the end."""
+    import gymnasium
+    from isaaclab_rl.entrypoints.common import close_env
+    from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
+
+    env = gymnasium.make(resolved.request.task, cfg=resolved.env_cfg)
+    try:
+        yield RslRlVecEnvWrapper(env, clip_actions=resolved.agent_cfg.clip_actions)
+    finally:
+        close_env(env)

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab list``: what can be trained, with what, on which engine."""
+
+from __future__ import annotations
+
+from .common import CommandParser, agents_of, find_task, split_overrides, tasks
+
+__all__ = ["run"]
+
+_EPILOG = """\
+examples:
+  cpo-lab list                                             every task with its agents
+  cpo-lab list --task CpoLab-Reorient-Cube-Shadow-Direct   with its physics engines (takes some seconds)"""
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="cpo-lab list", description="List tasks, agents and physics engines.", epilog=_EPILOG)
+    parser.add_argument("--task", help="show one task in detail")
+    parser.add_argument("--plain", action="store_true", help="one task id per line, for scripts")
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Print the tasks.
+
+    Raises:
+        UserError: If an argument or the task is unknown.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    split_overrides(rest, parser)
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    chosen = {args.task: find_task(args.task)} if args.task else tasks()
+    if args.plain:
+        console.print("\n".join(chosen), highlight=False, soft_wrap=True)
+        return 0
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("task", no_wrap=True)
+    table.add_column("agents (the first is the default)")
+    for name, spec in chosen.items():
+        table.add_row(name, ", ".join(agents_of(spec)))
+    console.print(table)
+    if args.task:
+        _print_engines(console, args.task)
+    return 0
+
+
+def _print_engines(console: object, task: str) -> None:
+    """Print the physics presets of a task and which of them the devices choose."""
+    from cpo_lab.physics.presets import engine_for
+
+    from .launch import physics_of
+
+    default = {engine_for("cpu"): "default on the CPU", engine_for("cuda:0"): "default on a GPU"}
+    console.print("\nphysics=NAME")  # type: ignore[attr-defined]
+    for name in physics_of(task):
+        console.print(f"  {name:<20} [dim]{default.get(name, '')}")  # type: ignore[attr-defined]

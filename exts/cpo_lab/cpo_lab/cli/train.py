@@ -1,0 +1,243 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab train``: train an ensemble of policies.
+
+Does what ``isaaclab train --rl_library rsl_rl`` does, with :class:`cpo_rl.runners.EnsembleRunner` in place of rsl_rl's
+runner, sizes chosen for the machine, and every mistake reported before the simulator starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from cpo_rl.checkpoint.select import SELECTORS
+from cpo_rl.errors import UserError
+
+from . import runs
+from .common import (
+    DEFAULT_AGENT,
+    DEFAULT_TASK,
+    CommandParser,
+    find_task,
+    positive_int,
+    prepare_folder,
+    seed_int,
+    split_overrides,
+)
+from .launch import Request, Resolved, make_env, resolve, simulation
+
+__all__ = ["run"]
+
+_EPILOG = """\
+settings:
+  physics=NAME                       engine: newton_mjwarp, ovphysx, isaacsim_physx (cpo-lab list shows a task's)
+  env.FIELD=VALUE                    any field of the environment, for example env.success_tolerance=0.4
+  agent.algorithm.FIELD=VALUE        any field of the algorithm, for example agent.algorithm.awac_coef=0.002
+  agent.model.FIELD=VALUE            any field of the network, for example agent.model.hidden_dims=[256,128]
+
+examples:
+  cpo-lab train                                                  Shadow Hand, CPO, 6 policies, sized for this machine
+  cpo-lab train --agent sapg --iterations 100 --seed 3           a baseline
+  cpo-lab train --num_policies 4 --num_envs 128 --run_name small
+  cpo-lab train --resume latest                                  continue the newest run to its end
+  cpo-lab train --resume latest --iterations 2000                ... or to 2000 iterations in all
+  cpo-lab train --device cuda:1 --physics newton_mjwarp
+
+The run folder holds checkpoints, metrics.csv, TensorBoard events and the configuration:
+  logs/rsl_rl/<experiment>/<time>[_<run name>]; tensorboard --logdir logs/rsl_rl shows all runs."""
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="cpo-lab train", description="Train an ensemble of policies on a task.", epilog=_EPILOG)
+    parser.add_argument("--task", help=f"task id (default: {DEFAULT_TASK})")
+    parser.add_argument(
+        "--agent", help=f"algorithm: cpo, sapg, ppo or another agent of the task (default: {DEFAULT_AGENT})"
+    )
+    parser.add_argument(
+        "--num_envs",
+        type=positive_int,
+        metavar="N",
+        help="environments, a multiple of the policies (default: suits the device)",
+    )
+    parser.add_argument(
+        "--num_policies",
+        type=positive_int,
+        metavar="M",
+        help="policies of the ensemble (default: the agent's, 6 for cpo)",
+    )
+    parser.add_argument(
+        "--iterations",
+        "--max_iterations",
+        type=positive_int,
+        metavar="I",
+        help="iterations of the run in all, also when resumed (default: the agent's)",
+    )
+    parser.add_argument("--seed", type=seed_int, metavar="S", help="seed of everything random (default: the agent's)")
+    parser.add_argument("--device", help="cpu, cuda or cuda:<index> (default: the first GPU if there is one)")
+    parser.add_argument(
+        "--physics", metavar="NAME", help="physics engine (default: newton_mjwarp on a GPU, ovphysx on the CPU)"
+    )
+    parser.add_argument(
+        "--resume",
+        "--checkpoint",
+        metavar="WHAT",
+        help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
+    )
+    parser.add_argument("--run_name", default="", metavar="NAME", help="added to the name of the run folder")
+    parser.add_argument(
+        "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
+    )
+    parser.add_argument(
+        "--log_dir", metavar="DIR", help="exact run folder, for jobs that are started again (with --resume auto)"
+    )
+    parser.add_argument("--viz", metavar="NAMES", help="viewers, such as newton_gl or viser (default: none)")
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Train as the arguments say.
+
+    Raises:
+        UserError: On input that the user can correct, before the simulator starts.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    overrides = split_overrides(rest, parser)
+    runs.check_run_name(args.run_name)
+    checkpoint = _checkpoint(args)
+    request = _request(args, overrides, checkpoint)
+    find_task(request.task)
+    log_root = prepare_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
+
+    resolved = resolve(request)
+    cfg = resolved.agent_cfg
+    if args.run_name:
+        cfg.run_name = args.run_name
+    cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
+    if checkpoint is not None:
+        runs.check_identity_of(checkpoint, request.task)
+        if args.resume == "auto" and runs.iteration_of(checkpoint) >= cfg.max_iterations:
+            Console().print(f"Nothing to do: {checkpoint} has all {cfg.max_iterations} iterations.")
+            return 0
+    if checkpoint is not None and runs.is_newest(checkpoint):
+        log_dir = checkpoint.parent
+    else:  # an older checkpoint starts a run of its own, so that no run has two histories
+        log_dir = log_root if args.log_dir else runs.new_run_folder(log_root, cfg.experiment_name, args.run_name)
+    log_dir = prepare_folder(log_dir, "the run folder")
+    _show(resolved, log_dir, checkpoint)
+    return _train(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [])
+
+
+def _total_iterations(args: argparse.Namespace, default: int, checkpoint: Path | None) -> int:
+    """Return after how many iterations in all the run ends.
+
+    Raises:
+        UserError: If the checkpoint is already there.
+    """
+    total = args.iterations
+    if total is None and checkpoint is not None:
+        total = runs.Run.read(checkpoint.parent).launch.get("iterations")
+    total = total or default
+    if checkpoint is not None and args.resume != "auto" and runs.iteration_of(checkpoint) >= total:
+        raise UserError(
+            f"The run already has {runs.iteration_of(checkpoint)} iterations; give --iterations a larger number."
+        )
+    return total
+
+
+def _checkpoint(args: argparse.Namespace) -> Path | None:
+    """Return the checkpoint to continue from, or None for a new run."""
+    if args.resume is None:
+        return None
+    selector = "latest" if args.resume == "auto" else args.resume
+    try:
+        if args.log_dir and selector in SELECTORS:
+            selector = f"{Path(args.log_dir).expanduser().absolute()}:{selector}"
+        return runs.find_checkpoint(selector, args.log_root, args.task)
+    except UserError:
+        if args.resume == "auto":
+            return None  # the first start of a job that will be started again
+        raise
+
+
+def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | None) -> Request:
+    """Combine the arguments with those of the run that is continued; what is given now wins."""
+    given = {name: getattr(args, name) for name in ("device", "physics", "num_envs", "num_policies", "seed")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if checkpoint is None:
+        return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT, overrides=overrides, **given)
+    before = runs.Run.read(checkpoint.parent).request(args.task, args.agent)
+    if any(override.startswith("physics=") for override in overrides):
+        before.physics = None
+    return replace(before, overrides=[*before.overrides, *overrides], **given)
+
+
+def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
+    """Tell what will run and what of it was chosen automatically."""
+    from rich.table import Table
+
+    request, cfg = resolved.request, resolved.agent_cfg
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    rows = {
+        "task": request.task,
+        "agent": f"{resolved.algorithm}, {resolved.num_policies} policies",
+        "num_envs": f"{request.num_envs} environments, {request.num_envs // resolved.num_policies} per policy",  # type: ignore[operator]
+        "iterations": f"{cfg.max_iterations} of {cfg.num_steps_per_env * request.num_envs} transitions",
+        "device": request.device,
+        "physics": request.physics,
+        "seed": request.seed,
+        "run folder": log_dir,
+    }
+    if checkpoint is not None:
+        rows["continues"] = checkpoint
+    for name, value in rows.items():
+        table.add_row(
+            f"[bold]{name}",
+            str(value),
+            "[dim]chosen for this machine" if name in resolved.chosen and name != "seed" else "",
+        )
+    Console().print(table)
+
+
+def _train(resolved: Resolved, log_dir: Path, checkpoint: Path | None, visualizers: list[str]) -> int:
+    """Start the simulator and train; return the exit status that tells how the run ended."""
+    from isaaclab.utils import to_dict
+    from isaaclab_rl.entrypoints.common import dump_train_configs, scoped_torch_backend_flags, write_run_manifest
+    from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
+
+    request = resolved.request
+    cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
+    resolved.env_cfg.log_dir = str(log_dir)
+    # the settings of Isaac Lab's own launcher, so that both train alike
+    backend = scoped_torch_backend_flags(
+        cuda_matmul_allow_tf32=True, cudnn_allow_tf32=True, cudnn_deterministic=False, cudnn_benchmark=True
+    )
+    with backend, simulation(resolved, visualizers), make_env(resolved) as env:
+        from cpo_rl.runners import EnsembleRunner
+
+        runner = EnsembleRunner(
+            env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics
+        )
+        if checkpoint is None or not runs.is_newest(checkpoint):
+            write_run_manifest(
+                str(log_dir), library="rsl_rl", task=request.task, metadata={"agent": _public_key(resolved)}
+            )
+        runs.write_launch(log_dir, request, cfg.max_iterations)
+        dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
+        if checkpoint is not None and checkpoint.parent == log_dir:
+            runner.resume()
+        elif checkpoint is not None:
+            runner.load(str(checkpoint))
+        runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
+    return runner.outcome.exit_code
+
+
+def _public_key(resolved: Resolved) -> str:
+    """Return the agent's key as ``isaaclab play`` without ``--agent`` would name it, if it is the task's default."""
+    kwargs = find_task(resolved.request.task).kwargs
+    default = "rsl_rl_cfg_entry_point"
+    return default if kwargs.get(default) == kwargs.get(resolved.agent_key) else resolved.agent_key
