@@ -1,0 +1,186 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""From run folders to a report: reads, groups, draws, and writes the page, the figures and the numbers behind them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cpo_lab.report import curves, style
+from cpo_lab.report.curves import CurveSpec, Plate
+from cpo_lab.report.ensemble import KlMaps, ensemble_plates, kl_maps
+from cpo_lab.report.grouping import Group, group_runs
+from cpo_lab.report.reading import Run, read_run
+from cpo_rl.checkpoint.atomic import write_bytes, write_text
+
+__all__ = ["Report", "TaskReport", "build_report", "write_report"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class TaskReport:
+    """Everything the report says about one task."""
+
+    task: str
+    """Task id."""
+    slug: str
+    """Task id in characters that suit file names and anchors."""
+    groups: list[Group]
+    """Groups of runs of this task."""
+    scores: list[CurveSpec]
+    """Leader metrics that are compared at the end of training, headline first."""
+    sections: list[tuple[str, list[Plate]]] = field(default_factory=list)
+    """Section title and its plates, in reading order."""
+    maps: list[tuple[Group, KlMaps]] = field(default_factory=list)
+    """KL maps per ensemble that recorded them."""
+
+
+@dataclass
+class Report:
+    """A drawn report."""
+
+    title: str
+    """Heading of the page."""
+    runs: list[Run]
+    """All runs, readable or not."""
+    tasks: list[TaskReport]
+    """One entry per task."""
+
+    @property
+    def plates(self) -> list[Plate]:
+        """All plates in reading order."""
+        return [plate for task in self.tasks for _, plates in task.sections for plate in plates]
+
+
+def build_report(
+    folders: Sequence[Path], title: str = "Training report", progress: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Reads run folders and draws everything.
+
+    Args:
+        folders: Run folders, see `cpo_lab.report.reading.find_runs`.
+        title: Heading of the page.
+        progress: Told in a few words what is being done.
+
+    Returns:
+        The report, to be written with `write_report`.
+    """
+    progress(f"reading {len(folders)} runs")
+    runs = [read_run(folder) for folder in folders]
+    groups = group_runs(runs)
+    tasks: list[TaskReport] = []
+    with style.styled():
+        for name in sorted({group.task for group in groups}):
+            progress(f"drawing {name}")
+            slug = re.sub(r"\W+", "-", name).strip("-").lower()
+            slug = slug if slug not in {t.slug for t in tasks} else f"{slug}-{len(tasks)}"
+            tasks.append(_task_report(name, slug, [group for group in groups if group.task == name]))
+    return Report(title, runs, tasks)
+
+
+def write_report(report: Report, out: Path) -> Path:
+    """Writes report.html, figures/*.svg, figures/*.png and data/*.csv.
+
+    Args:
+        report: A drawn report.
+        out: Folder, created if missing; files of an earlier report of the same runs are replaced.
+
+    Returns:
+        Path of the page, which needs none of the other files.
+    """
+    from cpo_lab.report.page import render_page
+
+    figures, data = out / "figures", out / "data"
+    figures.mkdir(parents=True, exist_ok=True)
+    data.mkdir(exist_ok=True)
+    drawings: dict[str, str] = {}
+    with style.styled():
+        for plate in report.plates:
+            if plate.figure is None:
+                continue
+            svg = style.svg_of(plate.figure, plate.key)
+            write_text(figures / f"{plate.key}.svg", style.SVG_PROLOG + svg)
+            write_bytes(figures / f"{plate.key}.png", style.png_of(plate.figure))
+            drawings[plate.key] = svg
+    write_text(data / "final_scores.csv", _final_scores_csv(report))
+    write_text(data / "curves.csv", _curves_csv(report))
+    page = out / "report.html"
+    write_text(page, render_page(report, drawings))
+    return page
+
+
+def _task_report(name: str, slug: str, groups: list[Group]) -> TaskReport:
+    extras = curves.leader_extras(groups)
+    scores = [*curves.LEARNING, *[spec for spec in extras if "success" in spec.tag]]
+    task = TaskReport(name, slug, groups, scores)
+    both = ("env_steps", "wall_clock_s")
+    learning = [plate for spec in scores for plate in curves.curve_plates(groups, spec, slug, both)]
+    compared = [plate for spec in scores for plate in curves.compare(groups, spec.tag, spec.title, slug)]
+    rest = [spec for spec in extras if spec not in scores]
+    ensembles = [group for group in groups if group.num_policies > 1]
+    task.maps = [(group, maps) for group in ensembles if (maps := kl_maps(group)) is not None]
+
+    def steps(specs: Sequence[CurveSpec]) -> list[Plate]:
+        return [plate for spec in specs for plate in curves.curve_plates(groups, spec, slug, ("env_steps",))]
+
+    task.sections = [
+        ("Learning", learning + compared + steps(rest)),
+        ("Coupling of the policies", steps(curves.COUPLING) if ensembles else []),
+        *(
+            (f"{group.label}: its policies", ensemble_plates(group, f"{slug}-{_slug(group.label)}"))
+            for group in ensembles
+        ),
+        ("Optimization", steps(curves.OPTIMIZATION)),
+        ("Throughput", steps(curves.THROUGHPUT)),
+    ]
+    return task
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"\W+", "-", text).strip("-").lower()
+
+
+def _final_scores_csv(report: Report) -> str:
+    rows = [["task", "group", "metric", "env_steps_compared", "seeds", "iqm", "low_95", "high_95", "scores"]]
+    for task in report.tasks:
+        for spec in task.scores:
+            budget = curves.comparison_budget(task.groups, spec.tag)
+            for group in task.groups if np.isfinite(budget) else []:
+                scores = group.final_scores(spec.tag, budget)
+                interval = group.final(spec.tag, budget)
+                numbers = [_cell(v) for v in (interval.point, interval.low, interval.high)]
+                listed = " ".join(_cell(score) for score in scores)
+                rows.append([task.task, group.label, spec.tag, _cell(budget), str(len(scores)), *numbers, listed])
+    return _csv(rows)
+
+
+def _curves_csv(report: Report) -> str:
+    rows = [["task", "group", "metric", "axis", "x", "iqm", "low_95", "high_95"]]
+    for task in report.tasks:
+        for group in task.groups:
+            for spec in (*task.scores, *curves.COUPLING, *curves.OPTIMIZATION, *curves.THROUGHPUT):
+                for axis in ("env_steps", "wall_clock_s") if spec in task.scores else ("env_steps",):
+                    band = group.band(spec.tag, axis)
+                    if band is not None:
+                        points = zip(band.x, band.center, band.low, band.high, strict=True)
+                        rows.extend([task.task, group.label, spec.tag, axis, *map(_cell, p)] for p in points)
+    return _csv(rows)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
+
+
+def _csv(rows: list[list[str]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
