@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""The global random generators of a process: Python, NumPy, torch on the CPU and on the device in use."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["capture", "restore"]
+
+
+def capture(device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Return the states of all global generators as tensors and plain values.
+
+    Args:
+        device: The device training runs on; its generator is included when it is a CUDA device.
+    """
+    version, words, gauss = random.getstate()
+    algorithm, keys, position, has_gauss, cached = np.random.get_state()
+    state: dict[str, Any] = {
+        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+        "numpy": {"algorithm": algorithm, "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+                  "position": int(position), "has_gauss": int(has_gauss), "cached": float(cached)},
+        "torch": torch.get_rng_state(),
+    }  # fmt: skip
+    if torch.device(device).type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(torch.device(device))
+    return state
+
+
+def restore(state: Mapping[str, Any], device: str | torch.device = "cpu") -> list[str]:
+    """Set all global generators to a captured state.
+
+    Args:
+        state: Return value of :func:`capture`.
+        device: The device training runs on now.
+
+    Returns:
+        What could not be restored, in words (a CUDA state without a CUDA device, or the other way round).
+    """
+    python, numpy = state["python"], state["numpy"]
+    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    keys = numpy["keys"].numpy().astype(np.uint32)
+    np.random.set_state((numpy["algorithm"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
+    torch.set_rng_state(state["torch"].cpu())
+    wants_cuda = torch.device(device).type == "cuda"
+    if wants_cuda and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), torch.device(device))
+    if wants_cuda != ("cuda" in state):
+        return ["the random generator of the device, because the run moved between CPU and CUDA"]
+    return []

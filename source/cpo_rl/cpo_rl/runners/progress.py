@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""What people see while a run trains: a live panel on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["ProgressDisplay", "format_count", "format_duration"]
+
+_SHOWN = (
+    ("env-steps/s", ("Perf/env_steps_per_s",)),
+    ("leader return", ("Leader/return", "Train/mean_reward")),
+    ("leader successes", ("Leader/successes",)),
+    ("inter-policy KL", ("Ensemble/kl_mean",)),
+    ("learning rate", ("Optimization/learning_rate",)),
+)
+"""Label and the metrics it shows, the first that exists."""
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as ``42 s``, ``3 min 07 s``, ``5 h 03 min`` or ``2 d 04 h``; ``?`` when not known."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, s = divmod(round(max(seconds, 0.0)), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days} d {h:02d} h"
+    if hours:
+        return f"{hours} h {m:02d} min"
+    return f"{minutes} min {s:02d} s" if minutes else f"{s} s"
+
+
+def format_count(value: float) -> str:
+    """Return a count with a unit: ``950``, ``12.3 k``, ``4.57 M``, ``20 G``."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}"
+
+
+def _value(metrics: Mapping[str, float], names: tuple[str, ...]) -> float | None:
+    return next((metrics[name] for name in names if name in metrics), None)
+
+
+def _text(label: str, value: float) -> str:
+    """Return a headline value the way its kind is best read."""
+    if label == "env-steps/s":
+        return f"{value:,.0f}"
+    if label == "learning rate":
+        return f"{value:.1e}"
+    return f"{value:.4g}"
+
+
+class ProgressDisplay:
+    """Progress of one run.
+
+    Args:
+        mode: ``auto``, ``plain`` or ``off``.
+        interval_s: Least time between lines where nothing is drawn [s].
+        console: Where to print; the process's standard output by default.
+    """
+
+    def __init__(self, mode: str = "auto", interval_s: float = 10.0, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._quiet = mode == "off"
+        self._draws = mode == "auto" and self._console.is_terminal
+        self._interval_s = interval_s
+        self._live: Live | None = None
+        self._last_line = -math.inf
+        self._title = ""
+
+    def start(self, title: str) -> None:
+        """Begin to draw, with ``title`` as the panel's heading."""
+        self._title = title
+        if self._draws and self._live is None:
+            self._live = Live(Text("collecting the first rollout ..."), console=self._console, refresh_per_second=4)
+            self._live.start()
+
+    def update(self, iteration: int, total: int, env_steps: int, left_s: float, metrics: Mapping[str, float]) -> None:
+        """Show the state after a finished iteration.
+
+        Args:
+            iteration: Finished iterations.
+            total: Iterations of the whole run.
+            env_steps: Environment steps so far.
+            left_s: Estimated time left [s]; not finite when unknown.
+            metrics: Values by tag.
+        """
+        if self._quiet:
+            return
+        if self._live is not None:
+            self._live.update(self._panel(iteration, total, env_steps, left_s, metrics))
+            return
+        due = time.monotonic() - self._last_line >= self._interval_s
+        if due or iteration >= total:
+            self._last_line = time.monotonic()
+            shown = [(label, _value(metrics, names)) for label, names in _SHOWN]
+            parts = [f"{label} {_text(label, value)}" for label, value in shown if value is not None]
+            head = f"iteration {iteration}/{total} · {format_count(env_steps)} steps"
+            self._console.print(" · ".join([head, *parts, f"{format_duration(left_s)} left"]), markup=False)
+
+    def message(self, text: str) -> None:
+        """Print a sentence that must be seen, above the panel; also in quiet mode."""
+        self._console.print(text, markup=False)
+
+    def stop(self) -> None:
+        """Stop drawing and leave the last state on the screen."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _panel(self, iteration: int, total: int, env_steps: int, left_s: float, metrics: Mapping[str, float]) -> Panel:
+        grid = Table.grid(padding=(0, 3))
+        for label, names in _SHOWN:
+            value = _value(metrics, names)
+            grid.add_row(label, "–" if value is None else _text(label, value))
+        grid.add_row("steps", format_count(env_steps))
+        grid.add_row("iteration", f"{iteration} of {total}")
+        grid.add_row("time left", format_duration(left_s))
+        return Panel(Group(ProgressBar(total=max(total, 1), completed=iteration), grid), title=self._title or None)
