@@ -91,6 +91,9 @@ class TorchVecEnv(VecEnv):
         if cfg.stagger:
             self.episode_length_buf.random_(0, cfg.max_episode_length, generator=self._generator)
 
+    checkpoint_is_exact: bool = True
+    """A restored environment continues as if it had never stopped."""
+
     # -- to be implemented ---------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -57,6 +57,24 @@ class EnsembleRunnerCfg(RslRlBaseRunnerCfg):
     save_interval: int = 50
     """Iterations between checkpoints, at least 1."""
 
+    keep_last: int = 5
+    """Newest checkpoints to keep; 0 keeps all. This and the next five are read by our runner only."""
+
+    keep_best: int = 1
+    """Best checkpoints to keep besides, 0 or more."""
+
+    best_metric: str = "auto"
+    """Metric that ranks checkpoints, higher is better; ``auto`` takes the leader's successes, else its return."""
+
+    progress: str = "auto"
+    """``auto`` draws on a terminal and prints lines elsewhere, ``plain`` prints lines, ``off`` prints nothing."""
+
+    progress_interval_s: float = 10.0
+    """Time between progress lines where there is no terminal [s], at least 0."""
+
+    stop_grace_s: float = 40.0
+    """How long an iteration may go on after a stop signal before its rollout is cut short [s], at least 0."""
+
     experiment_name: str = "cpo_lab"
     """Folder of the runs below ``logs/rsl_rl``."""
 
