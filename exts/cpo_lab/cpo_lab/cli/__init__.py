@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report"),
     "export": Command("cpo_lab.cli.export", "write a trained policy for deployment"),
     "list": Command("cpo_lab.cli.list", "list tasks, agents and physics engines"),
+    "benchmark": Command("cpo_lab.cli.benchmark", "measure environments and updates on this machine"),
     "doctor": Command("cpo_lab.cli.doctor", "check this machine and say how to fix what is missing"),
 }
 """Every command in the order in which the help shows them."""

@@ -227,9 +227,9 @@ class EnsemblePPO:
         for name, value in self.episodes.per_policy().items():
             metrics.array(f"episode/{name}", value)
         scalars, arrays = metrics.read(self.ranks)
-        self.learning_rate = float(arrays.pop("learning_rate"))
+        self.learning_rate = arrays.pop("learning_rate").tolist()
         scalars["Optimization/learning_rate"] = self.learning_rate
-        scalars["Optimization/skipped_updates"] = float(arrays.pop("skipped"))
+        scalars["Optimization/skipped_updates"] = arrays.pop("skipped").tolist()
         for name, array in arrays.items():
             if name in ("std", "entropy") or name.startswith("episode/"):
                 self._report_policies(scalars, name.removeprefix("episode/"), array.tolist())
@@ -319,6 +319,12 @@ class EnsemblePPO:
             generator.set_state(loaded["generators"][name].cpu())
         self.iteration = loaded["algorithm_iteration"]
         return True
+
+    def reset_episodes(self) -> None:
+        """Forget running episodes and a begun rollout, because the environments start anew (resume without their state)."""
+        self.episodes.forget_running()
+        self._state = self.model.initial_state(self.num_envs)
+        self.rollout.step = 0
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
         optimizer, rate = self.update_policy.optimizer, self.update_policy.learning_rate.rate

@@ -30,8 +30,8 @@ class AdaptiveLearningRate:
     """Measures the KL of every gradient step and adapts the rate after each pass or step.
 
     The reference distribution of a row is the one it had at its last visit (``previous_epoch``) or in the rollout.
-    Means are kept per row; log standard deviations depend only on policy and time of the visit, so a table per mini-batch of
-    the previous pass is enough.
+    Means are kept per row; log standard deviations depend only on policy and time of the visit, so a table per
+    mini-batch of the previous pass is enough.
 
     Args:
         cfg: algorithm settings.
