@@ -57,6 +57,11 @@ class EpisodeStatistics:
         count = weight.sum(1)
         return {n: (v.view(self.num_policies, -1) * weight).sum(1) / count for n, v in self.last.items()}
 
+    def forget_running(self) -> None:
+        """Start counting new episodes; outcomes of finished ones stay."""
+        self.running_return.zero_()
+        self.running_length.zero_()
+
     def state_dict(self) -> dict[str, Tensor]:
         """Everything that must survive a resume."""
         return {

@@ -26,6 +26,7 @@ class FiniteGuard:
         self.device = torch.device(device)
         self.num_envs = num_envs
         self._first: dict[str, Tensor] = {}
+        self._raw: dict[str, Tensor] = {}
         self.flag = torch.zeros((), device=device)
 
     def clean(self, name: str, tensor: Tensor, step: int) -> Tensor:
@@ -40,7 +41,10 @@ class FiniteGuard:
         bad = ~(finite if tensor.dim() == 1 else finite.flatten(1).all(1))
         if name not in self._first:
             self._first[name] = torch.full((self.num_envs,), self.NEVER, device=self.device, dtype=torch.int64)
-        first = self._first[name]
+            self._raw[name] = torch.zeros_like(tensor)
+        first, raw = self._first[name], self._raw[name]
+        newly = (bad & (first == self.NEVER)).view(-1, *[1] * (tensor.dim() - 1))
+        raw.copy_(torch.where(newly, tensor, raw))
         first.copy_(torch.where(bad & (first == self.NEVER), step, first))
         self.flag = torch.maximum(self.flag, bad.any().to(self.flag.dtype))
         return torch.where(finite, tensor, 0.0)
@@ -53,6 +57,12 @@ class FiniteGuard:
         step, name = min(found, key=lambda item: item[0])
         envs = (self._first[name] == step).nonzero().flatten().tolist()
         return {"tensor": name, "step": step, "env_ids": envs}
+
+    def raw(self, env_ids: list[int]) -> dict[str, Tensor]:
+        """The untouched entries of environments when each tensor first went bad in any of them, by name."""
+        return {
+            name: self._raw[name][env_ids] for name, f in self._first.items() if bool((f[env_ids] < self.NEVER).any())
+        }
 
     def clear(self) -> None:
         """Forget everything, at the start of a rollout."""
