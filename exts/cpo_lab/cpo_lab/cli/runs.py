@@ -32,6 +32,7 @@ __all__ = [
     "is_newest",
     "iteration_of",
     "new_run_folder",
+    "restore_agent",
     "write_launch",
 ]
 
@@ -100,7 +101,7 @@ def find_checkpoint(selector: str, log_root: str | os.PathLike[str], task: str |
         UserError: If there is none.
     """
     if selector not in SELECTORS:
-        return resolve_checkpoint(selector, log_root)
+        return resolve_checkpoint(selector, log_root).resolve()
     runs = []
     for manifest in Path(log_root).glob("*/*/run.json"):
         try:
@@ -113,7 +114,7 @@ def find_checkpoint(selector: str, log_root: str | os.PathLike[str], task: str |
     for _, folder in sorted(runs, reverse=True):
         checkpoint = checkpoint_in(folder, selector)
         if checkpoint is not None:
-            return checkpoint
+            return checkpoint.resolve()
     of_task = f" of task {task!r}" if task else ""
     raise UserError(
         f"{str(log_root)!r} holds no run{of_task} with a checkpoint; train one first, or give the path of a checkpoint."
@@ -163,6 +164,24 @@ def write_launch(folder: Path, request: Request, iterations: int) -> None:
         iterations: After how many iterations in all it ends.
     """
     write_json(folder / _LAUNCH_FILE, {**asdict(request), "iterations": iterations})
+
+
+def restore_agent(run: Run, agent_cfg: Any) -> None:
+    """Give a runner configuration the network and algorithm that a run of the stock launcher was trained with.
+
+    Our own runs say it by the request they were started from; the stock launcher keeps only the resulting values.
+
+    Args:
+        run: The run.
+        agent_cfg: Runner configuration; changed in place.
+    """
+    file = run.folder / "params" / "agent.yaml"
+    if run.launch or not file.is_file():
+        return
+    import yaml
+
+    trained = yaml.full_load(file.read_text(encoding="utf-8"))
+    agent_cfg.from_dict({key: trained[key] for key in ("model", "algorithm", "obs_groups") if key in trained})
 
 
 def iteration_of(checkpoint: Path) -> int:

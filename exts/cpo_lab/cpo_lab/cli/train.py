@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from cpo_rl.checkpoint.select import SELECTORS
 from cpo_rl.errors import UserError
@@ -178,15 +179,13 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
 
 def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
     """Tell what will run and what of it was chosen automatically."""
-    from rich.table import Table
-
-    request, cfg = resolved.request, resolved.agent_cfg
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    request, cfg, policies = resolved.request, resolved.agent_cfg, resolved.num_policies
+    num_envs = request.num_envs or 0
     rows = {
         "task": request.task,
-        "agent": f"{resolved.algorithm}, {resolved.num_policies} policies",
-        "num_envs": f"{request.num_envs} environments, {request.num_envs // resolved.num_policies} per policy",  # type: ignore[operator]
-        "iterations": f"{cfg.max_iterations} of {cfg.num_steps_per_env * request.num_envs} transitions",
+        "agent": f"{resolved.algorithm}, {policies} {'policy' if policies == 1 else 'policies'}",
+        "num_envs": f"{num_envs}, {num_envs // policies} per policy",
+        "iterations": f"{cfg.max_iterations} of {cfg.num_steps_per_env * num_envs} transitions",
         "device": request.device,
         "physics": request.physics,
         "seed": request.seed,
@@ -194,13 +193,10 @@ def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
     }
     if checkpoint is not None:
         rows["continues"] = checkpoint
+    console = Console(highlight=False)
     for name, value in rows.items():
-        table.add_row(
-            f"[bold]{name}",
-            str(value),
-            "[dim]chosen for this machine" if name in resolved.chosen and name != "seed" else "",
-        )
-    Console().print(table)
+        chosen = "  [dim](chosen for this machine)[/]" if name in set(resolved.chosen) - {"seed"} else ""
+        console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
 
 
 def _train(resolved: Resolved, log_dir: Path, checkpoint: Path | None, visualizers: list[str]) -> int:

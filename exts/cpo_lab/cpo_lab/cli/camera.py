@@ -1,0 +1,230 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""Pictures and videos of environments, off-screen and without a GPU, through Isaac Lab's Newton GL viewer.
+
+Environments are rendered one by one and put side by side with a caption each. Isaac Lab's own recorder films one camera
+and cannot do that, so frames go to ffmpeg directly.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.util
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cpo_rl.errors import UserError
+
+from .common import prepare_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Studio", "check_output"]
+
+_FORMATS = {"--picture": (".png", ".jpg", ".jpeg"), "--video": (".mp4",)}
+
+_APART = 6.0
+"""Distance between environments [m] that keeps neighbors out of each other's pictures."""
+
+_MAX_RATE = 30.0
+"""Most frames per second of a video."""
+
+_OBJECT_COLOR = (0.85, 0.33, 0.10)
+"""Color of an object that has none, which tells it from the hand."""
+
+_NO_FIELD = object()
+
+
+def check_output(argument: str, file: str | None) -> Path | None:
+    """Check that an output can be written before anything is simulated for it.
+
+    Args:
+        argument: ``--picture`` or ``--video``.
+        file: The file, or None.
+
+    Raises:
+        UserError: If its type is wrong, its folder cannot be written or a library is missing.
+    """
+    if file is None:
+        return None
+    path = Path(file).expanduser().absolute()
+    if path.suffix.lower() not in _FORMATS[argument]:
+        raise UserError(f"{argument} {file!r} must end in {' or '.join(_FORMATS[argument])}.")
+    if path.is_dir():
+        raise UserError(f"{argument} {file!r} is a folder; name a file.")
+    prepare_folder(path.parent, argument)
+    if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
+        raise UserError(f"{argument} needs off-screen OpenGL, which is missing; cpo-lab doctor says what to install.")
+    if argument == "--video" and not importlib.util.find_spec("imageio_ffmpeg"):
+        raise UserError('--video needs imageio-ffmpeg; install it with pip install -e ".[video]" in the project.')
+    return path
+
+
+class Studio:
+    """Sets up a viewer in a configuration, then takes a picture or a video of some environments side by side.
+
+    Args:
+        picture: File of the picture of the last step, or None.
+        video: File of the video of all steps, or None.
+        size: Width and height of the output [pixels].
+        captions: What to write below each environment that is shown, by index of the environment.
+    """
+
+    def __init__(
+        self, picture: Path | None, video: Path | None, size: tuple[int, int], captions: Mapping[int, str]
+    ) -> None:
+        self.picture, self.video, self.captions = picture, video, dict(captions)
+        self.columns = math.ceil(math.sqrt(len(captions)))
+        self.rows = math.ceil(len(captions) / self.columns)
+        # even numbers, as the video format demands
+        self.tile = tuple(
+            max(pixels // count // 2 * 2, 16) for pixels, count in zip(size, (self.columns, self.rows), strict=True)
+        )
+        self._stride = 1
+        self._rate = _MAX_RATE
+        self._writer: Any = None
+        self._temporary: Path | None = None
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is to be rendered."""
+        return self.picture is not None or self.video is not None
+
+    def configure(self, env_cfg: Any) -> None:
+        """Add the viewer to an environment's configuration, before the simulator starts; changes the configuration."""
+        if not self.is_needed:
+            return
+        from isaaclab_visualizers.newton import NewtonGLVisualizerCfg
+
+        # with a display the viewer would open a window; the choice is made when it is first imported
+        os.environ.pop("DISPLAY", None)
+        env_cfg.scene.env_spacing = max(env_cfg.scene.env_spacing, _APART)
+        env_cfg.sim.visualizer_cfgs = [
+            NewtonGLVisualizerCfg(
+                window_width=self.tile[0],
+                window_height=self.tile[1],
+                headless=True,
+                focal_length=22.0,
+                visible_env_indices=list(self.captions),
+                streaming_view=False,
+                enable_live_plots=False,
+            )
+        ]
+        object_cfg = getattr(env_cfg.scene, "object", None)
+        if object_cfg is not None and getattr(object_cfg.spawn, "visual_material", _NO_FIELD) is None:
+            from isaaclab.sim import PreviewSurfaceCfg
+
+            object_cfg.spawn.visual_material = PreviewSurfaceCfg(diffuse_color=_OBJECT_COLOR)
+        rate = 1.0 / (env_cfg.sim.dt * env_cfg.decimation)
+        self._stride = max(round(rate / _MAX_RATE), 1)
+        self._rate = rate / self._stride
+
+    def after_step(self, env: Any, count: int) -> None:
+        """Film the state after ``count`` environment steps if it is a frame's turn."""
+        if self.video is None or count % self._stride:
+            return
+        frame = self.render(env)
+        if self._writer is None:
+            import imageio_ffmpeg
+
+            self._temporary = self.video.with_name(f".{self.video.stem}.{os.getpid()}.mp4")
+            self._writer = imageio_ffmpeg.write_frames(
+                str(self._temporary), (frame.shape[1], frame.shape[0]), fps=self._rate, macro_block_size=2, quality=7
+            )
+            self._writer.send(None)
+        self._writer.send(frame.tobytes())
+
+    def finish(self, env: Any) -> list[Path]:
+        """Take the picture and complete the video.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            UserError: If the video has no frame.
+        """
+        written = []
+        if self.picture is not None:
+            from PIL import Image
+
+            temporary = self.picture.with_name(f".{self.picture.stem}.{os.getpid()}{self.picture.suffix}")
+            Image.fromarray(self.render(env)).save(temporary, optimize=True)
+            temporary.replace(self.picture)
+            written.append(self.picture)
+        if self.video is not None:
+            if self._writer is None or self._temporary is None:
+                raise UserError(f"--video needs at least {self._stride} steps for one frame; give more --steps.")
+            self._writer.close()
+            self._temporary.replace(self.video)
+            written.append(self.video)
+        return written
+
+    def discard(self) -> None:
+        """Remove what an unfinished video left behind."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+
+    def render(self, env: Any) -> np.ndarray:
+        """Return the shown environments side by side.
+
+        Args:
+            env: The running environment.
+
+        Returns:
+            RGB image, uint8 [rows * tile height, columns * tile width, 3].
+        """
+        import numpy as np
+
+        sim = env.unwrapped.sim
+        if not sim.is_rendering:  # then nobody else has brought the scene up to date
+            sim.forward()
+            sim.vis_marker_registry.dispatch_callbacks()
+        viewer = sim.visualizers[0]
+        width, height = self.tile
+        image = np.full((self.rows * height, self.columns * width, 3), 255, dtype=np.uint8)
+        eye, target = _camera(env.unwrapped.cfg)
+        for place, (index, caption) in enumerate(self.captions.items()):
+            origin = env.unwrapped.scene.env_origins[index].tolist()
+            viewer.set_camera_view(_plus(origin, eye), _plus(origin, target))
+            row, column = divmod(place, self.columns)
+            frame = _with_caption(viewer.render_rgb_array(), caption)
+            image[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame[:height, :width]
+        return image
+
+
+def _camera(cfg: Any) -> tuple[list[float], list[float]]:
+    """Return where the camera stands and looks, relative to an environment [m].
+
+    A task says it with the fields ``camera_eye`` and ``camera_lookat``; without them the camera looks at the start of
+    the object, from above and in front of the fingers.
+    """
+    object_cfg = getattr(cfg.scene, "object", None)
+    start = list(object_cfg.init_state.pos) if object_cfg is not None else [0.0, 0.0, 0.5]
+    target = list(getattr(cfg, "camera_lookat", None) or start)
+    return list(getattr(cfg, "camera_eye", None) or _plus(target, [0.16, -0.24, 0.26])), target
+
+
+def _plus(a: list[float], b: list[float]) -> list[float]:
+    return [x + y for x, y in zip(a, b, strict=True)]
+
+
+def _with_caption(frame: np.ndarray, caption: str) -> np.ndarray:
+    """Return a frame with a caption in its lower left corner."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    if not caption:
+        return frame
+    image = Image.fromarray(frame)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=max(frame.shape[0] // 16, 10))
+    draw.text(
+        (8, frame.shape[0] - 8), caption, fill="white", stroke_width=1, stroke_fill="black", anchor="ls", font=font
+    )
+    return np.asarray(image)

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab play``: let trained policies act, in a viewer, a picture or a video, and count what each achieves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cpo_rl.errors import UserError
+
+from . import runs
+from .camera import Studio, check_output
+from .common import CommandParser, positive_int, resolve_device, seed_int, split_overrides
+from .launch import Request, Resolved, make_env, resolve, simulation
+
+__all__ = ["run"]
+
+_EPILOG = """\
+examples:
+  cpo-lab play --checkpoint latest --picture hand.png              the policies of the newest run side by side
+  cpo-lab play --checkpoint best --policy leader --video hand.mp4  ten seconds of the leader
+  cpo-lab play --checkpoint latest --viz newton_gl                 in a window, until it is closed
+  cpo-lab play --checkpoint logs/rsl_rl/shadow_hand_reorient_cube/2026-01-31_12-00-00/model_500.pt --steps 1200"""
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="cpo-lab play", description="Show, picture or film trained policies.", epilog=_EPILOG)
+    parser.add_argument(
+        "--checkpoint", default="latest", metavar="WHAT", help="latest, best, a run folder or a file (default: latest)"
+    )
+    parser.add_argument(
+        "--policy", default="all", metavar="WHICH", help="all, leader or a number from 0 (default: all)"
+    )
+    parser.add_argument(
+        "--steps", type=positive_int, metavar="N", help="environment steps (default: 600; until closed with --viz)"
+    )
+    parser.add_argument("--video", metavar="FILE.mp4", help="film the steps")
+    parser.add_argument("--picture", metavar="FILE.png", help="picture the last step")
+    parser.add_argument(
+        "--width", type=positive_int, default=960, metavar="PIXELS", help="width of picture and video (default: 960)"
+    )
+    parser.add_argument(
+        "--height", type=positive_int, default=540, metavar="PIXELS", help="their height (default: 540)"
+    )
+    parser.add_argument("--viz", metavar="NAMES", help="viewers: newton_gl, viser, rerun, or kit with Isaac Sim")
+    parser.add_argument(
+        "--stochastic", action="store_true", help="sample actions as in training instead of taking their mean"
+    )
+    parser.add_argument(
+        "--num_envs",
+        type=positive_int,
+        metavar="N",
+        help="environments, a multiple of the policies (default: one each)",
+    )
+    parser.add_argument("--seed", type=seed_int, metavar="S", help="seed (default: the run's)")
+    parser.add_argument("--task", help="task (default: the run's)")
+    parser.add_argument("--agent", help="agent (default: the run's)")
+    parser.add_argument("--device", help="cpu, cuda or cuda:<index> (default: the first GPU if there is one)")
+    parser.add_argument("--physics", metavar="NAME", help="physics engine (default: the run's, if it suits the device)")
+    parser.add_argument(
+        "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
+    )
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Play as the arguments say.
+
+    Raises:
+        UserError: On input that the user can correct, before the simulator starts.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    overrides = split_overrides(rest, parser)
+    if args.viz and (args.video or args.picture):
+        raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
+    picture, video = check_output("--picture", args.picture), check_output("--video", args.video)
+    checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
+    resolved = _resolve(args, overrides, checkpoint)
+
+    from .playback import policy_ids
+
+    num_envs, policies = resolved.env_cfg.scene.num_envs, resolved.num_policies
+    ids = policy_ids(args.policy, policies, num_envs)
+    studio = Studio(picture, video, (args.width, args.height), _captions(args.policy, policies, num_envs))
+    studio.configure(resolved.env_cfg)
+    console = Console()
+    console.print(f"Playing {checkpoint}", soft_wrap=True)
+    console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}")
+    steps = args.steps or (None if args.viz else 600)
+    tallies, written = _play(resolved, checkpoint, studio, _viewers(args, studio), ids, steps, args.stochastic)
+    _summarize(console, tallies, policies)
+    for file in written:
+        console.print(f"Wrote {file}", soft_wrap=True)
+    return 0
+
+
+def _captions(choice: str, num_policies: int, num_envs: int) -> dict[int, str]:
+    """Return which environments to show, the first one of each policy that acts, and what to call them."""
+    names = [f"policy {policy}" for policy in range(num_policies - 1)] + ["leader"]
+    if choice == "all":
+        return {policy * (num_envs // num_policies): name for policy, name in enumerate(names)}
+    return {0: names[-1] if choice == "leader" else names[int(choice)]}
+
+
+def _viewers(args: Any, studio: Studio) -> list[str] | None:
+    """Return the viewers to start; None leaves it to the configuration, which holds the off-screen one."""
+    if args.viz:
+        return args.viz.split(",")
+    return None if studio.is_needed else []
+
+
+def _resolve(args: Any, overrides: list[str], checkpoint: Path) -> Resolved:
+    """Return the configurations of the run behind a checkpoint, at a size for watching."""
+    from .playback import quiet_agent
+
+    trained = runs.Run.read(checkpoint.parent)
+    before = trained.request(args.task, args.agent)
+    runs.check_identity_of(checkpoint, before.task)
+    device = resolve_device(args.device)
+    same_kind = (before.device or device).split(":")[0] == device.split(":")[0]
+    request: Request = replace(
+        before,
+        device=device,
+        physics=args.physics or (before.physics if same_kind and not _names_physics(overrides) else None),
+        num_envs=args.num_envs,
+        seed=args.seed if args.seed is not None else before.seed,
+        overrides=[*before.overrides, *overrides],
+    )
+    resolved = resolve(request, play_mode=True)
+    runs.restore_agent(trained, resolved.agent_cfg)
+    quiet_agent(resolved.agent_cfg)
+    if args.num_envs is None:
+        resolved.env_cfg.scene.num_envs = resolved.num_policies
+    return resolved
+
+
+def _names_physics(overrides: list[str]) -> bool:
+    return any(override.startswith("physics=") for override in overrides)
+
+
+def _play(
+    resolved: Resolved,
+    checkpoint: Path,
+    studio: Studio,
+    viewers: list[str] | None,
+    ids: Any,
+    steps: int | None,
+    stochastic: bool,
+) -> tuple[Any, list[Path]]:
+    """Start the simulator, load the policies and let them act; return their tallies and the files written."""
+    from isaaclab.utils import to_dict
+    from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
+
+    from .playback import run_policies
+
+    cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
+    with simulation(resolved, viewers), make_env(resolved) as env:
+        from cpo_rl.runners import EnsembleRunner
+
+        runner = EnsembleRunner(env, to_dict(cfg), log_dir=None, device=cfg.device, task=resolved.request.task)
+        runner.load(str(checkpoint), load_cfg={"actor": True, "critic": True})
+        film = partial(studio.after_step, env)
+        try:
+            tallies = run_policies(env, runner.alg.get_policy(), ids, steps, stochastic=stochastic, after_step=film)
+            return tallies, studio.finish(env)
+        finally:
+            studio.discard()
+
+
+def _summarize(console: Console, tallies: Any, num_policies: int) -> None:
+    """Print one row per policy."""
+    metrics = sorted({name for tally in tallies for name in tally.metrics})
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("policy", "reward per step", "episodes", "mean return", *(f"mean {metric}" for metric in metrics)):
+        table.add_column(name, justify="left" if name == "policy" else "right")
+    for tally in tallies:
+        name = f"{tally.policy} leader" if tally.policy == num_policies - 1 else str(tally.policy)
+        values = [tally.returns, *(tally.metrics.get(metric, []) for metric in metrics)]
+        means = [f"{sum(v) / len(v):.2f}" if v else "-" for v in values]
+        table.add_row(name, f"{tally.reward / max(tally.steps, 1):.3f}", str(len(tally.returns)), *means)
+    console.print(table)
