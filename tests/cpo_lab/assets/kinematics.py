@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Forward kinematics of a robot table in NumPy, independent of USD and of the engines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cpo_lab.assets.authoring import Robot
+
+
+def matrix(xyzw) -> np.ndarray:
+    x, y, z, w = np.asarray(xyzw, dtype=float) / np.linalg.norm(xyzw)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def turn(axis, angle: float) -> np.ndarray:
+    x, y, z = axis
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+
+
+def forward_kinematics(
+    robot: Robot, angles: dict[str, float], position=(0.0, 0.0, 0.0), orientation=(0.0, 0.0, 0.0, 1.0)
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Position [3] and rotation [3, 3] of every link for joint ``angles`` (others 0) and the given pose of the root."""
+    joints = {joint.child: joint for joint in robot.joints}
+    poses = {robot.links[0].name: (np.asarray(position, dtype=float), matrix(orientation))}
+    for link in robot.links[1:]:
+        origin, rotation = poses[link.parent]
+        joint = joints[link.name]
+        local = matrix(link.orientation) @ turn(joint.axis, angles.get(joint.name, 0.0))
+        poses[link.name] = (origin + rotation @ np.asarray(link.position), rotation @ local)
+    return poses
