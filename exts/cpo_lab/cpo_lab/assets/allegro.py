@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Scene configurations of the generated Allegro hand and of the iiwa7 that carries it. Imports Isaac Lab's configuration classes."""
+
+from __future__ import annotations
+
+import math
+
+import isaaclab.sim as sim_utils
+from isaaclab.actuators import ImplicitActuatorCfg
+from isaaclab.assets import ArticulationCfg
+
+from cpo_lab.assets.allegro_hand_table import JOINT_NAMES as HAND_JOINTS
+from cpo_lab.assets.allegro_hand_table import allegro_hand
+from cpo_lab.assets.authoring import Robot, write_robot
+from cpo_lab.assets.cache import cached_usd
+from cpo_lab.assets.kuka_allegro_table import ARM_JOINT_NAMES, DEFAULT_ARM_POSE, kuka_allegro
+
+HAND_POSITION = (0.0, 0.0, 0.5)
+"""Root of the hand alone [m] (``allegro_hand.py:283``)."""
+
+HAND_ORIENTATION = (0.28304, 0.68333, -0.62178, 0.25755)
+"""Orientation of the hand alone, xyzw: palm up, fingers along -Y."""
+
+
+def robot_usd(robot: Robot) -> str:
+    """Return the path of the generated USD file of a robot; made at the first call on a machine."""
+    return cached_usd(robot.name, robot, lambda path: write_robot(robot, path))
+
+
+def allegro_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg:
+    """Return the hand alone: stiffness 3, damping 0.1, effort 0.5 N m, armature 0.001 (``allegro_hand.py:263-268``)."""
+    return ArticulationCfg(
+        prim_path=prim_path,
+        spawn=sim_utils.UsdFileCfg(usd_path=robot_usd(allegro_hand())),
+        init_state=ArticulationCfg.InitialStateCfg(
+            # a default outside the limits is refused, so the thumb's stays at its lower limit; the task resets to 0-based values
+            pos=HAND_POSITION, rot=HAND_ORIENTATION, joint_pos={"(?!thumb_joint_0).*": 0.0, "thumb_joint_0": 0.28}
+        ),
+        actuators={
+            "fingers": ImplicitActuatorCfg(
+                joint_names_expr=list(HAND_JOINTS), stiffness=3.0, damping=0.1, joint_effort_limit=0.5, armature=0.001
+            )
+        },
+    )
+
+
+def kuka_allegro_cfg(
+    position: tuple[float, float, float],
+    yaw: float = 0.0,
+    joint_4: float | None = None,
+    prim_path: str = "{ENV_REGEX_NS}/Robot",
+) -> ArticulationCfg:
+    """Return the arm with the hand: stiffness 40, damping 5 everywhere, effort 300 (arm) and 0.35 N m (fingers).
+
+    Source: ``cfg/task/AllegroKuka.yaml:57-71``. Armature is 0 as there.
+
+    Args:
+        position: Base of the arm [m].
+        yaw: Turn of the base about Z [rad].
+        joint_4: Default of the fourth arm joint [rad]; None keeps :data:`DEFAULT_ARM_POSE`'s.
+        prim_path: Where to spawn it.
+    """
+    pose = dict(zip(ARM_JOINT_NAMES, DEFAULT_ARM_POSE, strict=True))
+    if joint_4 is not None:
+        pose["iiwa7_joint_4"] = joint_4
+    pose |= {name: 0.28 if name == "thumb_joint_0" else 0.0 for name in HAND_JOINTS}
+    gains = {"stiffness": 40.0, "damping": 5.0, "armature": 0.0}
+    return ArticulationCfg(
+        prim_path=prim_path,
+        spawn=sim_utils.UsdFileCfg(usd_path=robot_usd(kuka_allegro())),
+        init_state=ArticulationCfg.InitialStateCfg(
+            pos=position, rot=(0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0)), joint_pos=pose
+        ),
+        actuators={
+            "arm": ImplicitActuatorCfg(joint_names_expr=list(ARM_JOINT_NAMES), joint_effort_limit=300.0, **gains),
+            "hand": ImplicitActuatorCfg(joint_names_expr=list(HAND_JOINTS), joint_effort_limit=0.35, **gains),
+        },
+    )
