@@ -20,6 +20,7 @@ import warp as wp
 from cpo_lab.assets.shadow_hand import shadow_hand_usd
 from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, DRIVEN_JOINTS, FINGERTIPS, shadow_hand
 from cpo_lab.tasks.base_env import TaskEnv
+from cpo_lab.tasks.common.goal_marker import GoalMarker
 from cpo_lab.tasks.common.layout import assemble
 from cpo_lab.tasks.common.reorient import (
     ReorientRules,
@@ -78,6 +79,8 @@ class ShadowHandEnv(TaskEnv):
         """Goals reached in the running episode [N]."""
         self.episode_successes = torch.zeros(n, device=device)
         """Goals reached in the last finished episode [N], 0 before one has finished."""
+        self._goal_marker: GoalMarker | None = None
+        self.set_debug_vis(bool(self.sim.visualizers))
         self.extras["log"] = {}
         self.extras["episode_metrics"] = {"successes": self.episode_successes}
 
@@ -217,6 +220,23 @@ class ShadowHandEnv(TaskEnv):
         if hasattr(self, "distance"):
             log["Task/goal_distance"] = self.distance.mean()
             log["Task/rotation_distance"] = self.angle.mean()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # what a viewer shows
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _set_debug_vis_impl(self, debug_vis: bool) -> None:
+        """Show or hide the goal; the marker is made when it is first shown."""
+        if debug_vis and self._goal_marker is None:
+            self._goal_marker = GoalMarker(self.cfg.scene.object.spawn.size[0], self.num_envs, self.device)
+        if self._goal_marker is not None:
+            self._goal_marker.show(debug_vis)
+
+    def _debug_vis_callback(self, event: Any) -> None:
+        """Move the shown goals; called before a viewer draws."""
+        if self._goal_marker is not None:
+            shift = torch.tensor(self.cfg.goal_display_offset, device=self.device)
+            self._goal_marker.update(self.goal_position + self.scene.env_origins + shift, self.goal_rotation)
 
     # -----------------------------------------------------------------------------------------------------------------
     # checkpoints

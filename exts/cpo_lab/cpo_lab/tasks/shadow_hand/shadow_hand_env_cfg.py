@@ -95,6 +95,15 @@ class ShadowHandEnvCfg(TaskEnvCfg):
     goal_offset: tuple[float, float, float] = (0.0, 0.0, -0.04)
     """Goal position minus start position of the cube, metres."""
 
+    goal_display_offset: tuple[float, float, float] = (-0.2, -0.06, 0.12)
+    """Where a viewer shows the goal, minus the goal position, metres."""
+
+    camera_eye: tuple[float, float, float] = (0.06, -0.84, 0.94)
+    """Where a camera stands, metres in the environment frame."""
+
+    camera_lookat: tuple[float, float, float] = (-0.09, -0.37, 0.56)
+    """Where it looks, metres in the environment frame."""
+
     distance_scale: float = -10.0
     """Reward per metre between cube and goal position."""
 
