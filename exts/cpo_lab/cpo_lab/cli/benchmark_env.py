@@ -1,0 +1,265 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""``cpo-lab benchmark env``: environment steps per second against the number of environments.
+
+Every point is a process of its own, because one process can hold one simulation. It steps a task with random actions,
+first untouched (the rate), then with a clock around its parts (the split, whose clocks make a GPU wait).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+from .common import DEFAULT_TASK, find_task, positive_int
+
+PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
+"""Calls of an environment's parts that are the engine's."""
+
+OURS = ("_pre_physics_step", "_apply_action", "_get_dones", "_get_rewards", "_reset_idx", "_get_observations")
+"""Methods of an environment that are the task's own tensor code."""
+
+_EXAMPLES = """\
+examples:
+  cpo-lab benchmark env                                                    Shadow Hand at 64, 256 and 1024 environments
+  cpo-lab benchmark env --num_envs 64 256 --physics ovphysx newton_mjwarp
+  cpo-lab benchmark env --device cuda:0 --num_envs 1024 4096 16384 24576 --output results/gpu"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cpo-lab benchmark env",
+        description="Measure environment steps per second with random actions, and where the time goes.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--task", nargs="+", default=[DEFAULT_TASK], help=f"task ids [{DEFAULT_TASK}]")
+    parser.add_argument("--num_envs", nargs="+", type=positive_int, default=[64, 256, 1024], metavar="N")
+    parser.add_argument("--physics", nargs="+", default=[None], help="engines [the one that suits the device]")
+    parser.add_argument("--device", default=None, help="cpu or cuda:0 [cuda:0 if there is one]")
+    parser.add_argument("--steps", type=positive_int, default=100, help="timed steps per point [100]")
+    parser.add_argument("--warmup", type=positive_int, default=20, help="steps before, so that objects landed [20]")
+    parser.add_argument("--timeout", type=positive_int, default=900, help="seconds allowed per point [900]")
+    parser.add_argument("--output", type=Path, default=None, metavar="PREFIX", help="write PREFIX.json and PREFIX.svg")
+    parser.add_argument("--point", type=Path, default=None, help=argparse.SUPPRESS)
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Run the command.
+
+    Raises:
+        UserError: on a bad argument.
+    """
+    args = _parser().parse_args(argv)
+    if args.point is not None:
+        args.point.write_text(json.dumps(measure(args)))
+        return 0
+    for task in args.task:
+        find_task(task)
+    from rich.console import Console
+
+    console = Console()
+    points = []
+    for task in args.task:
+        for physics in args.physics:
+            for num_envs in args.num_envs:
+                console.print(f"{task}, {physics or 'default engine'}, {num_envs} environments ...")
+                points.append(_in_own_process(args, task, physics, num_envs))
+    console.print(_table(points))
+    if args.output:
+        _write(args.output, points)
+        console.print(f"written to {args.output}.json and {args.output}.svg")
+    return 0 if all("error" not in point for point in points) else 1
+
+
+def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, num_envs: int) -> dict[str, Any]:
+    """Measure one point in a child, so that a failure of one leaves the others."""
+    with tempfile.TemporaryDirectory() as folder:
+        result, log = Path(folder) / "point.json", Path(folder) / "log.txt"
+        command = [
+            sys.executable,
+            "-c",
+            "import sys, cpo_lab.tasks; from cpo_lab.cli import main; sys.exit(main(sys.argv[1:]))",
+        ]
+        command += ["benchmark", "env", "--point", str(result), "--task", task, "--num_envs", str(num_envs)]
+        command += ["--steps", str(args.steps), "--warmup", str(args.warmup)]
+        command += ["--physics", physics] if physics else []
+        command += ["--device", args.device] if args.device else []
+        point: dict[str, Any] = {"task": task, "physics": physics, "num_envs": num_envs}
+        with log.open("w") as out, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=args.timeout, check=False)
+        if result.exists():
+            return {**point, **json.loads(result.read_text())}
+        return {**point, "error": "\n".join(log.read_text().strip().splitlines()[-12:]) or "no output"}
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Build one environment, step it and time it.
+
+    Returns:
+        Rate, milliseconds per step by part, build time, memory and what it ran on.
+    """
+    import torch
+
+    from cpo_rl.benchmark import hardware
+
+    from .launch import Request, make_env, resolve, simulation
+
+    start = time.perf_counter()
+    resolved = resolve(
+        Request(args.task[0], "ppo", device=args.device, physics=args.physics[0], num_envs=args.num_envs[0], seed=0)
+    )
+    with simulation(resolved, []), make_env(resolved) as wrapped:
+        env, device = wrapped.unwrapped, torch.device(resolved.request.device or "cpu")
+        built = time.perf_counter() - start
+        generator = torch.Generator(device).manual_seed(1)
+        shape = (16, wrapped.num_envs, wrapped.num_actions)
+        actions = 2.0 * torch.rand(shape, device=device, generator=generator) - 1.0
+        with torch.inference_mode():
+            first = time.perf_counter()
+            wrapped.step(actions[0])
+            _wait(device)
+            first = time.perf_counter() - first
+            _step(wrapped, actions, args.warmup, device)
+            seconds = _step(wrapped, actions, args.steps, device)
+            split, whole = _split(env, lambda: _step(wrapped, actions, args.steps, device), device)
+    per_step = 1e3 / args.steps
+    return {
+        "physics": resolved.request.physics,
+        "steps": args.steps,
+        "env_steps_per_s": wrapped.num_envs * args.steps / seconds,
+        "ms_per_step": per_step * seconds,
+        "split_ms": {name: per_step * value for name, value in split.items()},
+        "split_total_ms": per_step * whole,
+        "build_s": built,
+        "first_step_s": first,
+        "peak_memory_mib": _peak_memory(device),
+        "hardware": hardware(str(device)),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def _wait(device: Any) -> None:
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def _step(env: Any, actions: Any, count: int, device: Any) -> float:
+    """Seconds of ``count`` steps."""
+    _wait(device)
+    start = time.perf_counter()
+    for i in range(count):
+        env.step(actions[i % len(actions)])
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _split(env: Any, step: Callable[[], float], device: Any) -> tuple[dict[str, float], float]:
+    """Seconds spent in the engine, in the task's own code and in the rest, and their sum.
+
+    The task's writes into the engine at a reset count as its own code.
+    """
+    spent = {"physics": 0.0, "task": 0.0}
+    depth = [0]
+
+    def clock(owner: Any, name: str, part: str) -> None:
+        inner = getattr(owner, name)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            depth[0] += 1
+            _wait(device)
+            start = time.perf_counter()
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                _wait(device)
+                depth[0] -= 1
+                if depth[0] == 0:  # what is called from within another part counts once
+                    spent[part] += time.perf_counter() - start
+
+        setattr(owner, name, timed)
+
+    for owner, name in PHYSICS:
+        clock(getattr(env, owner), name, "physics")
+    for name in OURS:
+        clock(env, name, "task")
+    whole = step()
+    return {**spent, "rest": whole - sum(spent.values())}, whole
+
+
+def _peak_memory(device: Any) -> float:
+    import resource
+
+    if device.type == "cuda":
+        import torch
+
+        free, total = torch.cuda.mem_get_info(device)  # Warp allocates beside torch
+        return (total - free) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _table(points: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="environment steps per second, random actions")
+    for name in (
+        "task",
+        "engine",
+        "envs",
+        "env-steps/s",
+        "ms/step",
+        "physics",
+        "task code",
+        "rest",
+        "build [s]",
+        "MiB",
+    ):
+        table.add_column(name, justify="left" if name in ("task", "engine") else "right")
+    for point in points:
+        row = [point["task"].removeprefix("CpoLab-"), str(point["physics"]), str(point["num_envs"])]
+        if "error" in point:
+            table.add_row(*row, "failed", point["error"].splitlines()[-1][:60])
+            continue
+        whole = point["split_total_ms"]
+        shares = [f"{100 * point['split_ms'][part] / whole:.0f} %" for part in ("physics", "task", "rest")]
+        numbers = [f"{point['env_steps_per_s']:,.0f}", f"{point['ms_per_step']:.1f}", *shares]
+        table.add_row(*row, *numbers, f"{point['build_s']:.0f}", f"{point['peak_memory_mib']:,.0f}")
+    return table
+
+
+def _write(prefix: Path, points: list[dict[str, Any]]) -> None:
+    """Write figures as JSON and as a plot."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    prefix.with_suffix(".json").write_text(json.dumps(points, indent=2) + "\n")
+    figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    good = [point for point in points if "error" not in point]
+    for task, physics in dict.fromkeys((point["task"], point["physics"]) for point in good):
+        line = sorted(
+            (p["num_envs"], p["env_steps_per_s"]) for p in good if (p["task"], p["physics"]) == (task, physics)
+        )
+        axes.plot(*zip(*line, strict=True), marker="o", label=f"{task.removeprefix('CpoLab-')}, {physics}")
+    axes.set(xscale="log", yscale="log", xlabel="environments", ylabel="environment steps per second")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    if good:
+        axes.legend(fontsize="small")
+    figure.savefig(prefix.with_suffix(".svg"))
+    plt.close(figure)
