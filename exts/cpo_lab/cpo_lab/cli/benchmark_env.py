@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-
 from .common import DEFAULT_TASK, find_task, positive_int
 
 PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
