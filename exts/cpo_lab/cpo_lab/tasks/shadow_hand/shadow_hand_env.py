@@ -12,7 +12,7 @@ of the next step. Nothing here waits for the device: goals are drawn for all env
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import warp as wp
@@ -43,6 +43,15 @@ class ShadowHandEnv(TaskEnv):
     """
 
     cfg: ShadowHandEnvCfg
+
+    joint_names: ClassVar[Sequence[str]] = ALL_JOINTS
+    """Joints in the order of observations."""
+
+    driven_joint_names: ClassVar[Sequence[str]] = DRIVEN_JOINTS
+    """Joints in the order of actions."""
+
+    fingertip_links: ClassVar[Sequence[str]] = FINGERTIPS
+    """Links whose state is observed."""
 
     def __init__(self, cfg: ShadowHandEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         if cfg.fingertip_wrench == "zeros":
@@ -91,17 +100,17 @@ class ShadowHandEnv(TaskEnv):
         def ids(wanted: Sequence[str], available: list[str]) -> torch.Tensor:
             return torch.tensor([available.index(name) for name in wanted], device=self.device)
 
-        self._joints = ids(ALL_JOINTS, names)
+        self._joints = ids(self.joint_names, names)
         self._joint_ids = wp.from_torch(self._joints.int().contiguous(), dtype=wp.int32)
-        self._driven = ids(DRIVEN_JOINTS, list(ALL_JOINTS))
-        self._tips = ids(FINGERTIPS, bodies)
+        self._driven = ids(self.driven_joint_names, list(self.joint_names))
+        self._tips = ids(self.fingertip_links, bodies)
         limits = self.hand.data.joint_limits.torch[0, self._joints]
         self._lower, self._upper = limits[:, 0].clone(), limits[:, 1].clone()
         self._driven_lower, self._driven_upper = self._lower[self._driven], self._upper[self._driven]
         self._default_positions = self.hand.data.default_joint_pos.torch[0, self._joints].clone()
         self._wrench = self.scene.sensors.get("joint_wrench")
         if self._wrench is not None:
-            self._wrench_tips = ids(FINGERTIPS, list(self._wrench.body_names))
+            self._wrench_tips = ids(self.fingertip_links, list(self._wrench.body_names))
             self._joint_to_link = _joint_frames(self.device)
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -151,7 +160,7 @@ class ShadowHandEnv(TaskEnv):
         self.successes[env_ids] = 0.0
         self.last_actions[env_ids] = 0.0
         self.goal_reached[env_ids] = False
-        uniform = torch.rand(count, 2 + 3 + 2 + len(ALL_JOINTS), device=self.device)
+        uniform = torch.rand(count, 2 + 3 + 2 + len(self.joint_names), device=self.device)
         signed = 2.0 * uniform[:, :7] - 1.0
         self.goal_rotation[env_ids] = random_goal_rotation(signed[:, :2])
         self._place_object(env_ids, signed[:, 2:5], signed[:, 5:7])
@@ -208,7 +217,7 @@ class ShadowHandEnv(TaskEnv):
     def _fingertip_wrench(self) -> torch.Tensor:
         """Force (N) and torque (N m) at the fingertips in the axes of the links [N, 5, 6]; zeros without a sensor."""
         if self._wrench is None:
-            return torch.zeros(self.num_envs, len(FINGERTIPS), 6, device=self.device)
+            return torch.zeros(self.num_envs, len(self.fingertip_links), 6, device=self.device)
         data = self._wrench.data
         wrench = torch.stack((data.force.torch[:, self._wrench_tips], data.torque.torch[:, self._wrench_tips]), dim=2)
         # [N, tip, force/torque, axis of the joint] -> axis of the link
