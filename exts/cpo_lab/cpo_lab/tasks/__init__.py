@@ -12,11 +12,14 @@ from __future__ import annotations
 import gymnasium
 
 
-def _register(task_id: str, family: str, env: str, env_cfg: str, agents: str = "agents.rsl_rl_cfg") -> None:
-    """Register ``task_id`` from names inside ``cpo_lab.tasks.<family>``, with one agent entry per algorithm."""
+def _register(task_id: str, family: str, env: str, env_cfg: str, agents: str = "agents.rsl_rl_cfg:") -> None:
+    """Register ``task_id`` from names inside ``cpo_lab.tasks.<family>``, with one agent entry per algorithm.
+
+    ``agents`` is the module with the run settings, a colon, and what precedes the algorithm in their names.
+    """
     package = f"{__name__}.{family}"
     entries = {
-        f"rsl_rl_{algorithm}_cfg_entry_point": f"{package}.{agents}:{algorithm}" for algorithm in ("cpo", "sapg", "ppo")
+        f"rsl_rl_{algorithm}_cfg_entry_point": f"{package}.{agents}{algorithm}" for algorithm in ("cpo", "sapg", "ppo")
     }
     gymnasium.register(
         id=task_id,
@@ -37,3 +40,25 @@ _register(
     env="shadow_hand_env:ShadowHandEnv",
     env_cfg="shadow_hand_env_cfg:ShadowHandEnvCfg",
 )
+
+_register(
+    "CpoLab-Reorient-Cube-Allegro-Direct",
+    family="allegro_hand",
+    env="allegro_hand_env:AllegroHandEnv",
+    env_cfg="allegro_hand_env_cfg:AllegroHandEnvCfg",
+)
+
+for _id, _cfg, _agents in (
+    ("CpoLab-Regrasp-KukaAllegro-Direct", "RegraspKukaEnvCfg", "regrasp"),
+    ("CpoLab-Reorient-KukaAllegro-Direct", "ReorientKukaEnvCfg", "reorient"),
+    ("CpoLab-Throw-KukaAllegro-Direct", "ThrowKukaEnvCfg", "throw"),
+    ("CpoLab-Regrasp-DualKukaAllegro-Direct", "RegraspDualKukaEnvCfg", "dual_regrasp"),
+    ("CpoLab-Reorient-DualKukaAllegro-Direct", "ReorientDualKukaEnvCfg", "dual_reorient"),
+):
+    _register(
+        _id,
+        family="allegro_kuka",
+        env="allegro_kuka_env:AllegroKukaEnv",
+        env_cfg=f"allegro_kuka_env_cfg:{_cfg}",
+        agents=f"agents.rsl_rl_cfg:{_agents}_",
+    )

@@ -144,12 +144,12 @@ class AllegroKukaEnv(TaskEnv):
                     arm.targets[:, :7], action[:, :7], arm.lower[:7], arm.upper[:7], self.cfg.arm_speed, self.step_dt
                 )
             arm.targets.copy_(targets)
+            arm.command()
         if self.cfg.force_scale > 0.0:
             self._push_object()
 
     def _apply_action(self) -> None:
-        for arm in self.arms:
-            arm.command()
+        """Nothing is left to do at the rate of the physics: the engine keeps targets and forces."""
 
     def _push_object(self) -> None:
         """Decay the random forces, draw new ones where it is time, and hand them to the engine."""
@@ -186,8 +186,8 @@ class AllegroKukaEnv(TaskEnv):
         self.goal_position = torch.where(chosen, goal, self.goal_position)
         if cfg.goal_rotation:
             self.goal_rotation = torch.where(chosen, uniform_rotation(uniform[:, 4:7]), self.goal_rotation)
-        self.near_goal_steps.masked_fill_(mask, 0)
-        self.closest_keypoint.masked_fill_(mask, rules.UNTOUCHED)
+        self.near_goal_steps = self.near_goal_steps.masked_fill(mask, 0)
+        self.closest_keypoint = self.closest_keypoint.masked_fill(mask, rules.UNTOUCHED)
         if replace_object:
             side = torch.where(uniform[:, 13] < 0.5, -1.0, 1.0) if cfg.object_side > 0.0 else None
             place = self._start + rules.start_offset(uniform[:, 7:10], self._object_noise, side, cfg.object_side)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+import warp as wp
 
 from cpo_lab.assets.kuka_allegro_table import (
     FINGERTIP_LINKS,
@@ -41,6 +42,7 @@ class Arm:
         device = origins.device
         self.robot, self.origins = robot, origins
         self.joints = indices_of(JOINT_NAMES, robot.joint_names, "joint").to(device)
+        self._joint_ids = wp.from_torch(self.joints.int().contiguous(), dtype=wp.int32)
         bodies = [PALM_LINK, *FINGERTIP_LINKS]
         self.bodies = indices_of(bodies, robot.body_names, "link").to(device)
         self._offsets = torch.tensor([PALM_CENTER_OFFSET, *FINGERTIP_OFFSETS], device=device)
@@ -70,12 +72,12 @@ class Arm:
         """Orientation xyzw and velocities of the last arm link, shape [N, 10]."""
 
     def command(self) -> None:
-        """Hand the targets to the actuators."""
-        self.robot.actuators.target_command.set_position_index(value=self.targets, joint_ids=self.joints)
+        """Hand the targets to the actuators, which keep them until the next command."""
+        self.robot.actuators.target_command.set_position_index(value=self.targets, joint_ids=self._joint_ids)
 
     def write(self, positions: torch.Tensor, velocities: torch.Tensor, env_ids: torch.Tensor) -> None:
         """Set joint positions [rad] and velocities [rad/s], shape [n, 23], and make the positions the targets."""
-        robot, joints = self.robot, self.joints
+        robot, joints = self.robot, self._joint_ids
         self.targets[env_ids] = positions
         robot.write_joint_position_to_sim_index(position=positions, joint_ids=joints, env_ids=env_ids)
         robot.write_joint_velocity_to_sim_index(velocity=velocities, joint_ids=joints, env_ids=env_ids)

@@ -166,7 +166,7 @@ class ShadowHandEnv(TaskEnv):
         self._place_object(env_ids, signed[:, 2:5], signed[:, 5:7])
         positions = random_joint_positions(
             uniform[:, 7:], self._default_positions, self._lower, self._upper, self.cfg.reset_joint_interval
-        )
+        ).clamp(self._lower, self._upper)  # the Allegro thumb's default lies below its lower limit
         self.targets[env_ids] = positions
         hand, joints = self.hand, self._joint_ids
         hand.write_joint_position_to_sim_index(position=positions, joint_ids=joints, env_ids=env_ids)
