@@ -1,0 +1,33 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""What holds for every test: one thread per process, and tests that need more than this machine are skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+# Before torch is imported: on few cores spinning threads slow everything else down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked ``gpu`` without a CUDA device and tests marked ``kit`` without Isaac Sim."""
+    if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
+        _skip(items, "gpu", "needs a CUDA device")
+    if importlib.util.find_spec("isaacsim") is None:
+        _skip(items, "kit", "needs Isaac Sim")
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
+    for item in items:
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""Version, extension manifest, pins and license say the same everywhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import cpo_lab
+
+ROOT = Path(__file__).parents[2]
+MANIFEST = tomllib.loads((ROOT / "exts/cpo_lab/config/extension.toml").read_text())
+HEADER = "# Copyright (c) 2026, the cpo_lab authors.\n# SPDX-License-Identifier: BSD-3-Clause\n"
+
+
+def test_version_has_one_source():
+    version = MANIFEST["package"]["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert cpo_lab.__version__ == version
+    assert importlib.metadata.version("cpo-lab") == version
+
+
+def test_manifest_depends_on_kit_extensions_only():
+    """Kit's solver refuses an extension that depends on a Python package such as isaaclab."""
+    assert [name for name in MANIFEST.get("dependencies", {}) if not name.startswith(("omni.", "isaacsim."))] == []
+    assert all(options.get("optional") for options in MANIFEST["dependencies"].values())
+
+
+def test_manifest_names_the_package():
+    assert [module["name"] for module in MANIFEST["python"]["module"]] == ["cpo_lab"]
+
+
+def test_entry_points_of_the_installation():
+    points = {
+        (point.group, point.name): point.value for point in importlib.metadata.distribution("cpo-lab").entry_points
+    }
+    assert points["isaaclab.tasks", "cpo_lab"] == "cpo_lab.tasks"
+    assert points["console_scripts", "cpo-lab"] == "cpo_lab.cli:main"
+
+
+def test_pins_satisfy_the_requirements():
+    from packaging.requirements import Requirement
+
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if re.match(r"\w.*==", line)
+    )
+    required = [Requirement(text) for text in importlib.metadata.requires("cpo-lab") or []]
+    named = [requirement for requirement in required if requirement.name in pins]
+    assert {"isaaclab", "rsl-rl-lib", "torch", "pytest"} <= {requirement.name for requirement in named}
+    for requirement in named:
+        assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+
+def test_every_source_file_carries_the_license():
+    files = [file for folder in ("exts", "source", "scripts", "tests") for file in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 20
+    assert [
+        str(file.relative_to(ROOT)) for file in files if file.stat().st_size and not file.read_text().startswith(HEADER)
+    ] == []
+
+
+def test_license_files():
+    assert (ROOT / "LICENSE").read_text().startswith("BSD 3-Clause License")
+    notice = (ROOT / "NOTICE").read_text()
+    assert all(name in notice for name in ("IsaacGymEnvs", "Shadow", "iiwa", "Allegro"))
+
+
+@pytest.mark.slow
+def test_wheel_holds_both_packages(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (wheel,) = tmp_path.glob("cpo_lab-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for package, folder in (("cpo_lab", ROOT / "exts/cpo_lab"), ("cpo_rl", ROOT / "source/cpo_rl")):
+        modules = {str(file.relative_to(folder)) for file in (folder / package).rglob("*.py")}
+        assert modules <= set(names)
+        assert f"{package}/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests", "scripts", "docs"))]
