@@ -23,8 +23,8 @@ def capture(device: str | torch.device = "cpu") -> dict[str, Any]:
     version, words, gauss = random.getstate()
     algorithm, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
-        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
-        "numpy": {"algorithm": algorithm, "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+        "python": {"version": version, "words": _pack(np.array(words, dtype=np.uint32)), "gauss": gauss},
+        "numpy": {"algorithm": algorithm, "keys": _pack(np.asarray(keys)),
                   "position": int(position), "has_gauss": int(has_gauss), "cached": float(cached)},
         "torch": torch.get_rng_state(),
     }  # fmt: skip
@@ -44,9 +44,9 @@ def restore(state: Mapping[str, Any], device: str | torch.device = "cpu") -> lis
         What could not be restored, in words (a CUDA state without a CUDA device, or the other way round).
     """
     python, numpy = state["python"], state["numpy"]
-    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
-    keys = numpy["keys"].numpy().astype(np.uint32)
-    np.random.set_state((numpy["algorithm"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
+    words = tuple(_unpack(python["words"]).tolist())
+    random.setstate((python["version"], words, python["gauss"]))
+    np.random.set_state((numpy["algorithm"], _unpack(numpy["keys"]), numpy["position"], numpy["has_gauss"], numpy["cached"]))
     torch.set_rng_state(state["torch"].cpu())
     wants_cuda = torch.device(device).type == "cuda"
     if wants_cuda and "cuda" in state:
@@ -54,3 +54,13 @@ def restore(state: Mapping[str, Any], device: str | torch.device = "cpu") -> lis
     if wants_cuda != ("cuda" in state):
         return ["the random generator of the device, because the run moved between CPU and CUDA"]
     return []
+
+
+def _pack(words: np.ndarray) -> torch.Tensor:
+    """Return 32-bit words as the integers of equal bits that a checkpoint can hold."""
+    return torch.from_numpy(words.astype(np.uint32).view(np.int32).copy())
+
+
+def _unpack(words: torch.Tensor) -> np.ndarray:
+    """Undo :func:`_pack`."""
+    return words.cpu().numpy().view(np.uint32)
