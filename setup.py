@@ -37,9 +37,13 @@ REQUIREMENTS = [
 EXTRAS = {
     # What ``cpo-lab play --video`` needs: Isaac Lab's recorder is written against moviepy 1.
     "video": ["moviepy<2", "imageio-ffmpeg"],
+    # What ``cpo-lab export`` checks ONNX files with; without it a slower evaluator of the onnx package does.
+    "export": ["onnxruntime"],
     # What ``./cpo_lab.sh test`` needs.
     "test": [
+        "onnxruntime",
         "pytest>=8",
+        "pytest-cov",
         "pytest-timeout",
         "hypothesis",
         "ruff",

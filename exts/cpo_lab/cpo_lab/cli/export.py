@@ -1,0 +1,244 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab export``: write a trained policy for deployment, from its checkpoint alone.
+
+No simulator is started: the network's sizes come from the checkpoint, its settings from the run folder, and what the
+observations mean from the task's layout table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cpo_rl.errors import UserError
+
+from . import runs
+from .common import CommandParser, tasks
+
+__all__ = ["run"]
+
+_EPILOG = """\
+The files go to <run folder>/exported, other policies than the leader to a folder of their own in there:
+  policy.pt      TorchScript: forward(obs), reset()
+  policy.onnx    ONNX for any number of environments; recurrent states are inputs and outputs
+  policy.json    what both expect and give: observation layout, normalizer, action, task, checksums
+Every file was compared with the checkpoint over 1,000 steps with resets before it was written.
+
+examples:
+  cpo-lab export                                        the leader of the newest run, as TorchScript and ONNX
+  cpo-lab export --checkpoint best --formats onnx
+  cpo-lab export --checkpoint logs/rsl_rl/shadow_hand_reorient_cube/2026-01-31_12-00-00/model_2000.pt
+  cpo-lab export --policy all                           every policy of the ensemble
+  cpo-lab export --policy input --output deploy         one model with the policy id as an input"""
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="cpo-lab export", description="Write a trained policy for deployment.", epilog=_EPILOG)
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="WHAT",
+        help="latest, best, a run folder or a checkpoint (default: latest)",
+    )
+    parser.add_argument("--task", help="task of the run that latest and best choose from (default: any)")
+    parser.add_argument(
+        "--policy",
+        default="leader",
+        metavar="WHICH",
+        help="leader, an id from 0, all, or input for one model that takes the id (default: leader)",
+    )
+    parser.add_argument("--formats", default="jit,onnx", metavar="LIST", help="jit, onnx or both (default: jit,onnx)")
+    parser.add_argument("--output", metavar="DIR", help="folder of the files (default: exported in the run folder)")
+    parser.add_argument(
+        "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
+    )
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Export as the arguments say.
+
+    Raises:
+        UserError: On input that the user can correct.
+    """
+    args = _parser().parse_args(argv)
+    formats = [name for name in args.formats.split(",") if name]
+    checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
+    settings = _agent_settings(checkpoint)
+    payload, checksum = _read(checkpoint)
+
+    from cpo_rl.export import export_policy, model_from_checkpoint
+
+    groups = (settings.get("obs_groups") or {}).get("actor")
+    model = model_from_checkpoint(payload.get("model") or {}, settings["model"], groups)
+    metadata = _metadata(checkpoint, settings, payload, checksum, model.num_obs, model.num_actions)
+    root = Path(args.output).expanduser() if args.output else checkpoint.parent / "exported"
+    written = []
+    for policy in _policies(args.policy, model.num_policies):
+        folder = root / _subfolder(policy, model.num_policies)
+        written.append((folder, export_policy(model, folder, policy, formats, metadata)))
+    _show(checkpoint, root, written)
+    return 0
+
+
+def _policies(text: str, count: int) -> Sequence[int | str]:
+    """Policies that ``--policy`` means.
+
+    Raises:
+        UserError: If it means none.
+    """
+    if text == "leader":
+        return [count - 1]
+    if text == "all":
+        return range(count)
+    if text == "input":
+        return ["input"]
+    if not text.isdecimal() or int(text) >= count:
+        raise UserError(
+            f"--policy {text} names no policy of this run; use leader, all, input or an id from 0 to {count - 1}."
+        )
+    return [int(text)]
+
+
+def _subfolder(policy: int | str, count: int) -> str:
+    """The leader lies where the stock ``isaaclab play`` puts it, so that deployment scripts find either."""
+    if policy == "input":
+        return "all_policies"
+    return "." if policy == count - 1 else f"policy_{policy}"
+
+
+def _read(checkpoint: Path) -> tuple[dict[str, Any], str]:
+    """Content of a checkpoint, ours or the stock runner's, and its checksum; nothing in it is executed."""
+    from cpo_rl.checkpoint.manifest import manifest_path, sha256
+    from cpo_rl.checkpoint.migrate import migrate
+    from cpo_rl.checkpoint.payload import from_bytes
+    from cpo_rl.checkpoint.store import read_complete
+
+    name = f"checkpoint {checkpoint.name!r}"
+    data = read_complete(checkpoint)[0] if manifest_path(checkpoint).exists() else checkpoint.read_bytes()
+    return migrate(from_bytes(data, name), name), sha256(data)
+
+
+def _agent_settings(checkpoint: Path) -> dict[str, Any]:
+    """The agent's settings that the checkpoint was trained with: its own description's, else the run folder's.
+
+    Raises:
+        UserError: If neither has them.
+    """
+    own = _json(checkpoint.with_suffix(".json")).get("config") or {}
+    settings = own if "model" in own else _yaml(checkpoint.parent / "params" / "agent.yaml")
+    if not isinstance(settings.get("model"), dict):
+        raise UserError(
+            f"{str(checkpoint)!r} comes without its network's settings; keep it with its folder's params/agent.yaml."
+        )
+    return settings
+
+
+def _metadata(
+    checkpoint: Path, settings: dict[str, Any], payload: dict[str, Any], checksum: str, num_obs: int, num_actions: int
+) -> dict[str, Any]:
+    """What ``policy.json`` says about the origin of the policy and the meaning of its numbers."""
+    from cpo_rl.runners.run_folder import config_hash
+
+    run_folder = runs.Run.read(checkpoint.parent)
+    manifest = _json(checkpoint.parent / "manifest.json")
+    env = _yaml(checkpoint.parent / "params" / "env.yaml")
+    action: dict[str, Any] = {"clip_before_environment": settings.get("clip_actions")}
+    if _is_ours(run_folder.task):
+        action["clip"] = [-1.0, 1.0]
+        action["note"] = "the environment clips to this range and maps it to joint targets as the task's page says"
+    step = env.get("sim", {}).get("dt")
+    return {
+        "task": run_folder.task,
+        "algorithm": settings.get("algorithm", {}).get("algorithm"),
+        "iteration": payload["iter"],
+        "checkpoint": {"file": checkpoint.name, "sha256": checksum},
+        "config_hash": manifest.get("config_hash") or config_hash(settings),
+        "git_commit": manifest.get("git_commit"),
+        "control_period_s": step * env["decimation"] if step and env.get("decimation") else None,
+        "observation_clip": env.get("observation_clip"),
+        "observation_layout": _layout(run_folder.task, num_obs),
+        "action": action,
+    }
+
+
+def _is_ours(task: str | None) -> bool:
+    spec = tasks().get(task or "")
+    return spec is not None and str(spec.entry_point).startswith("cpo_lab.tasks.")
+
+
+def _layout(task: str | None, num_obs: int) -> list[dict[str, Any]] | None:
+    """Terms of the task's observation from its layout table; None for a task without one."""
+    if not _is_ours(task):
+        return None
+    from cpo_lab.tasks.common.layout import layout_size, layout_slices
+
+    package = str(tasks()[str(task)].entry_point).split(":")[0].rpartition(".")[0]
+    try:
+        module = importlib.import_module(f"{package}.layout")
+    except ImportError:
+        return None
+    for terms in _tables(module):
+        if layout_size(terms) == num_obs:
+            starts = layout_slices(terms)
+            return [
+                {"name": t.name, "offset": starts[t.name].start, "size": t.size, "description": t.description,
+                 "unit": t.unit, "scale": t.scale}
+                for t in terms
+            ]  # fmt: skip
+    return None
+
+
+def _tables(module: Any) -> Iterator[Any]:
+    """Layouts of a family: constants of its module, and what its function ``all_layouts`` gives."""
+    from cpo_lab.tasks.common.layout import ObservationTerm
+
+    yield from getattr(module, "all_layouts", tuple)()
+    for value in vars(module).values():
+        if isinstance(value, tuple) and value and all(isinstance(term, ObservationTerm) for term in value):
+            yield value
+
+
+def _show(checkpoint: Path, root: Path, written: list[tuple[Path, dict[str, Any]]]) -> None:
+    """Tell what was written and how well it agrees."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("file", "policy", "size", "differs by at most", box=None, padding=(0, 2, 0, 0))
+    for folder, description in written:
+        policy = description["policy"]
+        name = policy["role"] if policy["role"] != "follower" else f"follower {policy['id']}"
+        for file, facts in description["files"].items():
+            where = str((folder / file).relative_to(root))
+            table.add_row(where, name, f"{facts['size'] / 1024:.0f} KiB", f"{facts['max_difference']:.1e}")
+        table.add_row(str((folder / "policy.json").relative_to(root)), name, "", "")
+    console = Console(soft_wrap=True)
+    console.print(f"[bold]exported[/bold] {checkpoint}\n[bold]to[/bold] {root}")
+    console.print(table)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    """A file of Isaac Lab's, whose only tag besides plain YAML's is the tuple; empty if missing or unreadable."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Safe loading, with tuples as lists."""
+
+    Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_yaml_seq)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}

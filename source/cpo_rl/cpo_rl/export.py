@@ -1,0 +1,337 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""From a trained model or checkpoint to files that run elsewhere, checked against the model before they appear.
+
+:func:`export_policy` writes ``policy.pt`` (TorchScript), ``policy.onnx`` and ``policy.json``, which says what the other
+two expect and give. Each file appears whole or not at all, ``policy.json`` last, with the checksums of the others.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from cpo_rl.checkpoint.atomic import write_bytes, write_json
+from cpo_rl.checkpoint.manifest import sha256
+from cpo_rl.config import ModelCfg, build_cfg
+from cpo_rl.errors import UserError
+from cpo_rl.models.actor_critic import EnsembleActorCritic
+from cpo_rl.models.export import POLICY_INPUT, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
+from cpo_rl.runners.run_folder import library_versions, now
+
+__all__ = ["FORMATS", "ExportMismatchError", "export_policy", "model_from_checkpoint"]
+
+_log = logging.getLogger(__name__)
+
+FORMATS = {"jit": "policy.pt", "onnx": "policy.onnx"}
+"""Formats and their file names."""
+
+CHECK_STEPS = 1000
+"""Steps of the equality check."""
+
+CHECK_ENVS = 4
+"""Environments of the equality check."""
+
+TOLERANCE = 1.0e-5
+"""Largest difference of an action between the model and an exported file."""
+
+EXPORT_FORMAT = 1
+"""Version of ``policy.json``."""
+
+_OPSET = 18
+
+
+class ExportMismatchError(RuntimeError):
+    """An exported file does not act like the model it was made from."""
+
+
+def export_policy(
+    model: EnsembleActorCritic,
+    out_dir: str | Path,
+    policy: int | str | None = None,
+    formats: Sequence[str] = ("jit", "onnx"),
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write a policy for deployment and prove that the files act like the model.
+
+    Args:
+        model: the trained actor-critic, on any device; it stays as it is, recurrent state included.
+        out_dir: folder of the files, made if missing.
+        policy: id of the policy; ``"leader"`` or None; or ``"input"`` for all policies with the id as an input.
+        formats: keys of :data:`FORMATS`.
+        metadata: entries added to ``policy.json``, such as ``task``, ``config_hash`` and ``action``;
+            ``observation_layout`` is a list of terms with ``name`` and ``size`` that must fill the observation.
+
+    Returns:
+        The content of ``policy.json``.
+
+    Raises:
+        UserError: if policy, formats, layout or folder are wrong, before anything is written.
+        ExportMismatchError: if a file differs from the model by more than :data:`TOLERANCE`; nothing is written then.
+    """
+    chosen = _check_formats(formats)
+    if policy != POLICY_INPUT:
+        policy = check_policy(policy, model.num_policies)
+    metadata = dict(metadata or {})
+    _check_layout(metadata.get("observation_layout"), model.num_obs)
+    folder = Path(out_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"out_dir {str(out_dir)!r} cannot be written ({error.strerror}); choose another.") from None
+    data = {name: _SERIALIZERS[name](model, policy) for name in chosen}
+    differences = {name: _largest_difference(model, policy, _LOADERS[name](data[name], model)) for name in chosen}
+    for name, difference in differences.items():
+        if not difference <= TOLERANCE:  # NaN is no match either
+            raise ExportMismatchError(
+                f"{FORMATS[name]} differs from the model by {difference:.3g} within {CHECK_STEPS} steps "
+                f"(allowed: {TOLERANCE:g}); nothing was written."
+            )
+    description = describe(model, policy, metadata)
+    description["files"] = {
+        FORMATS[name]: {
+            "sha256": sha256(data[name]),
+            "size": len(data[name]),
+            "max_difference": differences[name],
+            "checked_steps": CHECK_STEPS,
+        }
+        for name in chosen
+    }
+    (folder / "policy.json").unlink(missing_ok=True)  # it must never stand beside files it does not describe
+    for stale in set(FORMATS) - set(chosen):
+        (folder / FORMATS[stale]).unlink(missing_ok=True)
+    for name in chosen:
+        write_bytes(folder / FORMATS[name], data[name])
+    write_json(folder / "policy.json", description)
+    return description
+
+
+def describe(model: EnsembleActorCritic, policy: int | str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``policy.json`` says apart from the files: inputs, outputs, normalizer and origin."""
+    onnx = OnnxPolicy.build(model, policy)
+    normalizer = model.obs_normalizer
+    leader = model.num_policies - 1
+    stds = model.log_std.detach().double().exp()
+    action = {
+        "size": model.num_actions,
+        "value": "mean of the policy's Gaussian, not clipped",
+        "std": stds.tolist() if isinstance(policy, str) else stds[policy].tolist(),
+        **metadata.get("action", {}),
+    }
+    state = {
+        "layers": model.cfg.rnn_num_layers,
+        "units": model.cfg.rnn_hidden_dim,
+        "start": "zeros at each episode start",
+    }
+    rest = {name: value for name, value in metadata.items() if name not in ("action", "observation_layout")}
+    return {
+        "format": EXPORT_FORMAT,
+        **rest,
+        "policy": {
+            "id": policy,
+            "role": "all" if policy == POLICY_INPUT else ("leader" if policy == leader else "follower"),
+            "leader": leader,
+            "num_policies": model.num_policies,
+        },
+        "observation": {
+            "size": model.num_obs,
+            "groups": model.obs_groups,
+            "value": "raw, as the environment gives it; normalization is part of the files",
+            "normalizer": {
+                "mean": normalizer.mean.tolist(),
+                "variance": normalizer.var.tolist(),
+                "count": float(normalizer.count),
+                "epsilon": normalizer.eps,
+                "clip": normalizer.clip,
+            }
+            if model.cfg.normalize_observations
+            else None,
+            "layout": metadata.get("observation_layout"),
+        },
+        "action": action,
+        "recurrent": state if model.is_recurrent else None,
+        "torchscript": {
+            "arguments": ["obs", "policy_ids"] if policy == POLICY_INPUT else ["obs"],
+            "reset": "reset() or reset(dones) where episodes start" if model.is_recurrent else "nothing to reset",
+        },
+        "onnx": {"inputs": onnx.input_names, "outputs": onnx.output_names, "opset": _OPSET},
+        "versions": library_versions(),
+        "created": now(),
+    }
+
+
+def model_from_checkpoint(
+    state: Mapping[str, Tensor], settings: Mapping[str, Any], obs_groups: list[str] | None = None
+) -> EnsembleActorCritic:
+    """Rebuild a trained model without an environment; its sizes are those of the stored tensors.
+
+    Args:
+        state: entry ``model`` of a checkpoint.
+        settings: section ``model`` of the agent's settings (:class:`~cpo_rl.config.ModelCfg`).
+        obs_groups: observation groups that were concatenated.
+
+    Raises:
+        UserError: if the tensors are no ensemble's or do not fit the settings.
+    """
+    cfg = build_cfg(ModelCfg, dict(settings), "model")
+    try:
+        num_policies, num_actions = state["log_std"].shape
+        num_obs = state["obs_normalizer.mean"].shape[0]
+    except (KeyError, ValueError, AttributeError, TypeError):
+        raise UserError("checkpoint holds no ensemble model; export one that cpo_rl trained.") from None
+    with torch.random.fork_rng(devices=[]):
+        model = EnsembleActorCritic(num_obs, num_actions, num_policies, cfg, obs_groups)
+    if state["log_std"].dtype == torch.float64:
+        model.double()
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n")[1:2]).strip().rstrip(".")
+        raise UserError(f"checkpoint does not fit the agent's model settings ({reason}); use the run's own.") from None
+    return model.eval()
+
+
+# -- the two formats ---------------------------------------------------------------------------------------------------
+
+
+def _jit_bytes(model: EnsembleActorCritic, policy: int | str) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces a successor of TorchScript; Isaac Lab still loads this one
+        torch.jit.save(torch.jit.script(ExportedPolicy.build(model, policy).eval()), buffer)
+    return buffer.getvalue()
+
+
+def _onnx_bytes(model: EnsembleActorCritic, policy: int | str) -> bytes:
+    """One self-contained file for any number of environments (rsl_rl's own export fixes it to one)."""
+    module = OnnxPolicy.build(model, policy).eval()
+    axis = torch.export.Dim("num_envs")
+    axes = [{1: axis} if name in ("h_in", "c_in") else {0: axis} for name in module.input_names]
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names of axes and about torch's own internals
+            program = torch.onnx.export(
+                module,
+                module.get_dummy_inputs(2),
+                dynamo=True,
+                verbose=False,
+                opset_version=_OPSET,
+                input_names=module.input_names,
+                output_names=module.output_names,
+                dynamic_shapes=(axes[0], tuple(axes[1:])) if axes[1:] else (axes[0],),
+            )
+    finally:
+        quiet.setLevel(level)
+    return program.model_proto.SerializeToString()  # type: ignore[union-attr]
+
+
+class _JitActor:
+    """Acts with a TorchScript file."""
+
+    def __init__(self, data: bytes, model: EnsembleActorCritic) -> None:
+        self._module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+
+    def step(self, obs: Tensor, policy_ids: Tensor, takes_ids: bool) -> Tensor:
+        return self._module(obs, policy_ids) if takes_ids else self._module(obs)
+
+    def reset(self, dones: Tensor) -> None:
+        self._module.reset(dones)
+
+
+class _OnnxActor:
+    """Acts with an ONNX file, in ONNX Runtime if it is installed, else in the onnx package's reference evaluator."""
+
+    def __init__(self, data: bytes, model: EnsembleActorCritic) -> None:
+        self._run, self.names = _onnx_session(data)
+        shape = (model.cfg.rnn_num_layers, CHECK_ENVS, model.cfg.rnn_hidden_dim)
+        self._state = [torch.zeros(shape), torch.zeros(shape)] if model.is_recurrent else []
+
+    def step(self, obs: Tensor, policy_ids: Tensor, takes_ids: bool) -> Tensor:
+        inputs = [obs, *([policy_ids] if takes_ids else []), *self._state]
+        results = self._run(dict(zip(self.names, [i.numpy() for i in inputs], strict=True)))
+        actions, *self._state = [torch.as_tensor(result) for result in results]
+        return actions
+
+    def reset(self, dones: Tensor) -> None:
+        self._state = [s * (~dones).to(s.dtype).view(1, -1, 1) for s in self._state]
+
+
+def _onnx_session(data: bytes) -> tuple[Callable[[dict[str, Any]], list[Any]], list[str]]:
+    """A function from inputs by name to outputs, and the names of the inputs."""
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError:
+        import onnx.reference
+
+        _log.warning("onnxruntime is not installed, so the ONNX file is checked with onnx's reference evaluator.")
+        evaluator = onnx.reference.ReferenceEvaluator(onnx.load_from_string(data))
+        return lambda inputs: list(evaluator.run(None, inputs)), list(evaluator.input_names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs), [i.name for i in session.get_inputs()]
+
+
+_SERIALIZERS: dict[str, Callable[[EnsembleActorCritic, Any], bytes]] = {"jit": _jit_bytes, "onnx": _onnx_bytes}
+_LOADERS: dict[str, Callable[[bytes, EnsembleActorCritic], Any]] = {"jit": _JitActor, "onnx": _OnnxActor}
+
+
+@torch.no_grad()
+def _largest_difference(model: EnsembleActorCritic, policy: int | str, actor: Any) -> float:
+    """Largest difference of actions over :data:`CHECK_STEPS` steps with random resets.
+
+    Observations are drawn around the normalizer's statistics, wide enough that about one entry in a hundred is clipped.
+    """
+    reference = plain_copy(model)
+    generator = torch.Generator().manual_seed(0)
+    mean, std = reference.obs_normalizer.mean.float(), reference.obs_normalizer.var.sqrt().float()
+    takes_ids = policy == POLICY_INPUT
+    worst = torch.zeros(())
+    for _ in range(CHECK_STEPS):
+        obs = mean + std * 2.0 * torch.randn(CHECK_ENVS, model.num_obs, generator=generator)
+        ids = torch.randint(model.num_policies, (CHECK_ENVS,), generator=generator)
+        grouped = TensorDict(_grouped(reference, obs), batch_size=[CHECK_ENVS])
+        expected = reference(grouped, ids if takes_ids else policy)
+        difference = (actor.step(obs, ids, takes_ids) - expected).abs().max()
+        worst = torch.where(difference <= worst, worst, difference)  # keeps a NaN
+        dones = torch.rand(CHECK_ENVS, generator=generator) < 0.05
+        reference.reset(dones)
+        actor.reset(dones)
+    return float(worst)
+
+
+def _grouped(model: EnsembleActorCritic, obs: Tensor) -> dict[str, Tensor]:
+    """Observations as the model's groups; the split among them does not matter to it."""
+    first, *others = model.obs_groups
+    return {first: obs, **{name: obs[:, :0] for name in others}}
+
+
+# -- checks of arguments -----------------------------------------------------------------------------------------------
+
+
+def _check_formats(formats: Sequence[str]) -> list[str]:
+    wrong = [f for f in formats if f not in FORMATS]
+    if wrong or not formats:
+        raise UserError(f"formats={','.join(formats) or 'nothing'} must name at least one of {', '.join(FORMATS)}.")
+    return list(dict.fromkeys(formats))
+
+
+def _check_layout(layout: Sequence[Mapping[str, Any]] | None, num_obs: int) -> None:
+    described = sum(term["size"] for term in layout or ())
+    if layout is not None and described != num_obs:
+        raise UserError(f"observation_layout describes {described} entries, but the model reads {num_obs}; correct it.")
