@@ -18,8 +18,8 @@ from cpo_lab.report import curves, style
 from cpo_lab.report.curves import CurveSpec, Plate
 from cpo_lab.report.ensemble import KlMaps, ensemble_plates, kl_maps
 from cpo_lab.report.grouping import Group, group_runs
-from cpo_lab.report.reading import Run, read_run
-from cpo_rl.checkpoint.atomic import write_bytes, write_text
+from cpo_lab.report.reading import Run, read_runs
+from cpo_rl.checkpoint.atomic import TEMPORARY_SUFFIX, write_text
 
 __all__ = ["Report", "TaskReport", "build_report", "write_report"]
 
@@ -75,7 +75,7 @@ def build_report(
         The report, to be written with `write_report`.
     """
     progress(f"reading {len(folders)} runs")
-    runs = [read_run(folder) for folder in folders]
+    runs = read_runs(folders)
     groups = group_runs(runs)
     tasks: list[TaskReport] = []
     with style.styled():
@@ -108,14 +108,21 @@ def write_report(report: Report, out: Path) -> Path:
             if plate.figure is None:
                 continue
             svg = style.svg_of(plate.figure, plate.key)
-            write_text(figures / f"{plate.key}.svg", style.SVG_PROLOG + svg)
-            write_bytes(figures / f"{plate.key}.png", style.png_of(plate.figure))
+            _replace(figures / f"{plate.key}.svg", (style.SVG_PROLOG + svg).encode())
+            _replace(figures / f"{plate.key}.png", style.png_of(plate.figure))
             drawings[plate.key] = svg
     write_text(data / "final_scores.csv", _final_scores_csv(report))
     write_text(data / "curves.csv", _curves_csv(report))
     page = out / "report.html"
     write_text(page, render_page(report, drawings))
     return page
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Writes a figure whole or not at all; unlike the page it is not synced, which takes longer than drawing."""
+    temporary = file.with_name(f".{file.name}{TEMPORARY_SUFFIX}")
+    temporary.write_bytes(content)
+    temporary.replace(file)
 
 
 def _task_report(name: str, slug: str, groups: list[Group]) -> TaskReport:

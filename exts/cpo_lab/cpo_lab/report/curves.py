@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import ColorType
 
 from cpo_lab.report import style
 from cpo_lab.report.grouping import Band, Group
@@ -18,7 +20,6 @@ from cpo_lab.report.statistics import Interval, probability_of_improvement_inter
 
 __all__ = ["COUPLING", "LEARNING", "OPTIMIZATION", "THROUGHPUT", "CurveSpec", "Plate", "compare", "curve_plates"]
 
-_SOLID = (None, None)
 SEED_POINTS = 120
 """Points of a single seed's thin line; more cannot be told apart at figure width."""
 
@@ -200,7 +201,7 @@ def _absent(groups: Sequence[Group], spec: CurveSpec) -> str:
     if shortened:
         sentences.append(f"Dotted continuation of {', '.join(shortened)}: a seed ended before the others.")
     if missing or partial:
-        sentences.append(f"Not recorded: {', '.join(missing + partial)}.")
+        sentences.append(f"No data: {', '.join(missing + partial)}.")
     return " ".join(sentences)
 
 
@@ -230,13 +231,7 @@ def _curve_figure(
             axes.plot(x[::stride], y[::stride], color=color, linewidth=0.5, alpha=0.35)
         if np.isfinite(band.low).any():
             axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.18, linewidth=0)
-        marker = "o" if band.x.size == 1 else None
-        axes.plot(
-            band.x[: band.complete], band.center[: band.complete], color=color, dashes=dashes or _SOLID, marker=marker
-        )
-        if band.complete < band.x.size:
-            rest = slice(max(0, band.complete - 1), None)
-            axes.plot(band.x[rest], band.center[rest], color=color, linewidth=1.1, dashes=(1, 1))
+        draw_band(axes, band, color, dashes=dashes)
         reference = group.band(spec.reference, axis) if spec.reference else None
         if reference is not None:
             axes.plot(reference.x, reference.center, color=color, linestyle=":", linewidth=1.0)
@@ -248,12 +243,30 @@ def _curve_figure(
     elif spec.share:
         axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(left=0.0)
-    axes.set_title(title)
-    axes.set_ylabel(spec.unit)
+    style.set_heading(axes, title, spec.unit)
     style.format_steps_axis(axes, axis)
     style.format_value_axis(axes, log=log)
     style.direct_labels(axes, labels)
     return fig
+
+
+def draw_band(
+    axes: Axes, band: Band, color: ColorType, *, dashes: tuple[float, ...] = (), width: float = 1.6, zorder: int = 2
+) -> None:
+    """Draws the center of a band, dotted from where a seed ended; a single point becomes a dot."""
+    marker = "o" if band.complete == 1 else None
+    all_seeds, rest = slice(0, band.complete), slice(max(0, band.complete - 1), None)
+    axes.plot(
+        band.x[all_seeds],
+        band.center[all_seeds],
+        color=color,
+        dashes=dashes or (None, None),
+        marker=marker,
+        linewidth=width,
+        zorder=zorder,
+    )
+    if band.complete < band.x.size:
+        axes.plot(band.x[rest], band.center[rest], color=color, linewidth=0.7 * width, dashes=(1, 1), zorder=zorder)
 
 
 def comparison_budget(groups: Sequence[Group], tag: str) -> float:

@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from cpo_lab.report import style
-from cpo_lab.report.curves import Plate
+from cpo_lab.report.curves import Plate, draw_band
 from cpo_lab.report.grouping import Group
 
 __all__ = ["KlMaps", "ensemble_plates", "kl_maps"]
@@ -167,25 +168,24 @@ def _policies_plate(
 ) -> Plate:
     """One line per policy, with direct labels."""
     size = group.num_policies
-    bands = [(index, group.band(tag)) for index, tag in tags]
+    bands = [(index, group.band(tag, bounds=False)) for index, tag in tags]
     drawn = [(index, band) for index, band in bands if band is not None]
     title = (
         f"{group.label}: {title[0].lower()}{title[1:]}" if not title.startswith("Effective") else f"{group.label}: ESS"
     )
     if not drawn:
-        return Plate(key, title, f"{caption} Not recorded: {group.label}.", None)
+        return Plate(key, title, f"{caption} No data: {group.label}.", None)
     missing = [policy_name(index, size) for index, band in bands if band is None]
     if missing:
-        caption += f" Not recorded: {', '.join(missing)}."
+        caption += f" No data: {', '.join(missing)}."
+    if any(band.complete < band.x.size for _, band in drawn):
+        caption += " Dotted: a seed ended before the others."
     fig, axes = style.figure(right=0.77)
     labels = []
     for index, band in drawn:
         color = style.follower_color(index, size)
         leader = index == size - 1
-        marker = "o" if band.x.size == 1 else None
-        axes.plot(
-            band.x, band.center, color=color, linewidth=2.2 if leader else 1.3, marker=marker, zorder=3 if leader else 2
-        )
+        draw_band(axes, band, color, width=2.2 if leader else 1.3, zorder=3 if leader else 2)
         finite = np.isfinite(band.center)
         if finite.any():
             labels.append((band.x[finite][-1], band.center[finite][-1], policy_name(index, size), color))
@@ -194,8 +194,7 @@ def _policies_plate(
     if limits:
         axes.set_ylim(*limits)
     axes.set_xlim(left=0.0)
-    axes.set_title(title)
-    axes.set_ylabel(unit)
+    style.set_heading(axes, title, unit)
     style.format_steps_axis(axes, "env_steps")
     style.format_value_axis(axes, log=axes.get_yscale() == "log")
     style.direct_labels(axes, labels)
@@ -211,43 +210,44 @@ def _kl_plate(group: Group, key: str) -> Plate:
     )
     maps = kl_maps(group)
     if maps is None:
-        return Plate(key, title, f"{caption} Not recorded: {group.label}.", None)
+        return Plate(key, title, f"{caption} No data: {group.label}.", None)
     if maps.num_seeds < len(group.runs):
         caption += f" Recorded by {maps.num_seeds} of {len(group.runs)} runs."
     chosen = np.unique(np.linspace(0, len(maps.steps) - 1, PANELS).round().astype(int))
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
-    height = 0.75 + 1.3 * rows
+    height = 0.48 + 1.3 * rows
     fig = Figure(figsize=(style.WIDTH, height))
     FigureCanvasAgg(fig)
     fig.suptitle(title, x=0.02, y=1 - 0.06 / height, ha="left", va="top", fontsize=9.5, fontweight="bold")
     low, high = maps.limits
-    cell = 0.83 / 3
+    cell = 0.81 / 3
     size = maps.matrices.shape[1]
     ticks = [str(i) if i < size - 1 else "L" for i in range(size)]
     image = None
     for number, frame in enumerate(chosen):
         row, column = divmod(number, columns)
-        bottom = (height - 0.5 - 1.3 * (row + 1) + 0.26) / height
+        bottom = (height - 0.48 - 1.3 * (row + 1) + 0.24) / height
         axes = fig.add_axes((0.065 + cell * column, bottom, cell * 0.86, 0.93 / height))
         shown = np.where(np.eye(size, dtype=bool), np.nan, np.maximum(maps.matrices[frame], low))
         image = axes.imshow(shown, norm=LogNorm(low, high), cmap=style.KL_MAP, aspect="equal")
         axes.grid(visible=False)
         axes.set_title(
-            f"{style.engineering(maps.steps[frame])} steps", fontsize=7.5, fontweight="normal", loc="center", pad=3
+            f"{style.engineering(maps.steps[frame])} steps", fontsize=8, fontweight="normal", loc="center", pad=3
         )
         step = max(1, size // 8)
-        axes.set_xticks(range(0, size, step), ticks[::step], fontsize=7)
-        axes.set_yticks(range(0, size, step), ticks[::step], fontsize=7)
+        axes.set_xticks(range(0, size, step), ticks[::step], fontsize=8)
+        axes.set_yticks(range(0, size, step), ticks[::step], fontsize=8)
         axes.tick_params(length=0, pad=1.5)
         axes.spines[:].set_visible(False)
         axes.set_facecolor("#efefef")
     assert image is not None
-    scale = fig.add_axes((0.895, 0.45 / height, 0.022, 1 - 1.15 / height))
+    scale = fig.add_axes((0.88, 0.24 / height, 0.022, 1 - 0.97 / height))
     bar = fig.colorbar(image, cax=scale)
-    bar.ax.tick_params(labelsize=7)
+    bar.ax.tick_params(labelsize=8)
     bar.ax.minorticks_off()
-    bar.ax.set_title("nats", fontsize=7, fontweight="normal", loc="center")
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.compact(value)))
+    bar.ax.set_title("nats", fontsize=8, fontweight="normal", loc="center")
     return Plate(key, title, caption, fig)
 
 

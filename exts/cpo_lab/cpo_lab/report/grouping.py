@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cpo_lab.report.configs import differing_keys, fingerprint
 from cpo_lab.report.reading import Run
-from cpo_lab.report.statistics import Interval, bootstrap_interval, curve_interval
+from cpo_lab.report.statistics import Interval, bootstrap_interval, curve_interval, interquartile_mean
 
 __all__ = ["Band", "Group", "group_runs"]
 
@@ -59,7 +59,7 @@ class Group:
     """The seeds, sorted by seed."""
     label: str = ""
     """Short name that is unique within the task."""
-    _bands: dict[tuple[str, str], Band | None] = field(default_factory=dict, repr=False)
+    _bands: dict[tuple[str, str, bool], Band | None] = field(default_factory=dict, repr=False)
 
     @property
     def num_policies(self) -> int:
@@ -69,19 +69,20 @@ class Group:
         indices = [int(tag.split("/")[0].removeprefix("Policy_")) for tag in tags]
         return max([1, *matrices, *(index + 1 for index in indices)])
 
-    def band(self, tag: str, axis: str = "env_steps") -> Band | None:
+    def band(self, tag: str, axis: str = "env_steps", *, bounds: bool = True) -> Band | None:
         """Interquartile mean and interval of a metric over seeds.
 
         Args:
             tag: Metric name.
             axis: 'env_steps' or 'wall_clock_s'.
+            bounds: Whether the interval is needed; it takes most of the time.
 
         Returns:
             The band, or None if no run has the metric.
         """
-        key = (tag, axis)
+        key = (tag, axis, bounds)
         if key not in self._bands:
-            self._bands[key] = self._compute_band(tag, axis)
+            self._bands[key] = self._compute_band(tag, axis, bounds)
         return self._bands[key]
 
     def last_step(self, tag: str) -> float:
@@ -122,7 +123,7 @@ class Group:
                 curves.append((x[good][order], y[good][order]))
         return curves
 
-    def _compute_band(self, tag: str, axis: str) -> Band | None:
+    def _compute_band(self, tag: str, axis: str, bounds: bool) -> Band | None:
         curves = self._curves(tag, axis)
         if not curves:
             return None
@@ -133,7 +134,10 @@ class Group:
         slack = 0.01 * (stop - start)
         bundle = np.stack([np.where(grid <= x[-1] + slack, np.interp(grid, x, y), np.nan) for x, y in curves])
         complete = int(np.isfinite(bundle).all(axis=0).sum())
-        return Band(grid, *curve_interval(bundle), complete=complete, seeds=curves)
+        if not bounds:
+            unknown = np.full(grid.size, np.nan)
+            return Band(grid, interquartile_mean(bundle.T), unknown, unknown, complete, curves)
+        return Band(grid, *curve_interval(bundle), complete, curves)
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:

@@ -63,7 +63,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "",
         "<tr>" + f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:]) + "</tr>"
         for row in rows
     )
-    title = f"<caption>{caption}</caption>" if caption else ""
+    title = f"<caption><span>{caption}</span></caption>" if caption else ""
     return (
         f'<div class="scroll {kind}" tabindex="0"><table>{title}<thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
@@ -132,7 +132,7 @@ def _swatch(task: TaskReport, group: Group) -> str:
 
 
 def _speed(group: Group) -> list[str]:
-    rates = [run.last("Perf/env_steps_per_s") for run in group.runs]
+    rates = [run.median("Perf/env_steps_per_s") for run in group.runs]
     times = [run.last("wall_clock_s") for run in group.runs]
     rate = max((r for r in rates if math.isfinite(r)), default=float("nan"))
     longest = max((t for t in times if math.isfinite(t)), default=float("nan"))

@@ -15,8 +15,11 @@ import csv
 import glob
 import itertools
 import json
+import multiprocessing
+import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +31,14 @@ from cpo_lab.report.configs import FlatConfig, read_config
 from cpo_rl.errors import UserError
 from cpo_rl.runners.run_folder import RUN_FORMAT, RunFolder
 
-__all__ = ["Run", "Snapshot", "find_runs", "read_run"]
+__all__ = ["Run", "Snapshot", "find_runs", "read_run", "read_runs"]
 
 MAX_POINTS = 400
 """Largest number of points kept per curve; a figure is about 300 pixels wide."""
 MAX_SNAPSHOTS = 40
 """Largest number of diagnostics lines kept per run."""
+RUNS_PER_WORKER = 10
+"""Below this many runs a second process takes longer to start than it saves."""
 _BLOCK_ROWS = 1024
 _MARKERS = ("manifest.json", "metrics.csv", "run.json", "diagnostics.jsonl", "params")
 _AXES = ("iteration", "env_steps", "wall_clock_s")
@@ -107,6 +112,11 @@ class Run:
         values = self.metrics.get(tag)
         return values if values is not None and np.isfinite(values).any() else None
 
+    def median(self, tag: str) -> float:
+        """Median of a metric over the run; NaN if there is none."""
+        values = self.curve(tag)
+        return float(np.nanmedian(values)) if values is not None else float("nan")
+
     def last(self, tag: str) -> float:
         """Last finite value of a metric; NaN if there is none."""
         values = self.curve(tag)
@@ -158,6 +168,23 @@ def read_run(path: Path) -> Run:
     if not any(run.path.glob("model_*.pt")):
         run.problems.append("No checkpoint (model_<iteration>.pt).")
     return run
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Reads run folders, many of them on several cores.
+
+    Args:
+        folders: Run folders.
+
+    Returns:
+        One entry per folder, in the same order.
+    """
+    workers = min(len(folders) // RUNS_PER_WORKER, os.cpu_count() or 1, 8)
+    if workers < 2:
+        return [read_run(folder) for folder in folders]
+    # Spawned, not forked: the caller may have threads, such as a progress display.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(read_run, folders, chunksize=4))
 
 
 def _runs_below(folder: Path, depth: int = 3) -> list[Path]:
@@ -218,15 +245,18 @@ def _bin_rows(run: Run, header: list[str], cells: Iterator[list[str]], num_rows:
     wanted = [i for i, name in enumerate(header) if name in _AXES or _WANTED.fullmatch(name)]
     if not wanted or num_rows < 1 or "iteration" not in header:
         return
+    iteration = header.index("iteration")
     per_bin = -(-num_rows // MAX_POINTS)
     sums = np.zeros((MAX_POINTS + 1, len(wanted)))
     counts = np.zeros_like(sums)
     seen = damaged = invalid = 0
     while block := list(itertools.islice(cells, _BLOCK_ROWS)):
-        rows = [_padded(row, len(header)) for row in block if 0 < len(row) <= len(header)]
+        rows = [_padded(row, len(header)) for row in block if iteration < len(row) <= len(header)]
         values, bad = _numbers([row[i] for row in rows for i in wanted])
+        if bad or not np.isfinite(values[wanted.index(iteration) :: len(wanted)]).all():
+            rows = [row for row in rows if np.isfinite(_numbers([row[iteration]])[0][0])]
+            values, bad = _numbers([row[i] for row in rows for i in wanted])
         values = values.reshape(len(rows), len(wanted))
-        values = values[np.isfinite(values[:, [header[i] for i in wanted].index("iteration")])]
         damaged += len(block) - len(values)
         invalid += bad
         bins = (seen + np.arange(len(values))) // per_bin

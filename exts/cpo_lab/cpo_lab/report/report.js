@@ -5,14 +5,14 @@ for (const figure of document.querySelectorAll(".klmap")) {
   const slider = figure.querySelector("input");
   const output = figure.querySelector("output");
   const size = data.names.length;
-  const margin = 58, side = 300 / size, width = margin + 300 + 4, height = margin + 300 - 30;
+  const margin = 68, side = 300 / size, width = margin + 300 + 4;
   const element = (tag, attributes, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     if (text !== undefined) node.textContent = text;
     return node;
   };
-  const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, "font-size": 11, "font-family": "inherit" });
+  const svg = element("svg", { viewBox: `0 0 ${width} 326`, "font-size": 11, "font-family": "inherit" });
   const cells = [];
   const short = (name) => name.replace("follower ", "F");
   for (let row = 0; row < size; row++) {
@@ -31,7 +31,6 @@ for (const figure of document.querySelectorAll(".klmap")) {
       cells.push({ row, column, box, label, title });
     }
   }
-  svg.setAttribute("viewBox", `0 0 ${width} ${300 + 26}`);
   figure.querySelector(".map").append(svg);
   const range = Math.log(data.high / data.low);
   const draw = () => {

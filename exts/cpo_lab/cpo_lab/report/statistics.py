@@ -77,6 +77,9 @@ def interquartile_mean(values: ArrayLike) -> Array:
         Array [...]; NaN where a row holds no finite value.
     """
     ordered = np.sort(_as_rows(values), axis=-1)
+    number = ordered.shape[-1]
+    if number and np.isfinite(ordered[..., -1]).all():  # NaN sorts last: nothing is missing, the common case
+        return ordered[..., number // 4 : number - number // 4].mean(axis=-1)
     finite = np.isfinite(ordered)
     count = finite.sum(axis=-1, keepdims=True)
     cut = count // 4
@@ -240,7 +243,8 @@ def probability_of_improvement_interval(
 def _as_rows(values: ArrayLike) -> Array:
     """Values as float64 with infinities turned into NaN, so that one test (isfinite) covers both."""
     rows = np.asarray(values, dtype=np.float64)
-    return np.where(np.isfinite(rows), rows, np.nan)
+    finite = np.isfinite(rows)
+    return rows if finite.all() else np.where(finite, rows, np.nan)
 
 
 def _strata(samples: ArrayLike | Sequence[ArrayLike]) -> list[Array]:
