@@ -54,7 +54,7 @@ class Adversary:
         self.leader = model.num_policies - 1
         self.discriminator = Discriminator(
             model.num_obs, model.num_actions, model.num_policies, cfg.discriminator_hidden_dims
-        ).to(env_policy.device)
+        ).to(env_policy.device, model.log_std.dtype)
         self.optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=cfg.discriminator_learning_rate, fused=True
         )

@@ -73,7 +73,7 @@ class AdaptiveLearningRate:
             Scalar [nat].
         """
         n = batch.num_gradient
-        mean, log_std = out.mean[:n].float(), out.log_std[:n].float()
+        mean, log_std = out.mean[:n].to(rollout.target_means.dtype), out.log_std[:n].to(rollout.target_means.dtype)
         reference_log_std = self._history[self._visits[batch.target], own_policy].unsqueeze(1)
         row_kl = gaussian.kl(mean, log_std, rollout.target_means[batch.target], reference_log_std)
         counted = slice(0, sum(batch.sizes[: len(self._roles)]))

@@ -40,7 +40,7 @@ class PolicyUpdate:
         self.parameters = list(model.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.learning_rate.rate, fused=True)
         self.skipped = torch.zeros((), device=model.log_std.device)
-        self._entropy_coefs = torch.tensor(cfg.entropy_coefs(), device=model.log_std.device)
+        self._entropy_coefs = model.log_std.new_tensor(cfg.entropy_coefs())
         self._loss: Callable[..., tuple[Tensor, dict[str, Tensor]]] = self._weigh
         if cfg.compile:
             self._loss = torch.compile(self._weigh, dynamic=True)
@@ -72,7 +72,8 @@ class PolicyUpdate:
         with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.cfg.mixed_precision):
             out = self.model.evaluate(obs, batch.policy, state, clear, num_values=n)
             leader_mean = self._leader_means(obs, state, clear, batch)
-        out = Evaluation(out.mean.float(), out.log_std.float(), out.value.float(), None)  # type: ignore[union-attr]
+        exact = self.model.log_std.dtype  # losses are computed in the parameters' precision
+        out = Evaluation(out.mean.to(exact), out.log_std.to(exact), out.value.to(exact), None)  # type: ignore[union-attr]
         data = {
             "action": rollout.sequences(rollout.actions)[batch.source],
             "old_log_prob": rollout.sequences(rollout.log_probs)[batch.source[:n]],
@@ -109,7 +110,7 @@ class PolicyUpdate:
         with torch.no_grad():
             return self.model.evaluate(
                 obs[:count], ids, part, None if clear is None else clear[:count], num_values=0
-            ).mean.float()
+            ).mean.to(self.model.log_std.dtype)
 
     def _clip_center(self, batch: MiniBatch) -> Tensor | None:
         """Old leader over acting follower of borrowed rows, [n_borrowed, q]; None where the center is 1."""
