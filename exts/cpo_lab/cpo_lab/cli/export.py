@@ -236,7 +236,10 @@ def _yaml(path: Path) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         """Safe loading, with tuples as lists."""
 
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_yaml_seq)
+    def _sequence(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
+        return loader.construct_sequence(node, deep=True)
+
+    Loader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (OSError, yaml.YAMLError):

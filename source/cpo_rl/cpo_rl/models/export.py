@@ -11,6 +11,7 @@ first layer, so a deployed policy maps raw observations to action means and know
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +31,11 @@ class ExportedNetwork(nn.Module):
         model: the actor-critic to copy from; it stays as it is.
     """
 
-    obs_mean: Tensor
-    obs_std: Tensor
-    first_weight: Tensor
-    share: Tensor
+    if TYPE_CHECKING:  # TorchScript cannot read them
+        obs_mean: Tensor
+        obs_std: Tensor
+        first_weight: Tensor
+        share: Tensor
 
     def __init__(self, model: EnsembleActorCritic) -> None:
         super().__init__()
@@ -46,14 +48,14 @@ class ExportedNetwork(nn.Module):
         self.register_buffer("obs_mean", normalizer.mean.float())
         self.register_buffer("obs_std", (normalizer.var + normalizer.eps).sqrt().float())
         self.num_layers, self.units = 0, 0
-        first: Tensor = trunk.layers[0].weight
-        bias: Tensor = trunk.layers[0].bias
+        first: Tensor = trunk.layers[0].weight  # type: ignore[assignment]
+        bias: Tensor = trunk.layers[0].bias  # type: ignore[assignment]
         self.recurrent = nn.ModuleList()
         self.norm: nn.Module = nn.Identity()
         layers = list(trunk.layers)
         if trunk.lstm is not None:
             self.num_layers, self.units = trunk.lstm.num_layers, trunk.lstm.hidden_size
-            first, bias = trunk.lstm.weight_ih_l0, trunk.lstm.bias_ih_l0
+            first, bias = trunk.lstm.weight_ih_l0, trunk.lstm.bias_ih_l0  # type: ignore[assignment]
             self.recurrent.extend(_cells(trunk.lstm))
             self.norm = trunk.norm or nn.Identity()
         else:
@@ -98,10 +100,11 @@ class ExportedNetwork(nn.Module):
 class _Cell(nn.Module):
     """One LSTM layer for one step; the first layer gets its input already multiplied, with its input bias."""
 
-    weight_ih: Tensor
-    bias_ih: Tensor
-    weight_hh: Tensor
-    bias_hh: Tensor
+    if TYPE_CHECKING:  # TorchScript cannot read them
+        weight_ih: Tensor
+        bias_ih: Tensor
+        weight_hh: Tensor
+        bias_hh: Tensor
 
     def __init__(self, lstm: nn.LSTM, layer: int) -> None:
         super().__init__()
@@ -129,8 +132,9 @@ class _Remembering(nn.Module):
         model: the actor-critic.
     """
 
-    hidden_state: Tensor
-    cell_state: Tensor
+    if TYPE_CHECKING:  # TorchScript cannot read them
+        hidden_state: Tensor
+        cell_state: Tensor
 
     def __init__(self, model: EnsembleActorCritic) -> None:
         super().__init__()
