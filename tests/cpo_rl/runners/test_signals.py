@@ -1,0 +1,140 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""Signals end a run with a checkpoint, crashes leave a readable log, and the same folder continues."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cpo_rl.checkpoint.store import CheckpointStore, read_complete
+from cpo_rl.runners.run_folder import RunFolder
+from cpo_rl.runners.signals import RunOutcome, StopRequests
+from cpo_rl.runners.tables import read_metrics
+
+ROOT = Path(__file__).parents[3]
+
+
+def start(folder, **options):
+    paths = [str(ROOT), str(ROOT / "source/cpo_rl"), str(ROOT / "exts/cpo_lab")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.cpo_rl.runners.signal_job", str(folder), *(f"{k}={v}" for k, v in options.items())]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_until(condition, job, timeout=90.0):
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "the job did not get there in time"
+        assert job.poll() is None, job.communicate()[0]
+        time.sleep(0.02)
+
+
+def manifest(folder):
+    try:
+        return json.loads((folder / "manifest.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def finish(job, timeout=60.0):
+    output, _ = job.communicate(timeout=timeout)
+    return job.returncode, output
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "stopped"), (signal.SIGUSR1, 138, "preempted")],
+)
+def test_a_signal_leads_to_a_checkpoint_and_its_exit_code(tmp_path, number, code, status):
+    job = start(tmp_path / "run")
+    wait_until(lambda: manifest(tmp_path / "run").get("iteration", 0) >= 2, job)
+    job.send_signal(number)
+    returned, output = finish(job)
+    stored = manifest(tmp_path / "run")
+    assert (returned, stored["status"]) == (code, status), output
+    latest = CheckpointStore(tmp_path / "run").latest()
+    _, sidecar = read_complete(latest)
+    assert sidecar.iteration == stored["iteration"] == len(read_metrics(tmp_path / "run/metrics.csv")["iteration"])
+    assert sidecar.exact and signal.Signals(number).name in output
+    assert signal.Signals(number).name in (tmp_path / "run/run.log").read_text().splitlines()[-1]
+    if number == signal.SIGTERM:  # the requeued job continues in the same folder
+        goal = stored["iteration"] + 3
+        assert finish(start(tmp_path / "run", iterations=goal))[0] == 0
+        assert manifest(tmp_path / "run")["status"] == "finished"
+        assert read_metrics(tmp_path / "run/metrics.csv")["iteration"] == list(range(1, goal + 1))
+        assert [event["event"] for event in manifest(tmp_path / "run")["history"]] == ["resumed"]
+
+
+def test_a_rollout_too_long_to_wait_for_is_cut_short(tmp_path):
+    job = start(tmp_path / "run", sleep_s=0.1, steps=100_000, grace_s=0.5)
+    wait_until((tmp_path / "run/stepping").exists, job)
+    job.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    returned, output = finish(job)
+    assert returned == 143 and time.monotonic() - began < 10, output
+    _, sidecar = read_complete(CheckpointStore(tmp_path / "run").latest())
+    assert (sidecar.iteration, sidecar.exact) == (0, False)
+    returned, output = finish(start(tmp_path / "run", steps=8, iterations=2))
+    assert returned == 0 and "middle of a rollout" in output
+
+
+def test_a_second_interrupt_ends_the_process_at_once(tmp_path):
+    job = start(tmp_path / "run", sleep_s=30)
+    wait_until((tmp_path / "run/stepping").exists, job)
+    job.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert job.poll() is None, "one interrupt must not end it"
+    job.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert finish(job)[0] == -signal.SIGINT and time.monotonic() - began < 5
+    assert RunFolder.open(tmp_path / "run").health() == "lost"
+
+
+def test_an_exception_leaves_the_last_checkpoint_and_a_readable_end_of_the_log(tmp_path):
+    job = start(tmp_path / "run", fail_at=8 * 5 + 3, save_interval=2)
+    returned, _ = finish(job, timeout=90)
+    stored = manifest(tmp_path / "run")
+    assert returned == 1 and stored["status"] == "crashed"
+    assert stored["error"] == "RuntimeError: the motor fell off" and stored["iteration"] == 5
+    assert CheckpointStore(tmp_path / "run").latest().name == "model_4.pt"
+    log = (tmp_path / "run/run.log").read_text()
+    assert "Traceback" in log and log.splitlines()[-1] == "The run ended in iteration 6 by RuntimeError: the motor fell off"
+    assert finish(start(tmp_path / "run", iterations=6))[0] == 0
+    assert read_metrics(tmp_path / "run/metrics.csv")["iteration"] == [1, 2, 3, 4, 5, 6]
+    assert manifest(tmp_path / "run")["error"] is None
+
+
+def test_handlers_are_restored_and_the_first_signal_counts():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequests() as requests:
+        assert requests.number is None and requests.seconds_since == 0.0
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert requests.number == signal.SIGUSR1
+        time.sleep(0.01)
+        assert requests.seconds_since > 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert RunOutcome.of_signal(signal.SIGUSR1).exit_code == 138
+
+
+def test_outside_the_main_thread_nothing_is_handled():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work():
+        with StopRequests():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
