@@ -119,7 +119,8 @@ class ShadowHandEnv(TaskEnv):
 
     def _pre_physics_step(self, actions: torch.Tensor) -> None:
         self._renew_goals(self.goal_reached)
-        self.last_actions = actions.clamp(-1.0, 1.0)
+        # in place here and below: a runner steps in inference mode, and a reset outside it must still be able to write
+        torch.clamp(actions, -1.0, 1.0, out=self.last_actions)
         targets = scale(self.last_actions, self._driven_lower, self._driven_upper)
         if self.cfg.action_smoothing != 1.0:
             targets = torch.lerp(self.targets[:, self._driven], targets, self.cfg.action_smoothing)
@@ -133,7 +134,8 @@ class ShadowHandEnv(TaskEnv):
     def _renew_goals(self, mask: torch.Tensor) -> None:
         """Draw a new goal orientation where ``mask`` [N] is set."""
         uniform = 2.0 * torch.rand(self.num_envs, 2, device=self.device) - 1.0
-        self.goal_rotation = torch.where(mask.unsqueeze(-1), random_goal_rotation(uniform), self.goal_rotation)
+        renewed = torch.where(mask.unsqueeze(-1), random_goal_rotation(uniform), self.goal_rotation)
+        self.goal_rotation.copy_(renewed)
 
     # -----------------------------------------------------------------------------------------------------------------
     # rewards and ends
@@ -149,8 +151,9 @@ class ShadowHandEnv(TaskEnv):
         return self.distance >= self.cfg.fall_distance, self.episode_length_buf >= self.max_episode_length - 1
 
     def _get_rewards(self) -> torch.Tensor:
-        reward, self.goal_reached = reorient_reward(self.distance, self.angle, self.last_actions, self.rules)
-        self.successes += self.goal_reached
+        reward, reached = reorient_reward(self.distance, self.angle, self.last_actions, self.rules)
+        self.goal_reached.copy_(reached)
+        self.successes += reached
         return reward
 
     def _reset_idx(self, env_ids: torch.Tensor) -> None:
