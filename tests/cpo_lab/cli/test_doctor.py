@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""The doctor finds what is wrong and says how to fix it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+
+from cpo_lab.cli import doctor, main
+from cpo_lab.cli.doctor import Finding
+
+
+def test_status_tells_whether_there_is_a_problem(capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "CHECKS", [lambda: [Finding("ok", "A", "fine"), Finding("note", "B", "slow")]])
+    assert main(["doctor"]) == 0
+    assert "ready" in capsys.readouterr().out
+    monkeypatch.setattr(doctor, "CHECKS", [lambda: [Finding("problem", "C", "broken [link]", "mend [it]")]])
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "C: broken [link]" in text
+    assert "fix: mend [it]" in text
+
+
+def test_a_check_that_fails_is_itself_a_finding(capsys, monkeypatch):
+    def check_moon():
+        raise OSError("too far")
+
+    monkeypatch.setattr(doctor, "CHECKS", [check_moon, lambda: [Finding("ok", "Next", "still checked")]])
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "moon" in text
+    assert "too far" in text
+    assert "still checked" in text
+
+
+def test_missing_and_differing_packages(monkeypatch):
+    version = importlib.metadata.version
+
+    def fake(name):
+        if name == "newton":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "0.0.1" if name == "torch" else version(name)
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", fake)
+    found = {finding.topic: finding for finding in doctor.check_packages()}
+    assert found["newton"].level == "problem"
+    assert found["torch"].level == "note"
+    assert "2.11.0" in found["torch"].text
+    assert found["rsl-rl-lib"].level == "ok"
+
+
+def test_driver_that_torch_cannot_use(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    assert doctor.check_cuda()[0].level == "problem"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert doctor.check_cuda()[0].level == "note"
+
+
+def test_pictures_without_opengl(monkeypatch):
+    monkeypatch.setattr(doctor.sys, "executable", shutil.which("false"))
+    assert any(finding.level == "problem" and "apt-get" in finding.fix for finding in doctor.check_pictures())
+
+
+def test_full_disk(monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=10)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    assert any(finding.level == "problem" for finding in doctor.check_disk())
+
+
+def test_license_is_never_accepted_for_the_user(monkeypatch):
+    monkeypatch.delenv("OMNI_KIT_ACCEPT_EULA", raising=False)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: object() if name == "isaacsim" else find(name, *rest)
+    )
+    (finding,) = doctor.check_isaacsim()
+    assert "yourself" in finding.fix

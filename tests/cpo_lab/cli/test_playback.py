@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""Counting what policies achieve, and putting their pictures side by side."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from cpo_lab.cli.camera import Studio, check_output
+from cpo_lab.cli.playback import policy_ids, run_policies
+from cpo_rl.errors import UserError
+
+
+def test_policy_ids():
+    assert policy_ids("all", 3, 6).tolist() == [0, 0, 1, 1, 2, 2]
+    assert policy_ids("leader", 3, 4).tolist() == [2, 2, 2, 2]
+    assert policy_ids("0", 3, 2).tolist() == [0, 0]
+    for choice in ("3", "-1", "last", ""):
+        with pytest.raises(UserError, match="--policy"):
+            policy_ids(choice, 3, 3)
+
+
+class CountingEnv:
+    """Two environments whose reward is the policy's action; environment 1 ends an episode every second step."""
+
+    num_envs = 2
+
+    def __init__(self):
+        self.steps = 0
+        self.unwrapped = SimpleNamespace(device="cpu", sim=SimpleNamespace(is_running=lambda: self.steps < 100))
+
+    def get_observations(self):
+        return torch.zeros(2, 1)
+
+    def step(self, actions):
+        self.steps += 1
+        dones = torch.tensor([0, 1 if self.steps % 2 == 0 else 0])
+        metrics = {"successes": torch.tensor([0.0, float(self.steps)])}
+        return torch.zeros(2, 1), actions[:, 0], dones, {"episode_metrics": metrics}
+
+
+class Model:
+    """Acts with ten times its policy's number plus one; remembers which environments it was told to forget."""
+
+    def __init__(self):
+        self.forgotten = []
+
+    def eval(self):
+        return self
+
+    def __call__(self, observations, ids, stochastic_output):
+        return (10.0 * ids + 1.0).unsqueeze(-1)
+
+    def reset(self, dones):
+        self.forgotten.append(dones.tolist())
+
+
+def test_tallies_by_hand():
+    """Policy 0 earns 1 per step and finishes nothing; policy 1 earns 11 per step in episodes of two steps."""
+    model, counts = Model(), []
+    first, second = run_policies(CountingEnv(), model, torch.tensor([0, 1]), 5, after_step=counts.append)
+    assert (first.policy, first.steps, first.reward, first.returns) == (0, 5, 5.0, [])
+    assert (second.policy, second.steps, second.reward, second.returns) == (1, 5, 55.0, [22.0, 22.0])
+    assert second.metrics == {"successes": [2.0, 4.0]}
+    assert counts == [1, 2, 3, 4, 5]
+    assert model.forgotten == [[0, 0], [0, 1], [0, 0], [0, 1], [0, 0]]
+
+
+def test_without_a_limit_it_runs_until_the_viewer_is_closed():
+    (tally,) = run_policies(CountingEnv(), Model(), torch.tensor([1, 1]), None)
+    assert tally.steps == 200
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+class Viewer:
+    """Paints each environment in the color of its place."""
+
+    def __init__(self, size):
+        self.size, self.views = size, []
+
+    def set_camera_view(self, eye, target):
+        self.views.append((eye, target))
+
+    def render_rgb_array(self):
+        return np.full((self.size[1], self.size[0], 3), 10 * len(self.views), dtype=np.uint8)
+
+
+def fake_env(viewer, origins):
+    sim = SimpleNamespace(is_rendering=True, visualizers=[viewer])
+    scene = SimpleNamespace(object=SimpleNamespace(init_state=SimpleNamespace(pos=(0.0, 0.0, 0.5))))
+    cfg = SimpleNamespace(scene=scene)
+    env = SimpleNamespace(sim=sim, scene=SimpleNamespace(env_origins=torch.tensor(origins)), cfg=cfg)
+    return SimpleNamespace(unwrapped=env)
+
+
+def test_environments_side_by_side():
+    studio = Studio(None, None, (300, 200), {0: "", 2: "", 4: "", 6: "", 8: ""})
+    assert (studio.columns, studio.rows, studio.tile) == (3, 2, (100, 100))
+    viewer = Viewer(studio.tile)
+    image = studio.render(fake_env(viewer, [[float(i), 0.0, 0.0] for i in range(10)]))
+    assert image.shape == (200, 300, 3)
+    assert [image[r, c, 0] for r in (50, 150) for c in (50, 150, 250)] == [10, 20, 30, 40, 50, 255]
+    assert [target for _, target in viewer.views] == [[float(i), 0.0, 0.5] for i in (0, 2, 4, 6, 8)]
+
+
+def test_tiles_are_even_as_videos_demand():
+    assert Studio(None, None, (101, 55), {0: ""}).tile == (100, 54)
+
+
+def test_caption_changes_the_picture():
+    plain, named = Studio(None, None, (64, 64), {0: ""}), Studio(None, None, (64, 64), {0: "leader"})
+    env = fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]])
+    assert len(np.unique(plain.render(env))) == 1
+    assert len(np.unique(named.render(env))) > 1
+
+
+def test_task_may_place_the_camera():
+    env = fake_env(viewer := Viewer((32, 32)), [[1.0, 0.0, 0.0]])
+    env.unwrapped.cfg.camera_eye, env.unwrapped.cfg.camera_lookat = (0.0, -1.0, 1.0), (0.0, 0.0, 0.25)
+    Studio(None, None, (32, 32), {0: ""}).render(env)
+    assert viewer.views == [([1.0, -1.0, 1.0], [1.0, 0.0, 0.25])]
+
+
+def test_picture_and_video_are_written(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    from PIL import Image
+
+    studio = Studio(tmp_path / "a.png", tmp_path / "a.mp4", (64, 64), {0: "x"})
+    env = fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]])
+    for count in range(1, 5):
+        studio.after_step(env, count)
+    assert studio.finish(env) == [tmp_path / "a.png", tmp_path / "a.mp4"]
+    studio.discard()
+    assert Image.open(tmp_path / "a.png").size == (64, 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "a.png"]
+    import imageio_ffmpeg
+
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "a.mp4"))[0] == 4
+
+
+def test_interrupted_video_leaves_nothing(tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    studio = Studio(None, tmp_path / "a.mp4", (64, 64), {0: ""})
+    studio.after_step(fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]]), 1)
+    studio.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_is_checked_before_anything_else(tmp_path):
+    assert check_output("--picture", None) is None
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        check_output("--picture", str(tmp_path / "folder.png"))
