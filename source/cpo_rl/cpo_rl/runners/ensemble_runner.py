@@ -40,6 +40,12 @@ __all__ = ["EnsembleRunner"]
 
 _log = logging.getLogger(__name__)
 
+COLLECTIVE_TIMEOUT = timedelta(minutes=10)
+"""How long a rank waits for one that hangs; one that died is noticed at once, because its connection closes."""
+
+_MAY_BE_NAN = ("rank", "runner", "infos")
+"""Entries of a payload that hold task metrics, which may be NaN without harm."""
+
 
 class EnsembleRunner(OnPolicyRunner):
     """Trains an rsl_rl algorithm and keeps the promises of ``docs/reliability.md``.
@@ -78,7 +84,7 @@ class EnsembleRunner(OnPolicyRunner):
             env, env.get_observations(), run_fields.get("task"), int(getattr(alg_cfg, "num_policies", 1))
         )
         self._notes: list[str] = []
-        self._rank_state = RankState(env, self.alg, device)
+        self._rank_state = RankState(env, self.alg, device, self.is_distributed)
         self._requests = StopRequests()
         self._goal = 0
         self._in_loop = False
@@ -253,6 +259,8 @@ class EnsembleRunner(OnPolicyRunner):
 
         Every rank has to call this, because each contributes its random generators and environments.
 
+        Weights that are not finite are never written, so whatever checkpoint exists is sound.
+
         Returns:
             Whether the checkpoint is on the disk (True on ranks that do not write and without a run folder).
         """
@@ -261,6 +269,11 @@ class EnsembleRunner(OnPolicyRunner):
         store, payload = self.store, self._payload(None)
         if self.folder is None:
             return True
+        broken = first_not_finite({name: payload.get(name) for name in payload if name not in _MAY_BE_NAN})
+        if broken is not None:
+            self.logger.progress.message(f"No checkpoint was written, because {broken} holds a number that is not finite.")
+            _log.error("%s holds a number that is not finite; no checkpoint was written.", broken)
+            return False
         name = f"model_{self.completed_iterations}.pt"
         saved = self.logger.try_write("the checkpoint", lambda: store.save(to_bytes(payload), self._manifest(payload)))
         if saved:
@@ -442,8 +455,21 @@ class EnsembleRunner(OnPolicyRunner):
                                  "world_size": world_size}  # fmt: skip
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group(
-                "gloo", rank=self.gpu_global_rank, world_size=world_size, timeout=timedelta(minutes=10)
+                "gloo", rank=self.gpu_global_rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT
             )
+
+
+def first_not_finite(value: Any, path: str = "") -> str | None:
+    """Return where a nested payload first holds a floating point number that is not finite, or None."""
+    if isinstance(value, torch.Tensor):
+        bad = value.is_floating_point() and not bool(torch.isfinite(value).all())
+    elif isinstance(value, (Mapping, list, tuple)):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        found = (first_not_finite(item, f"{path}.{key}".lstrip(".")) for key, item in items)
+        return next((place for place in found if place is not None), None)
+    else:
+        bad = isinstance(value, float) and not math.isfinite(value)
+    return path if bad else None
 
 
 def plain_config(value: Any) -> Any:

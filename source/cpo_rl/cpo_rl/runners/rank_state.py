@@ -43,15 +43,18 @@ class RankState:
 
     Args:
         env: rsl_rl environment.
-        alg: The algorithm; its optional ``reset_episodes()`` is called when the environments start new episodes.
+        alg: The algorithm; its optional ``reset_episodes()`` is called when the environments start new episodes, and its
+            optional ``rank_state()`` and ``load_rank_state(state)`` keep what each of several ranks has for itself.
         device: Device of the algorithm.
+        several: Whether several processes train together; a single one's state is all in ``alg.save()``.
     """
 
-    def __init__(self, env: VecEnv, alg: Any, device: str) -> None:
+    def __init__(self, env: VecEnv, alg: Any, device: str, several: bool = False) -> None:
         self._num_envs = env.num_envs
         self._env = getattr(env, "unwrapped", env)
         self._alg = alg
         self._device = device
+        self._several = several
         self.episodes: EpisodeMeter | None = None
 
     def capture(self) -> dict[str, Any]:
@@ -59,6 +62,8 @@ class RankState:
         state: dict[str, Any] = {"random": random_state.capture(self._device)}
         if self.episodes is not None:
             state["episodes"] = self.episodes.state_dict()
+        if hasattr(self._alg, "rank_state") and self._several:
+            state["algorithm"] = self._alg.rank_state()
         if hasattr(self._env, "state_for_checkpoint"):
             state["env"] = self._env.state_for_checkpoint()
         if hasattr(self._env, "common_step_counter"):
@@ -90,6 +95,8 @@ class RankState:
             )
         else:
             report.random = ranks[rank]["random"]
+            if "algorithm" in ranks[rank]:
+                self._alg.load_rank_state(ranks[rank]["algorithm"])
             report.env_restored = self._restore_env(ranks[rank], report) and runner["exact"]
         if report.env_restored and self.episodes is not None:
             self.episodes.load_state_dict(ranks[rank]["episodes"])
