@@ -83,6 +83,7 @@ def _child(node: Any, key: str) -> Any:
 
 def _check_kind(path: str, current: Any, text: str) -> None:
     """Refuse text for a number, a number for a switch, and so on; fields without a value accept anything."""
+    value: Any
     try:
         value = {"true": True, "false": False, "none": None, "null": None}[text.lower()]
     except KeyError:

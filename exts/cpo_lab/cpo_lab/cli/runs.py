@@ -63,7 +63,8 @@ class Run:
         """Read a run folder; missing or unreadable files leave their part empty."""
         manifest = _read_json(folder / "run.json")
         launch = _read_json(folder / _LAUNCH_FILE)
-        metadata = manifest.get("metadata") if isinstance(manifest.get("metadata"), dict) else {}
+        metadata = manifest.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
         task = manifest.get("task") or launch.get("task") or _read_json(folder / "manifest.json").get("task")
         return cls(folder, task, launch.get("agent") or metadata.get("agent"), launch)
 
