@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.cli import runs, train
-from cpo_lab.cli.launch import Request
+from cpo_lab.cli.launch import Request, Resolved
 from cpo_rl.errors import UserError
 
 
@@ -158,3 +158,16 @@ def test_auto_starts_anew_where_there_is_nothing_to_continue(tmp_path):
     assert train._checkpoint(arguments(**where)) == folder / "model_10.pt"
     assert train._checkpoint(arguments(**where, log_dir=str(folder))) == folder / "model_10.pt"
     assert train._checkpoint(arguments()) is None
+
+
+def test_schedule_on_the_cpu():
+    """A CPU saves soon and ends in a time one can wait for, unless the user said otherwise; a GPU keeps the agent's."""
+
+    def schedule(device: str, *overrides: str) -> tuple[int, int]:
+        cfg = argparse.Namespace(max_iterations=100_000, save_interval=200)
+        train._suit_cpu(Resolved(Request("T", "cpo", device, overrides=list(overrides)), "key", None, cfg, []))
+        return cfg.max_iterations, cfg.save_interval
+
+    assert schedule("cpu") == (train.CPU_ITERATIONS, train.CPU_SAVE_INTERVAL)
+    assert schedule("cpu", "agent.save_interval=200") == (train.CPU_ITERATIONS, 200)
+    assert schedule("cuda:0") == (100_000, 200)

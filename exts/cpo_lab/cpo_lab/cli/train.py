@@ -33,6 +33,12 @@ from .launch import Request, Resolved, make_env, resolve, simulation
 
 __all__ = ["run"]
 
+CPU_ITERATIONS = 1000
+"""Iterations of a run on the CPU unless told otherwise; some two million transitions, well under an hour on two cores."""
+
+CPU_SAVE_INTERVAL = 20
+"""Iterations between checkpoints on the CPU, so that there is soon something to play."""
+
 _EPILOG = """\
 settings:
   physics=NAME                       engine: newton_mjwarp, ovphysx, isaacsim_physx (cpo-lab list shows a task's)
@@ -75,7 +81,7 @@ def _parser() -> CommandParser:
         "--max_iterations",
         type=positive_int,
         metavar="I",
-        help="iterations of the run in all, also when resumed (default: the agent's)",
+        help="iterations of the run in all, also when resumed (default: the agent's; 1000 on the CPU)",
     )
     parser.add_argument("--seed", type=seed_int, metavar="S", help="seed of everything random (default: the agent's)")
     parser.add_argument("--device", help="cpu, cuda or cuda:<index> (default: the first GPU if there is one)")
@@ -118,6 +124,7 @@ def run(argv: list[str]) -> int:
     cfg = resolved.agent_cfg
     if args.run_name:
         cfg.run_name = args.run_name
+    _suit_cpu(resolved)
     cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
     if checkpoint is not None:
         runs.check_identity_of(checkpoint, request.task)
@@ -131,6 +138,16 @@ def run(argv: list[str]) -> int:
     log_dir = prepare_folder(log_dir, "the run folder")
     _show(resolved, log_dir, checkpoint)
     return _train(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [])
+
+
+def _suit_cpu(resolved: Resolved) -> None:
+    """Replace a schedule made for tens of thousands of environments by one that a person can watch on a CPU."""
+    if resolved.request.device != "cpu":
+        return
+    given = [setting.partition("=")[0] for setting in resolved.request.overrides]
+    for name, limit in (("max_iterations", CPU_ITERATIONS), ("save_interval", CPU_SAVE_INTERVAL)):
+        if f"agent.{name}" not in given:
+            setattr(resolved.agent_cfg, name, min(getattr(resolved.agent_cfg, name), limit))
 
 
 def _total_iterations(args: argparse.Namespace, default: int, checkpoint: Path | None) -> int:
