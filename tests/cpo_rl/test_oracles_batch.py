@@ -13,6 +13,7 @@ from collections import Counter
 
 import pytest
 import torch
+from tests.cpo_rl.oracle_support import TaggedModel, collect, make_algorithm, prepare
 
 from cpo_rl.algorithms.preparation import TargetPreparation
 from cpo_rl.algorithms.relabel import relabel
@@ -24,7 +25,6 @@ from cpo_rl.presets import preset
 from cpo_rl.storage import RoleTables, Rollout
 from cpo_rl.storage.roles import ROLES
 from cpo_rl.targets import generalized_advantages
-from tests.cpo_rl.oracle_support import TaggedModel, collect, make_algorithm, prepare
 
 BORROWED = [1]
 
@@ -52,7 +52,8 @@ def test_oracle_06_roles_in_order_disjoint_and_complete():
     tables = _toy()[0]
     assert tables.num_rows == (2 * 3 - 1 + 1) * 2 * 2 == 24
     sizes = [len(tables.role(name, BORROWED)[0]) for name in ROLES]
-    assert sizes == [8, 4, 8, 4][:2] + [4, 8]  # F, L, O, A: the library keeps the rows with a surrogate together
+    # the notes list F, L, A, O; the library keeps the three roles with a surrogate together
+    assert dict(zip(ROLES, sizes, strict=True)) == {"follower": 8, "leader": 4, "borrowed": 4, "awac": 8}
     generator = torch.Generator().manual_seed(0)
     for batch in itertools.chain.from_iterable(tables.passes(BORROWED, 2, 1, generator)):
         assert batch.sizes == (8, 4, 4, 8)
@@ -172,7 +173,8 @@ def test_oracle_12_borrowed_followers_are_uniform_and_distinct():
         assert len(set(drawn)) == 3
         pairs.update(drawn)
     assert set(pairs) == {0, 1, 2, 3, 4}
-    assert sorted(make_algorithm(num_envs=12, num_policies=6, borrowed_followers=5)._draw_followers()) == [0, 1, 2, 3, 4]
+    everyone = make_algorithm(num_envs=12, num_policies=6, borrowed_followers=5)
+    assert sorted(everyone._draw_followers()) == [0, 1, 2, 3, 4]
     assert make_algorithm(num_envs=12, num_policies=6, borrowed_followers=0)._draw_followers() == []
     with pytest.raises(UserError, match="borrowed_followers"):
         make_algorithm(num_envs=12, num_policies=6, borrowed_followers=6)

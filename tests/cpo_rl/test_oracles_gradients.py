@@ -9,9 +9,8 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
-
 from tests.cpo_rl.oracle_support import collect, make_algorithm, prepare
+from torch.nn import functional as F
 
 SILENT = {
     "value_loss_coef": 0.0, "entropy_coef_scale": 0.0, "bound_loss_coef": 0.0, "adversarial_coef": 0.0,
@@ -85,7 +84,8 @@ def _materialized(alg, batch, rows=None):
     clipped = ratio.clamp(1 - c.clip_param, 1 + c.clip_param)
     policy = torch.max(-advantage * ratio, -advantage * clipped)
     weights = [c.follower_weight, c.leader_weight, c.borrowed_weight]
-    policy = policy * torch.cat([torch.full((s,), float(w), dtype=torch.float64) for s, w in zip(batch.sizes[:3], weights, strict=True)])
+    role_weights = torch.tensor(weights, dtype=torch.float64)
+    policy = policy * role_weights.repeat_interleave(torch.tensor(batch.sizes[:3]))
     old, target = r.target_values.flatten()[batch.target], r.target_returns.flatten()[batch.target]
     near = old + (value[:n] - old).clamp(-c.clip_param, c.clip_param)
     critic = torch.max((value[:n] - target) ** 2, (near - target) ** 2)
@@ -223,9 +223,7 @@ def test_oracle_28_regression_rows_do_not_move_the_learning_rate():
 
 @pytest.mark.parametrize("rows", ["on_policy", "gradient_rows", "all"])
 def test_oracle_29_advantages_are_normalized_over_the_named_rows(rows):
-    raw = make_algorithm(
-        normalize_advantages=False, normalize_values=False, adversarial_coef=0.0, awac_weight_max=1e30
-    )
+    raw = make_algorithm(normalize_advantages=False, normalize_values=False, adversarial_coef=0.0, awac_weight_max=1e30)
     collect(raw)
     prepare(raw, [1])
     advantages = raw.rollout.target_advantages.flatten()

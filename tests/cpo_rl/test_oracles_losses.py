@@ -67,7 +67,9 @@ def test_oracle_19_no_gradient_through_the_leaders_log_prob():
     assert log_prob.grad is not None
 
 
-@pytest.mark.parametrize(("advantage", "loss", "gradient"), [(0.1, 2 * math.exp(0.5), -math.exp(0.5)), (2.0, 200.0, -100.0)])
+@pytest.mark.parametrize(
+    ("advantage", "loss", "gradient"), [(0.1, 2 * math.exp(0.5), -math.exp(0.5)), (2.0, 200.0, -100.0)]
+)
 def test_oracle_20_awac(advantage, loss, gradient):
     log_prob = _t(-2.0, grad=True)
     value = losses.awac(losses.awac_weight(_t(advantage), 0.2, 100.0), log_prob)

@@ -10,6 +10,7 @@ import math
 import pytest
 import torch
 from tensordict import TensorDict
+from tests.cpo_rl.oracle_support import NUM_OBS, collect, make_algorithm, prepare
 
 from cpo_rl import gaussian
 from cpo_rl.algorithms import adversary as adversary_module
@@ -17,9 +18,8 @@ from cpo_rl.algorithms.adversary import diversity_bonus
 from cpo_rl.algorithms.relabel import relabel
 from cpo_rl.diagnostics.metrics import DeviceMetrics
 from cpo_rl.diagnostics.policies import importance_summary, kl_matrix
-from cpo_rl.models.normalizer import RunningNormalizer
 from cpo_rl.distributed import Ranks
-from tests.cpo_rl.oracle_support import NUM_OBS, collect, make_algorithm, prepare
+from cpo_rl.models.normalizer import RunningNormalizer
 
 LSTM = {"rnn_type": "lstm"}
 
@@ -168,7 +168,9 @@ def test_oracle_33_disjoint_actions_are_told_apart():
     assert float(bonus.max()) <= 0.01 * math.log(3.0)
 
 
-@pytest.mark.parametrize(("offset", "ess", "deviation"), [(0.25, 0.9394, 0.1990), (0.5, 0.7788, 0.3948), (1.0, 0.3679, 0.7658)])
+@pytest.mark.parametrize(
+    ("offset", "ess", "deviation"), [(0.25, 0.9394, 0.1990), (0.5, 0.7788, 0.3948), (1.0, 0.3679, 0.7658)]
+)
 def test_oracle_34_effective_sample_size_of_shifted_gaussians(offset, ess, deviation):
     n = 1_000_001
     z = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
@@ -245,7 +247,8 @@ def test_oracle_38_training_forward_reproduces_the_rollout(sequence, separate):
     rollout = alg.rollout
     assert rollout.dones[:, :-1].any(dim=1).sum() >= 4  # resets in mid-sequence
     assert bool((rollout.start_states(torch.arange(12) * rollout.num_chunks)[0][0] != 0).any())
-    source, policy, _ = (torch.cat(x) for x in zip(*(alg.tables.role(n, [1]) for n in ("follower", "leader")), strict=True))
+    roles = [alg.tables.role(name, [1]) for name in ("follower", "leader")]
+    source, policy, _ = (torch.cat(column) for column in zip(*roles, strict=True))
     out = alg.model.evaluate(
         rollout.sequences(rollout.observations)[source], policy, rollout.start_states(source), rollout.resets()[source]
     )
@@ -259,9 +262,7 @@ def test_oracle_38_training_forward_reproduces_the_rollout(sequence, separate):
 
 @pytest.mark.parametrize("sequence", [1, 4])
 def test_oracle_38_relabelled_values_from_the_behaviors_states(sequence):
-    alg = make_algorithm(
-        model=LSTM, sequence_length=sequence, adversarial_coef=0.0, relabel_state="behavior"
-    )
+    alg = make_algorithm(model=LSTM, sequence_length=sequence, adversarial_coef=0.0, relabel_state="behavior")
     collect(alg, seed=0)
     alg.update()
     collect(alg, seed=1)
