@@ -258,9 +258,15 @@ def run(argv: list[str]) -> int:
         UserError: If an argument is unknown.
     """
     parser = CommandParser(prog="cpo-lab doctor", description="Check this machine and say how to fix what is missing.",
-                           epilog="example:\n  cpo-lab doctor")  # fmt: skip
-    _, rest = parser.parse_known_args(argv)
+                           epilog="examples:\n  cpo-lab doctor\n  cpo-lab doctor --dump RUN_FOLDER/dump_120.pt")  # fmt: skip
+    parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
+    args, rest = parser.parse_known_args(argv)
     split_overrides(rest, parser)
+    if args.dump:
+        from cpo_rl.checkpoint.dump import describe
+
+        sys.stdout.write(describe(args.dump) + "\n")
+        return 0
     from rich.console import Console
     from rich.markup import escape
 
