@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from cpo_rl.errors import UserError
 
 from . import runs
 from .camera import Studio, check_output
-from .common import CommandParser, positive_int, resolve_device, seed_int, split_overrides
-from .launch import Request, Resolved, make_env, resolve, simulation
+from .common import CommandParser, positive_int, split_overrides
+from .launch import Resolved, make_env, simulation
+from .trained import add_run_options, load_policy, resolve_trained
 
 __all__ = ["run"]
 
@@ -52,20 +52,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--stochastic", action="store_true", help="sample actions as in training instead of taking their mean"
     )
-    parser.add_argument(
-        "--num_envs",
-        type=positive_int,
-        metavar="N",
-        help="environments, a multiple of the policies (default: one each)",
-    )
-    parser.add_argument("--seed", type=seed_int, metavar="S", help="seed (default: the run's)")
-    parser.add_argument("--task", help="task (default: the run's)")
-    parser.add_argument("--agent", help="agent (default: the run's)")
-    parser.add_argument("--device", help="cpu, cuda or cuda:<index> (default: the first GPU if there is one)")
-    parser.add_argument("--physics", metavar="NAME", help="physics engine (default: the run's, if it suits the device)")
-    parser.add_argument(
-        "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
-    )
+    add_run_options(parser)
     return parser
 
 
@@ -82,7 +69,7 @@ def run(argv: list[str]) -> int:
         raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
     picture, video = check_output("--picture", args.picture), check_output("--video", args.video)
     checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
-    resolved = _resolve(args, overrides, checkpoint)
+    resolved = resolve_trained(args, overrides, checkpoint, play_mode=True)
 
     from .playback import policy_ids
 
@@ -116,35 +103,6 @@ def _viewers(args: Any, studio: Studio) -> list[str] | None:
     return None if studio.is_needed else []
 
 
-def _resolve(args: Any, overrides: list[str], checkpoint: Path) -> Resolved:
-    """Return the configurations of the run behind a checkpoint, at a size for watching."""
-    from .playback import quiet_agent
-
-    trained = runs.Run.read(checkpoint.parent)
-    before = trained.request(args.task, args.agent)
-    runs.check_identity_of(checkpoint, before.task)
-    device = resolve_device(args.device)
-    same_kind = (before.device or device).split(":")[0] == device.split(":")[0]
-    request: Request = replace(
-        before,
-        device=device,
-        physics=args.physics or (before.physics if same_kind and not _names_physics(overrides) else None),
-        num_envs=args.num_envs,
-        seed=args.seed if args.seed is not None else before.seed,
-        overrides=[*before.overrides, *overrides],
-    )
-    resolved = resolve(request, play_mode=True)
-    runs.restore_agent(trained, resolved.agent_cfg)
-    quiet_agent(resolved.agent_cfg)
-    if args.num_envs is None:
-        resolved.env_cfg.scene.num_envs = resolved.num_policies
-    return resolved
-
-
-def _names_physics(overrides: list[str]) -> bool:
-    return any(override.startswith("physics=") for override in overrides)
-
-
 def _play(
     resolved: Resolved,
     checkpoint: Path,
@@ -155,20 +113,13 @@ def _play(
     stochastic: bool,
 ) -> tuple[Any, list[Path]]:
     """Start the simulator, load the policies and let them act; return their tallies and the files written."""
-    from isaaclab.utils import to_dict
-    from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
-
     from .playback import run_policies
 
-    cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
     with simulation(resolved, viewers), make_env(resolved) as env:
-        from cpo_rl.runners import EnsembleRunner
-
-        runner = EnsembleRunner(env, to_dict(cfg), log_dir=None, device=cfg.device, task=resolved.request.task)
-        runner.load(str(checkpoint), load_cfg={"actor": True, "critic": True})
+        policy = load_policy(env, resolved, checkpoint)
         film = partial(studio.after_step, env)
         try:
-            tallies = run_policies(env, runner.alg.get_policy(), ids, steps, stochastic=stochastic, after_step=film)
+            tallies = run_policies(env, policy, ids, steps, stochastic=stochastic, after_step=film)
             return tallies, studio.finish(env)
         finally:
             studio.discard()

@@ -1,0 +1,303 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab evaluate``: measure trained policies over many episodes, and compare checkpoints."""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cpo_rl.errors import UserError
+
+from . import runs
+from .common import CommandParser, positive_int, prepare_folder, split_overrides
+from .launch import Resolved, make_env, simulation
+from .trained import add_run_options, load_policy, resolve_trained
+
+if TYPE_CHECKING:
+    from cpo_lab.report.scores import Comparison, Score
+    from cpo_lab.report.statistics import Interval
+
+    from .measuring import Episodes
+
+__all__ = ["run"]
+
+_EPILOG = """\
+examples:
+  cpo-lab evaluate                                             the leader of the newest run, 100 episodes
+  cpo-lab evaluate best --policy each --episodes 500           every policy of the newest run's best checkpoint
+  cpo-lab evaluate RUN_A RUN_B --json scores.json              two runs side by side, with probability of improvement
+  cpo-lab evaluate latest --physics newton_mjwarp --stochastic another engine, actions sampled as in training
+
+A checkpoint is latest, best, a run folder, <run folder>:best or a file. Every environment contributes the same number
+of episodes, so short episodes are not favoured. Intervals are 95 % over episodes: they tell how well this checkpoint
+was measured, not how well the algorithm does; for that train several seeds and use cpo-lab report."""
+
+COMPARED = ("return", "successes")
+"""Quantities that checkpoints are compared by."""
+MAX_ENVS = 1024
+"""Most environments chosen for the user; more episodes are run in rounds."""
+
+
+@dataclass
+class Measured:
+    """Episodes of one checkpoint."""
+
+    name: str
+    """Short unique name."""
+    checkpoint: Path
+    """The file."""
+    num_policies: int
+    """Policies M of the ensemble."""
+    episodes: Episodes
+    """What was measured."""
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="cpo-lab evaluate", description="Measure trained policies.", epilog=_EPILOG)
+    parser.add_argument("checkpoints", nargs="*", default=["latest"], metavar="CHECKPOINT", help="default: latest")
+    parser.add_argument(
+        "--policy",
+        default="leader",
+        metavar="WHICH",
+        help="leader, each, all (each and together) or a number from 0 (default: leader)",
+    )
+    parser.add_argument(
+        "--episodes", type=positive_int, default=100, metavar="N", help="episodes per policy (default: %(default)s)"
+    )
+    parser.add_argument("--stochastic", action="store_true", help="sample actions instead of taking their mean")
+    parser.add_argument("--json", metavar="FILE", help="write scores, comparisons and every episode")
+    parser.add_argument("--csv", metavar="FILE", help="write scores as a table")
+    add_run_options(parser)
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Evaluate as the arguments say.
+
+    Args:
+        argv: Arguments after the command's name; unknown ones are configuration overrides.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: On input that the user can correct, before the simulator starts.
+    """
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    # settings such as physics=ovphysx look like checkpoints to the parser
+    settings = [c for c in args.checkpoints if "=" in c and not Path(c).exists()]
+    named = [c for c in args.checkpoints if c not in settings] or ["latest"]
+    overrides = split_overrides([*settings, *rest], parser)
+    outputs = {name: _output(f"--{name}", getattr(args, name)) for name in ("json", "csv")}
+    files = [runs.find_checkpoint(name, args.log_root, args.task) for name in named]
+    configurations = _configurations(args, overrides, files)
+
+    from .measuring import chosen_policies
+
+    chosen = [chosen_policies(args.policy, resolved.num_policies) for resolved in configurations]
+    console = Console()
+    first = configurations[0]
+    console.print(f"{first.request.task} with {first.request.physics} on {first.request.device}", highlight=False)
+    measured = _measure(args, configurations, files, chosen)
+    shapes = measured[0][1]
+    entries = [entry for entry, _ in measured]
+    scores, comparisons = _summaries(entries, args.policy, shapes)
+    _show(console, scores, comparisons)
+    if outputs["json"]:
+        _write_json(outputs["json"], args, first, entries, scores, comparisons)
+    if outputs["csv"]:
+        from cpo_lab.report.scores import scores_csv
+        from cpo_rl.checkpoint.atomic import write_text
+
+        write_text(outputs["csv"], scores_csv(scores))
+    for path in filter(None, outputs.values()):
+        console.print(f"Wrote {path}", soft_wrap=True, highlight=False)
+    return 0
+
+
+def _output(argument: str, file: str | None) -> Path | None:
+    if file is None:
+        return None
+    path = Path(file).expanduser().absolute()
+    if path.is_dir():
+        raise UserError(f"{argument} {file!r} is a folder; name a file.")
+    prepare_folder(path.parent, argument)
+    return path
+
+
+def _configurations(args: Namespace, overrides: list[str], files: list[Path]) -> list[Resolved]:
+    """Return the configurations of all checkpoints, which must share a task, at one number of environments.
+
+    Raises:
+        UserError: If the tasks differ.
+    """
+    found = [resolve_trained(args, overrides, file, play_mode=False) for file in files]
+    tasks = sorted({resolved.request.task for resolved in found})
+    if len(tasks) > 1:
+        raise UserError(f"CHECKPOINT must belong to one task, not to {' and '.join(tasks)}; evaluate them one by one.")
+    if args.num_envs is None:
+        unit = math.lcm(*(resolved.num_policies for resolved in found))
+        rows = unit if args.policy in ("each", "all") else 1
+        wanted = min(args.episodes * rows, MAX_ENVS)
+        for resolved in found:
+            resolved.env_cfg.scene.num_envs = -(-wanted // unit) * unit
+    return found
+
+
+def _measure(
+    args: Namespace, configurations: list[Resolved], files: list[Path], chosen: list[list[int]]
+) -> list[tuple[Measured, list[str]]]:
+    """Run all checkpoints one after the other in one environment, with equal seeds."""
+    import torch
+
+    from .measuring import measure, object_shapes
+
+    measured = []
+    names = _names(files)
+    with (
+        simulation(configurations[0], []),
+        make_env(configurations[0]) as env,
+        Console(stderr=True).status("") as status,
+    ):
+        shapes, _ = object_shapes(env)
+        for name, file, resolved, policies in zip(names, files, configurations, chosen, strict=True):
+            policy = load_policy(env, resolved, file)
+            torch.manual_seed(configurations[0].agent_cfg.seed)
+
+            def tell(done: int, wanted: int, name: str = name) -> None:
+                status.update(f"{name}: {done} of {wanted} episodes")
+
+            episodes = measure(env, policy, policies, args.episodes, stochastic=args.stochastic, progress=tell)
+            measured.append((Measured(name, file, resolved.num_policies, episodes), shapes))
+    return measured
+
+
+def _names(files: list[Path]) -> list[str]:
+    """Return a short name per checkpoint: the run's folder and, where a run occurs twice, the file."""
+    folders = [file.parent.name for file in files]
+    names = [f"{d}/{f.stem}" if folders.count(d) > 1 else d for d, f in zip(folders, files, strict=True)]
+    return [f"{n} ({k + 1})" if names.count(n) > 1 else n for k, n in enumerate(names)]
+
+
+def _summaries(entries: list[Measured], choice: str, shapes: list[str]) -> tuple[list[Score], list[Comparison]]:
+    """Return the scores of every row, per shape too where there are several, and the comparisons between rows."""
+    from cpo_lab.report.scores import Row, compare_rows, summarize
+
+    scores: list[Score] = []
+    rows = []
+    for entry in entries:
+        policies: list[int | None] = [int(p) for p in sorted(set(entry.episodes.policy.tolist()))]
+        if choice == "all" and len(policies) > 1:
+            policies.append(None)
+        for policy in policies:
+            own = entry.episodes.select(policy)
+            name = _policy_name(policy, entry.num_policies)
+            rows.append(Row(entry.name, name, own.values))
+            scores += summarize(entry.name, name, "", own.values)
+            for shape in sorted(set(own.shape.tolist())) if shapes else []:
+                scores += summarize(entry.name, name, shapes[shape], own.select(shape=shape).values)
+    return scores, compare_rows(rows, COMPARED)
+
+
+def _policy_name(policy: int | None, num_policies: int) -> str:
+    if policy is None:
+        return "all"
+    return "leader" if policy == num_policies - 1 else f"follower {policy}"
+
+
+def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) -> None:
+    """Print one table per quantity, one line per row; single shapes only as best and worst."""
+    from cpo_lab.report.scores import UNITS, order_of
+
+    overall = [s for s in scores if not s.shape]
+    several = len({s.checkpoint for s in overall}) > 1
+    for quantity in order_of(list({s.quantity for s in overall})):
+        unit = UNITS.get(quantity, "")
+        table = Table(
+            title=f"{quantity} [{unit}]".replace("[", r"\[") if unit else quantity, title_justify="left", box=None
+        )
+        for column in (*(["checkpoint"] if several else []), "policy", "episodes", "mean", "interquartile mean"):
+            table.add_column(column, justify="left" if column in ("checkpoint", "policy") else "right")
+        for s in (s for s in overall if s.quantity == quantity):
+            cells = [s.policy, str(s.episodes), interval_text(s.mean), interval_text(s.iqm)]
+            table.add_row(*([s.checkpoint] if several else []), *cells)
+        console.print(table)
+        _show_shapes(console, [s for s in scores if s.shape and s.quantity == quantity])
+    if comparisons:
+        table = Table(title="probability of improvement (95 % over episodes)", title_justify="left", box=None)
+        for column in ("quantity", "first", "second", "P(first > second)"):
+            table.add_column(column, justify="right" if column.startswith("P") else "left")
+        for c in comparisons:
+            table.add_row(c.quantity, c.first, c.second, interval_text(c.probability))
+        console.print(table)
+
+
+def _show_shapes(console: Console, scores: list[Score]) -> None:
+    """Print the range over shapes of one quantity; the files hold every shape."""
+    known = sorted((s for s in scores if math.isfinite(s.mean.point)), key=lambda s: s.mean.point)
+    if known and known[0].mean.point < known[-1].mean.point:
+        low, high = known[0], known[-1]
+        console.print(
+            f"  over {len({s.shape for s in known})} shapes: lowest {low.mean.point:.3g} ({low.shape} mm), "
+            f"highest {high.mean.point:.3g} ({high.shape} mm)",
+            highlight=False,
+        )
+
+
+def interval_text(interval: Interval) -> str:
+    """Return 'point [low, high]', the point alone without an interval, or a dash."""
+    if not math.isfinite(interval.point):
+        return "-"
+    if not interval.has_bounds:
+        return f"{interval.point:.4g}"
+    return f"{interval.point:.4g} \\[{interval.low:.4g}, {interval.high:.4g}]"
+
+
+def _write_json(
+    file: Path,
+    args: Namespace,
+    first: Resolved,
+    entries: list[Measured],
+    scores: list[Score],
+    comparisons: list[Comparison],
+) -> None:
+    """Write everything that was measured."""
+    from cpo_lab.report.scores import plain
+    from cpo_rl.checkpoint.atomic import write_json
+    from cpo_rl.runners.run_folder import hardware, library_versions
+
+    def listed(values: Any) -> list[float | None]:
+        return [None if math.isnan(v) else float(f"{v:.6g}") for v in values.tolist()]
+
+    write_json(
+        file,
+        {
+            "task": first.request.task,
+            "physics": first.request.physics,
+            "device": first.request.device,
+            "num_envs": first.env_cfg.scene.num_envs,
+            "seed": first.agent_cfg.seed,
+            "stochastic": args.stochastic,
+            "versions": library_versions(),
+            "hardware": {key: value for key, value in hardware().items() if key != "host"},
+            "scores": [plain(score) for score in scores],
+            "comparisons": [plain(comparison) for comparison in comparisons],
+            "episodes": [
+                {
+                    "checkpoint": entry.name,
+                    "policy": entry.episodes.policy.tolist(),
+                    "shape": entry.episodes.shape.tolist(),
+                    **{name: listed(values) for name, values in entry.episodes.values.items()},
+                }
+                for entry in entries
+            ],
+        },
+    )
