@@ -34,7 +34,7 @@ from .launch import Request, Resolved, make_env, resolve, simulation
 __all__ = ["run"]
 
 CPU_ITERATIONS = 1000
-"""Iterations of a run on the CPU unless told otherwise; some two million transitions, well under an hour on two cores."""
+"""Iterations of a run on the CPU unless told otherwise: some two million transitions."""
 
 CPU_SAVE_INTERVAL = 20
 """Iterations between checkpoints on the CPU, so that there is soon something to play."""
