@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -79,6 +79,7 @@ class ProgressDisplay:
         self._live: Live | None = None
         self._last_line = -math.inf
         self._title = ""
+        self._known: dict[str, float] = {}
 
     def start(self, title: str) -> None:
         """Begin to draw, with ``title`` as the panel's heading."""
@@ -99,6 +100,9 @@ class ProgressDisplay:
         """
         if self._quiet:
             return
+        # the KL comes every few iterations only; its last value is worth more than a gap
+        self._known.update({name: value for name, value in metrics.items() if math.isfinite(value)})
+        metrics = self._known
         if self._live is not None:
             self._live.update(self._panel(iteration, total, env_steps, left_s, metrics))
             return
@@ -128,4 +132,7 @@ class ProgressDisplay:
         grid.add_row("steps", format_count(env_steps))
         grid.add_row("iteration", f"{iteration} of {total}")
         grid.add_row("time left", format_duration(left_s))
-        return Panel(Group(ProgressBar(total=max(total, 1), completed=iteration), grid), title=self._title or None)
+        panel = Table.grid(expand=True)  # a bar ends without a line break, so it needs a row of its own
+        panel.add_row(ProgressBar(total=max(total, 1), completed=iteration))
+        panel.add_row(grid)
+        return Panel(panel, title=self._title or None)

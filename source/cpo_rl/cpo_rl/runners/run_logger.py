@@ -144,9 +144,10 @@ class RunLogger(Logger):
     def start_at(self, iteration: int) -> None:
         """Say that the next iteration is number ``iteration + 1`` and drop table rows after ``iteration``."""
         self._first_iteration = iteration
-        if self._table is not None and self._matrices is not None:
-            self._table.truncate_after(iteration)
-            self._matrices.truncate_after(iteration)
+        table, matrices = self._table, self._matrices
+        if table is not None and matrices is not None:
+            self.try_write("metrics.csv", lambda: table.truncate_after(iteration))
+            self.try_write("diagnostics.jsonl", lambda: matrices.truncate_after(iteration))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the axes and the best score, equal on all ranks."""

@@ -124,7 +124,9 @@ class MetricsTable:
         position = self.columns.index("iteration")
         kept = [line for line, cells in zip(lines[1:], csv.reader(lines[1:]), strict=True)
                 if position < len(cells) and _number(cells[position]) <= iteration]
-        write_text(self.path, "\n".join([lines[0], *kept]) + "\n")
+        text = "\n".join([lines[0], *kept]) + "\n"
+        if len(text.encode("utf-8")) != self.path.stat().st_size:
+            write_text(self.path, text)
         return len(lines) - 1 - len(kept)
 
 
@@ -142,4 +144,6 @@ class DiagnosticsFile:
         """Remove objects later than ``iteration`` and a half-written last line."""
         if self.path.exists():
             kept = [line for line in complete_lines(self.path) if json.loads(line)["iteration"] <= iteration]
-            write_text(self.path, "".join(line + "\n" for line in kept))
+            text = "".join(line + "\n" for line in kept)
+            if len(text.encode("utf-8")) != self.path.stat().st_size:
+                write_text(self.path, text)
