@@ -24,6 +24,10 @@ HAND_ORIENTATION = (0.28304, 0.68333, -0.62178, 0.25755)
 """Orientation of the hand alone, xyzw: palm up, fingers along -Y."""
 
 
+GAINS = {"stiffness": 40.0, "damping": 5.0, "armature": 0.0}
+"""Gains of all 23 joints [N m/rad, N m s/rad] and their armature [kg m^2] (``cfg/task/AllegroKuka.yaml:57-71``)."""
+
+
 def robot_usd(robot: Robot) -> str:
     """Return the path of the generated USD file of a robot; made at the first call on a machine."""
     return cached_usd(robot.name, robot, lambda path: write_robot(robot, path))
@@ -54,8 +58,6 @@ def kuka_allegro_cfg(
 ) -> ArticulationCfg:
     """Return the arm with the hand: stiffness 40, damping 5 everywhere, effort 300 (arm) and 0.35 N m (fingers).
 
-    Source: ``cfg/task/AllegroKuka.yaml:57-71``. Armature is 0 as there.
-
     Args:
         position: Base of the arm [m].
         yaw: Turn of the base about Z [rad].
@@ -66,7 +68,6 @@ def kuka_allegro_cfg(
     if joint_4 is not None:
         pose["iiwa7_joint_4"] = joint_4
     pose |= {name: 0.28 if name == "thumb_joint_0" else 0.0 for name in HAND_JOINTS}
-    gains = {"stiffness": 40.0, "damping": 5.0, "armature": 0.0}
     return ArticulationCfg(
         prim_path=prim_path,
         spawn=sim_utils.UsdFileCfg(usd_path=robot_usd(kuka_allegro())),
@@ -74,7 +75,7 @@ def kuka_allegro_cfg(
             pos=position, rot=(0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0)), joint_pos=pose
         ),
         actuators={
-            "arm": ImplicitActuatorCfg(joint_names_expr=list(ARM_JOINT_NAMES), joint_effort_limit=300.0, **gains),
-            "hand": ImplicitActuatorCfg(joint_names_expr=list(HAND_JOINTS), joint_effort_limit=0.35, **gains),
+            "arm": ImplicitActuatorCfg(joint_names_expr=list(ARM_JOINT_NAMES), joint_effort_limit=300.0, **GAINS),
+            "hand": ImplicitActuatorCfg(joint_names_expr=list(HAND_JOINTS), joint_effort_limit=0.35, **GAINS),
         },
     )

@@ -46,8 +46,21 @@ class TaskEnv(DirectRLEnv):
             *fit_to_device(cfg.sim, cfg.physics_choice, cfg.physics_presets()),
             *fit_num_envs(cfg),
             *limit_torch_threads(cfg.sim.device),
+            *self.fit_to_engine(cfg),
         ]
         """What was chosen for the user, one line each."""
         for line in self.choices:
             logger.warning(line)
         super().__init__(cfg, render_mode, **kwargs)
+
+    @staticmethod
+    def fit_to_engine(cfg: TaskEnvCfg) -> list[str]:
+        """Change what must differ between engines; ``cfg.sim.physics`` is the engine that will run.
+
+        Args:
+            cfg: The task's settings; changed in place.
+
+        Returns:
+            One line for every change.
+        """
+        return []

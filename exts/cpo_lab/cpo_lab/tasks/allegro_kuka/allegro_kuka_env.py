@@ -17,8 +17,10 @@ from typing import Any
 
 import torch
 import warp as wp
+from isaaclab_newton.physics import NewtonCfg
 
 from cpo_lab.assets import cuboids
+from cpo_lab.assets.allegro import GAINS
 from cpo_lab.tasks.allegro_kuka import rules
 from cpo_lab.tasks.allegro_kuka.allegro_kuka_env_cfg import AllegroKukaEnvCfg
 from cpo_lab.tasks.allegro_kuka.arm import Arm
@@ -30,6 +32,9 @@ from cpo_lab.tasks.common.reorient import scale, unscale
 from cpo_lab.tasks.common.rotations import rotate, uniform_rotation
 
 logger = logging.getLogger(__name__)
+
+ROBOTS = ("robot", "robot_2")
+"""Names of the arms in the scene."""
 
 
 class AllegroKukaEnv(TaskEnv):
@@ -50,13 +55,26 @@ class AllegroKukaEnv(TaskEnv):
         super().__init__(cfg, render_mode, **kwargs)
         self.object = self.scene["object"]
         self.bucket = self.scene["bucket"] if cfg.use_bucket else None
-        self.arms = [Arm(self.scene[name], self.scene.env_origins) for name in ("robot", "robot_2")[: cfg.num_arms]]
+        self.arms = [Arm(self.scene[name], self.scene.env_origins) for name in ROBOTS[: cfg.num_arms]]
         self.layout = kuka_observations(cfg.num_arms, len(KEYPOINTS[cfg.keypoints]))
         """The observation's terms."""
         self._make_constants()
         self._make_state()
         self.extras["log"] = {}
         self.extras["episode_metrics"] = {"successes": self.episode_successes, "objective": self.episode_objective}
+
+    @staticmethod
+    def fit_to_engine(cfg: AllegroKukaEnvCfg) -> list[str]:
+        """Give the fingers their gains for Newton, unless they were changed by hand."""
+        if not isinstance(cfg.sim.physics, NewtonCfg):
+            return []
+        stiffness, damping = cfg.newton_finger_gains
+        changed = False
+        for name in ROBOTS[: cfg.num_arms]:
+            fingers = getattr(cfg.scene, name).actuators["hand"]
+            if (fingers.stiffness, fingers.damping) == (GAINS["stiffness"], GAINS["damping"]):
+                fingers.stiffness, fingers.damping, changed = stiffness, damping, True
+        return [f"finger gains: {stiffness:g} and {damping:g}, which make Newton as quick as PhysX"] if changed else []
 
     def _make_constants(self) -> None:
         """Put what never changes onto the device."""
