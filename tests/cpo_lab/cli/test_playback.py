@@ -12,6 +12,7 @@ import torch
 
 from cpo_lab.cli.camera import Studio, check_output
 from cpo_lab.cli.playback import policy_ids, run_policies
+from cpo_lab.cli.side_by_side import Scoreboard
 from cpo_rl.errors import UserError
 
 
@@ -91,16 +92,21 @@ class Viewer:
         return np.full((self.size[1], self.size[0], 3), 10 * len(self.views), dtype=np.uint8)
 
 
+def board(names):
+    return Scoreboard(names, dict.fromkeys(names, (200, 0, 0)))
+
+
 def fake_env(viewer, origins):
     sim = SimpleNamespace(is_rendering=True, visualizers=[viewer])
     scene = SimpleNamespace(object=SimpleNamespace(init_state=SimpleNamespace(pos=(0.0, 0.0, 0.5))))
     cfg = SimpleNamespace(scene=scene)
     env = SimpleNamespace(sim=sim, scene=SimpleNamespace(env_origins=torch.tensor(origins)), cfg=cfg)
+    env.extras, env.episode_length_buf = {}, torch.ones(len(origins), dtype=torch.long)
     return SimpleNamespace(unwrapped=env)
 
 
 def test_environments_side_by_side():
-    studio = Studio(None, None, (300, 200), {0: "", 2: "", 4: "", 6: "", 8: ""})
+    studio = Studio(None, None, (300, 200), board({0: "", 2: "", 4: "", 6: "", 8: ""}))
     assert (studio.columns, studio.rows, studio.tile) == (3, 2, (100, 100))
     viewer = Viewer(studio.tile)
     image = studio.render(fake_env(viewer, [[float(i), 0.0, 0.0] for i in range(10)]))
@@ -110,20 +116,21 @@ def test_environments_side_by_side():
 
 
 def test_tiles_are_even_as_videos_demand():
-    assert Studio(None, None, (101, 55), {0: ""}).tile == (100, 54)
+    assert Studio(None, None, (101, 55), board({0: ""})).tile == (100, 54)
 
 
-def test_caption_changes_the_picture():
-    plain, named = Studio(None, None, (64, 64), {0: ""}), Studio(None, None, (64, 64), {0: "leader"})
+def test_caption_is_written_below_the_picture():
+    one, other = Studio(None, None, (64, 64), board({0: "0"})), Studio(None, None, (64, 64), board({0: "leader"}))
     env = fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]])
-    assert len(np.unique(plain.render(env))) == 1
-    assert len(np.unique(named.render(env))) > 1
+    first, second = one.render(env), other.render(env)
+    assert (first[-12:] != second[-12:]).any()
+    assert len(np.unique(first[5:40, 5:-5])) == 1
 
 
 def test_task_may_place_the_camera():
     env = fake_env(viewer := Viewer((32, 32)), [[1.0, 0.0, 0.0]])
     env.unwrapped.cfg.camera_eye, env.unwrapped.cfg.camera_lookat = (0.0, -1.0, 1.0), (0.0, 0.0, 0.25)
-    Studio(None, None, (32, 32), {0: ""}).render(env)
+    Studio(None, None, (32, 32), board({0: ""})).render(env)
     assert viewer.views == [([1.0, -1.0, 1.0], [1.0, 0.0, 0.25])]
 
 
@@ -131,7 +138,7 @@ def test_picture_and_video_are_written(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     from PIL import Image
 
-    studio = Studio(tmp_path / "a.png", tmp_path / "a.mp4", (64, 64), {0: "x"})
+    studio = Studio(tmp_path / "a.png", tmp_path / "a.mp4", (64, 64), board({0: "x"}))
     env = fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]])
     for count in range(1, 5):
         studio.after_step(env, count)
@@ -146,7 +153,7 @@ def test_picture_and_video_are_written(tmp_path):
 
 def test_interrupted_video_leaves_nothing(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
-    studio = Studio(None, tmp_path / "a.mp4", (64, 64), {0: ""})
+    studio = Studio(None, tmp_path / "a.mp4", (64, 64), board({0: ""}))
     studio.after_step(fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]]), 1)
     studio.discard()
     assert list(tmp_path.iterdir()) == []

@@ -13,13 +13,13 @@ import importlib.util
 import math
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpo_rl.errors import UserError
 
 from .common import prepare_folder
+from .side_by_side import Scoreboard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,15 +72,14 @@ class Studio:
         picture: File of the picture of the last step, or None.
         video: File of the video of all steps, or None.
         size: Width and height of the output [pixels].
-        captions: What to write below each environment that is shown, by index of the environment.
+        board: What to write onto each environment that is shown.
     """
 
-    def __init__(
-        self, picture: Path | None, video: Path | None, size: tuple[int, int], captions: Mapping[int, str]
-    ) -> None:
-        self.picture, self.video, self.captions = picture, video, dict(captions)
-        self.columns = math.ceil(math.sqrt(len(captions)))
-        self.rows = math.ceil(len(captions) / self.columns)
+    def __init__(self, picture: Path | None, video: Path | None, size: tuple[int, int], board: Scoreboard) -> None:
+        self.picture, self.video, self.board = picture, video, board
+        count = len(board.names)
+        self.columns = math.ceil(math.sqrt(count))
+        self.rows = math.ceil(count / self.columns)
         # even numbers, as the video format demands
         self.tile = tuple(
             max(pixels // count // 2 * 2, 16) for pixels, count in zip(size, (self.columns, self.rows), strict=True)
@@ -110,7 +109,7 @@ class Studio:
                 window_height=self.tile[1],
                 headless=True,
                 focal_length=22.0,
-                visible_env_indices=list(self.captions),
+                visible_env_indices=list(self.board.names),
                 streaming_view=False,
                 enable_live_plots=False,
             )
@@ -126,6 +125,8 @@ class Studio:
 
     def after_step(self, env: Any, count: int) -> None:
         """Film the state after ``count`` environment steps if it is a frame's turn."""
+        if self.is_needed:
+            self.board.step(env)
         if self.video is None or count % self._stride:
             return
         frame = self.render(env)
@@ -190,11 +191,11 @@ class Studio:
         width, height = self.tile
         image = np.full((self.rows * height, self.columns * width, 3), 255, dtype=np.uint8)
         eye, target = _camera(env.unwrapped.cfg)
-        for place, (index, caption) in enumerate(self.captions.items()):
+        for place, index in enumerate(self.board.names):
             origin = env.unwrapped.scene.env_origins[index].tolist()
             viewer.set_camera_view(_plus(origin, eye), _plus(origin, target))
             row, column = divmod(place, self.columns)
-            frame = _with_caption(viewer.render_rgb_array(), caption)
+            frame = self.board.draw(index, viewer.render_rgb_array())
             image[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame[:height, :width]
         return image
 
@@ -213,18 +214,3 @@ def _camera(cfg: Any) -> tuple[list[float], list[float]]:
 
 def _plus(a: list[float], b: list[float]) -> list[float]:
     return [x + y for x, y in zip(a, b, strict=True)]
-
-
-def _with_caption(frame: np.ndarray, caption: str) -> np.ndarray:
-    """Return a frame with a caption in its lower left corner."""
-    import numpy as np
-    from PIL import Image, ImageDraw, ImageFont
-
-    if not caption:
-        return frame
-    image = Image.fromarray(frame)
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(size=max(frame.shape[0] // 16, 10))
-    draw.text(
-        (8, frame.shape[0] - 8), caption, fill="white", stroke_width=1, stroke_fill="black", anchor="ls", font=font
-    )
-    return np.asarray(image)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from . import runs
 from .camera import Studio, check_output
 from .common import CommandParser, positive_int, split_overrides
 from .launch import Resolved, make_env, simulation
+from .side_by_side import Pace, Scoreboard, policy_color
 from .trained import add_run_options, load_policy, resolve_trained
 
 __all__ = ["run"]
@@ -52,6 +52,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--stochastic", action="store_true", help="sample actions as in training instead of taking their mean"
     )
+    parser.add_argument(
+        "--real_time", "--real-time", action="store_true", help="wait so that a viewer shows at most real speed"
+    )
     add_run_options(parser)
     return parser
 
@@ -75,25 +78,28 @@ def run(argv: list[str]) -> int:
 
     num_envs, policies = resolved.env_cfg.scene.num_envs, resolved.num_policies
     ids = policy_ids(args.policy, policies, num_envs)
-    studio = Studio(picture, video, (args.width, args.height), _captions(args.policy, policies, num_envs))
+    studio = Studio(picture, video, (args.width, args.height), _scoreboard(args.policy, policies, num_envs))
     studio.configure(resolved.env_cfg)
     console = Console()
     console.print(f"Playing {checkpoint}", soft_wrap=True)
     console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}")
     steps = args.steps or (None if args.viz else 600)
-    tallies, written = _play(resolved, checkpoint, studio, _viewers(args, studio), ids, steps, args.stochastic)
+    tallies, written = _play(resolved, checkpoint, studio, _viewers(args, studio), ids, steps, args)
     _summarize(console, tallies, policies)
     for file in written:
         console.print(f"Wrote {file}", soft_wrap=True)
     return 0
 
 
-def _captions(choice: str, num_policies: int, num_envs: int) -> dict[int, str]:
-    """Return which environments to show, the first one of each policy that acts, and what to call them."""
-    names = [f"policy {policy}" for policy in range(num_policies - 1)] + ["leader"]
+def _scoreboard(choice: str, num_policies: int, num_envs: int) -> Scoreboard:
+    """Return which environments to show, the first one of each policy that acts, with their names and colours."""
+    names = [f"follower {policy}" for policy in range(num_policies - 1)] + ["leader" if num_policies > 1 else "policy"]
     if choice == "all":
-        return {policy * (num_envs // num_policies): name for policy, name in enumerate(names)}
-    return {0: names[-1] if choice == "leader" else names[int(choice)]}
+        shown = {policy * (num_envs // num_policies): policy for policy in range(num_policies)}
+    else:
+        shown = {0: num_policies - 1 if choice == "leader" else int(choice)}
+    colors = {index: policy_color(policy, num_policies) for index, policy in shown.items()}
+    return Scoreboard({index: names[policy] for index, policy in shown.items()}, colors)
 
 
 def _viewers(args: Any, studio: Studio) -> list[str] | None:
@@ -110,16 +116,22 @@ def _play(
     viewers: list[str] | None,
     ids: Any,
     steps: int | None,
-    stochastic: bool,
+    args: Any,
 ) -> tuple[Any, list[Path]]:
     """Start the simulator, load the policies and let them act; return their tallies and the files written."""
     from .playback import run_policies
 
     with simulation(resolved, viewers), make_env(resolved) as env:
         policy = load_policy(env, resolved, checkpoint)
-        film = partial(studio.after_step, env)
+        pace = Pace(env.unwrapped.step_dt) if args.real_time else None
+
+        def after_step(count: int) -> None:
+            studio.after_step(env, count)
+            if pace is not None:
+                pace.wait(count)
+
         try:
-            tallies = run_policies(env, policy, ids, steps, stochastic=stochastic, after_step=film)
+            tallies = run_policies(env, policy, ids, steps, stochastic=args.stochastic, after_step=after_step)
             return tallies, studio.finish(env)
         finally:
             studio.discard()
