@@ -51,7 +51,8 @@ class EnsemblePPO:
         cfg: validated settings.
         num_envs: environments N of this process.
         horizon: steps T per environment and iteration.
-        seed: seeds mini-batch order, action noise and the drawn followers (the latter equally on all ranks).
+        seed: seeds mini-batch order, action noise and the drawn followers, which :meth:`broadcast_parameters` makes
+            the same on all ranks.
         multi_gpu_cfg: rsl_rl's description of the ranks, or None.
 
     Raises:
@@ -91,7 +92,8 @@ class EnsemblePPO:
         self.episodes = EpisodeStatistics(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
         self.metrics = DeviceMetrics(self.device)
-        self.noise_generator = torch.Generator(self.device).manual_seed(seed + 1 + self.ranks.rank)
+        # far apart, because Isaac Lab already adds the local rank to the seed
+        self.noise_generator = torch.Generator(self.device).manual_seed(seed + 1 + 1_000_003 * self.ranks.rank)
         self.shuffle_generator = torch.Generator(self.device).manual_seed(seed)
         self.follower_generator = torch.Generator("cpu").manual_seed(seed)
         self.iteration = 0
@@ -145,15 +147,18 @@ class EnsemblePPO:
             self.model.obs_normalizer.gather(raw)
         x = self.model.normalize_obs(raw)
         self.rollout.record_state(self._state)
-        out = self.model.evaluate(x.unsqueeze(1), self.env_policy, self._state)
+        out = self.model.evaluate_inputs(self.rollout.record_observation(x), self._state)
         self._state = out.state
         assert out.value is not None
         mean, log_std = out.mean.squeeze(1), out.log_std.squeeze(1)
-        noise = torch.randn(mean.shape, device=self.device, dtype=mean.dtype, generator=self.noise_generator)
-        action = self.guard.clean("actions", mean + log_std.exp() * noise, step)
+        action = self.guard.clean("actions", mean + log_std.exp() * self._noise(mean), step)
         value = self.model.denormalize_value(out.value.squeeze(1))
-        self.rollout.record_action(x, action, mean, gaussian.log_prob(action, mean, log_std), value)
+        self.rollout.record_action(action, mean, gaussian.log_prob(action, mean, log_std), value)
         return action
+
+    def _noise(self, mean: Tensor) -> Tensor:
+        """Standard normal noise for action means [N, A]."""
+        return torch.randn(mean.shape, device=self.device, dtype=mean.dtype, generator=self.noise_generator)
 
     @torch.no_grad()
     def process_env_step(self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
@@ -182,9 +187,8 @@ class EnsemblePPO:
             "observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype), self.rollout.horizon
         )
         x = self.model.normalize_obs(raw)
-        out = self.model.evaluate(x.unsqueeze(1), self.env_policy, self._state)
+        out = self.model.evaluate_inputs(self.rollout.record_observation(x), self._state)
         assert out.value is not None
-        self.rollout.last_observation.copy_(x)
         self.rollout.last_values.copy_(self.model.denormalize_value(out.value.squeeze(1)))
 
     # -- update --------------------------------------------------------------------------------------------------------
@@ -224,8 +228,8 @@ class EnsemblePPO:
         metrics.array("skipped", self.update_policy.skipped)
         metrics.array("std", self.model.log_std.exp().mean(-1))
         metrics.array("entropy", gaussian.entropy(self.model.log_std))
-        for name, value in self.episodes.per_policy().items():
-            metrics.array(f"episode/{name}", value)
+        for name, (total, count) in self.episodes.per_policy().items():
+            metrics.ratio(f"episode/{name}", total, count)
         scalars, arrays = metrics.read(self.ranks)
         self.learning_rate = arrays.pop("learning_rate").tolist()
         scalars["Optimization/learning_rate"] = self.learning_rate
@@ -268,29 +272,49 @@ class EnsemblePPO:
         return self.model
 
     def broadcast_parameters(self) -> None:
-        """Give every rank rank 0's parameters and statistics."""
+        """Give every rank rank 0's parameters, statistics and drawing of followers."""
         modules = [self.model] + ([self.adversary.discriminator] if self.adversary else [])
         for module in modules:
             self.ranks.broadcast(module.state_dict().values())
+        drawing = self.follower_generator.get_state().to(self.device)
+        self.ranks.broadcast([drawing])
+        self.follower_generator.set_state(drawing.cpu())
 
     def save(self) -> dict[str, Any]:
-        """Everything that a bit-exact continuation needs; tensors and plain values only."""
+        """Everything that a bit-exact continuation needs; tensors and plain values only.
+
+        Of several ranks this is rank 0's, and the others differ from it by :meth:`rank_state`.
+        """
+        own = self.rank_state()
         return {
             "model": self.model.state_dict(),
             "optimizer": self.update_policy.optimizer.state_dict(),
             "adversary": self.adversary.state_dict() if self.adversary else None,
+            **own,
+            "generators": {**own["generators"], "follower": self.follower_generator.get_state()},
+            "algorithm_iteration": self.iteration,
+        }
+
+    def rank_state(self) -> dict[str, Any]:
+        """The part of :meth:`save` that every rank has for itself: its environments' episodes and its randomness."""
+        return {
             "episodes": self.episodes.state_dict(),
             "recurrent_state": self._state,
             "generators": {
                 "noise": self.noise_generator.get_state(),
                 "shuffle": self.shuffle_generator.get_state(),
-                "follower": self.follower_generator.get_state(),
             },
-            "algorithm_iteration": self.iteration,
         }
 
+    def load_rank_state(self, state: dict[str, Any]) -> None:
+        """Restore :meth:`rank_state`; what belongs to another number of environments starts anew."""
+        self.episodes.load_state_dict(state["episodes"])
+        self._load_recurrent_state(state["recurrent_state"])
+        self.noise_generator.set_state(state["generators"]["noise"].cpu())
+        self.shuffle_generator.set_state(state["generators"]["shuffle"].cpu())
+
     def load(self, loaded: dict[str, Any], load_cfg: dict | None = None, strict: bool = True) -> bool:
-        """Restore :meth:`save`.
+        """Restore :meth:`save`; on ranks other than 0 without rank 0's :meth:`rank_state`, which is not theirs.
 
         Args:
             loaded: the dictionary.
@@ -309,19 +333,14 @@ class EnsemblePPO:
             self.adversary.load_state_dict(loaded["adversary"], with_optimizer)
         if load_cfg is not None:
             return bool(wants.get("iteration", False))
-        self.episodes.load_state_dict(loaded["episodes"])
-        self._load_recurrent_state(loaded["recurrent_state"])
-        for name, generator in (
-            ("noise", self.noise_generator),
-            ("shuffle", self.shuffle_generator),
-            ("follower", self.follower_generator),
-        ):
-            generator.set_state(loaded["generators"][name].cpu())
+        self.follower_generator.set_state(loaded["generators"]["follower"].cpu())
         self.iteration = loaded["algorithm_iteration"]
+        if self.ranks.rank == 0:
+            self.load_rank_state(loaded)
         return True
 
     def reset_episodes(self) -> None:
-        """Forget running episodes and a begun rollout, because the environments start anew (resume without their state)."""
+        """Forget running episodes and a begun rollout, because the environments start anew."""
         self.episodes.forget_running()
         self._state = self.model.initial_state(self.num_envs)
         self.rollout.step = 0

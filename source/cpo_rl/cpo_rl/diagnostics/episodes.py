@@ -51,11 +51,11 @@ class EpisodeStatistics:
         self.running_return.masked_fill_(dones, 0.0)
         self.running_length.masked_fill_(dones, 0.0)
 
-    def per_policy(self) -> dict[str, Tensor]:
-        """Mean over each policy's finished episodes, [M] by name; NaN where a policy has finished none."""
+    def per_policy(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Sum over each policy's finished episodes and their number, both [M], by name; sums add up over processes."""
         weight = self.finished.view(self.num_policies, -1).to(torch.float32)
         count = weight.sum(1)
-        return {n: (v.view(self.num_policies, -1) * weight).sum(1) / count for n, v in self.last.items()}
+        return {n: ((v.view(self.num_policies, -1) * weight).sum(1), count) for n, v in self.last.items()}
 
     def forget_running(self) -> None:
         """Start counting new episodes; outcomes of finished ones stay."""

@@ -23,6 +23,7 @@ class DeviceMetrics:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._arrays: dict[str, Tensor] = {}
+        self._ratios: set[str] = set()
 
     def add(self, name: str, value: Tensor) -> None:
         """Add one sample of a scalar whose mean is reported."""
@@ -34,11 +35,16 @@ class DeviceMetrics:
         """Report an array of numbers as it is."""
         self._arrays[name] = value.detach()
 
+    def ratio(self, name: str, total: Tensor, count: Tensor) -> None:
+        """Report an array of means as sums over counts, so that a process that counted nothing spoils no mean."""
+        self.array(name, torch.stack((total, count)))
+        self._ratios.add(name)
+
     def read(self, ranks: Ranks) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Transfer everything at once and start over.
 
         Returns:
-            Means by name, averaged over ranks, and arrays by name on the host.
+            Means by name, averaged over ranks, and arrays by name on the host; a ratio is NaN where nothing counted.
         """
         parts = (
             [torch.stack([(s / self._counts[n]).to(torch.float64) for n, s in self._sums.items()])]
@@ -54,5 +60,8 @@ class DeviceMetrics:
         for name, array in self._arrays.items():
             arrays[name] = flat[start : start + array.numel()].view(array.shape)
             start += array.numel()
+        for name in self._ratios:
+            arrays[name] = arrays[name][0] / arrays[name][1]
+        self._ratios = set()
         self._sums, self._counts, self._arrays = {}, {}, {}
         return scalars, arrays

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+
+
+def torchrun(script: Path, arguments: list[str], ranks: int, timeout: float = 240.0) -> subprocess.CompletedProcess:
+    """Run a script in several processes of this machine."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)] if ranks > 1 else []
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, *launcher, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=env, cwd=HERE.parents[1])
+
+
+def results(tmp_path: Path, ranks: int, **options: object) -> list[dict]:
+    done = torchrun(HERE / "rank_job.py", [str(tmp_path), json.dumps(options)], ranks)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(tmp_path / f"{ranks}_{rank}.pt") for rank in range(ranks)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "cpo"},
+        {"name": "cpo", "rnn": "lstm", "kl_coef": 0.1, "learning_rate_update": "mini_batch"},
+        {"name": "sapg", "statistics_rows": "all", "model": {"separate_critic": True}},
+    ],
+    ids=["cpo", "cpo_lstm_kl", "sapg_separate_critic"],
+)
+def test_two_ranks_on_half_the_environments_equal_one_on_all(tmp_path, options):
+    whole, first, second = *results(tmp_path, 1, **options), *results(tmp_path, 2, **options)
+    assert len(set(map(tuple, whole["borrowed"]))) > 1, "the draw must vary for the comparison to mean something"
+    for part in (first, second):
+        assert part["borrowed"] == whole["borrowed"]
+        assert float(part["rate"]) == pytest.approx(float(whole["rate"]), rel=1.0e-6)
+        assert part["model"].keys() == whole["model"].keys()
+        for section in ("model", "adversary"):
+            for name, tensor in whole[section].items():
+                torch.testing.assert_close(part[section][name], tensor, rtol=0.0, atol=1.0e-6, msg=name)
+    for name, tensor in first["model"].items():
+        assert torch.equal(tensor, second["model"][name]), f"ranks disagree on {name}"
+    check_metrics(whole["metrics"], first["metrics"], second["metrics"])
+
+
+def check_metrics(whole: list[dict], first: list[dict], second: list[dict]) -> None:
+    """Both ranks report the same, and what one process reports, apart from what each rank measures on its own share."""
+    own = ("Ensemble/ess", "Ensemble/borrowed_gradient_share", "Ensemble/importance_log_var", "Value/explained")
+    for one, mine, theirs in zip(whole, first, second, strict=True):
+        assert mine.keys() == theirs.keys() == one.keys()
+        for name, value in one.items():
+            assert mine[name] == theirs[name] or math.isnan(mine[name]), name
+            if not name.startswith(own):
+                assert mine[name] == pytest.approx(value, rel=1.0e-5, abs=1.0e-7, nan_ok=True), name
+
+
+@pytest.mark.slow
+def test_every_rank_continues_with_its_own_noise_and_episodes(tmp_path):
+    for arguments in (["straight", "4"], ["resumed", "2"], ["resumed", "4"]):
+        done = torchrun(HERE / "resuming_rank_job.py", [str(tmp_path), *arguments], 2)
+        assert done.returncode == 0, done.stderr[-3000:]
+    for rank in range(2):
+        straight, resumed = (torch.load(tmp_path / f"{name}_{rank}.pt") for name in ("straight", "resumed"))
+        assert straight.keys() == resumed.keys()
+        for name, tensor in straight.items():
+            assert torch.equal(tensor, resumed[name]), f"{name} of rank {rank}"
+    noise = [torch.load(tmp_path / f"straight_{rank}.pt")["noise"] for rank in range(2)]
+    assert not torch.equal(*noise)
+
+
+@pytest.mark.parametrize("how", ["raise", "kill"])
+def test_one_dead_rank_ends_the_job_with_its_traceback_first(tmp_path, how):
+    started = time.monotonic()
+    done = torchrun(HERE / "dying_rank_job.py", [str(tmp_path), how], 2, timeout=110.0)
+    died_at = float((tmp_path / "died").read_text())
+    ended = time.time()
+    assert done.returncode != 0
+    assert ended - died_at < 60.0, f"the job outlived its dead rank by {ended - died_at:.0f} s"
+    assert time.monotonic() - started < 110.0
+    assert not (tmp_path / "finished").exists()
+    if how == "raise":
+        assert "RuntimeError: the simulator of rank 1 broke" in done.stderr
+        other = [m for m in ("Connection closed by peer", "Connection reset", "ChildFailedError") if m in done.stderr]
+        assert other
+        assert done.stderr.index("the simulator of rank 1 broke") < min(done.stderr.index(m) for m in other)
