@@ -24,7 +24,7 @@ ROW_SETS = {
 }
 """Which roles a named set of rows holds."""
 
-ACTIVATIONS = ("elu", "relu", "tanh", "selu", "silu", "gelu", "leaky_relu")
+ACTIVATIONS = ("elu", "relu", "tanh", "selu", "swish", "gelu", "lrelu", "mish")
 """Names of activations the trunk accepts."""
 
 
@@ -301,7 +301,7 @@ class ModelCfg:
     """Widths of the trunk's layers."""
 
     activation: str = "elu"
-    """Activation between layers: elu, relu, tanh, selu, silu, gelu or leaky_relu."""
+    """Activation between layers, by rsl_rl's names: elu, relu, tanh, selu, swish, gelu, lrelu or mish."""
 
     embedding_dim: int = 32
     """Length of each policy's learned conditioning vector, at least 0; 0 conditions only the action noise."""

@@ -63,6 +63,8 @@ class RunnerOptions:
         for name, least in (("num_steps_per_env", 1), ("save_interval", 1), ("keep_last", 0), ("keep_best", 0)):
             if name in values and (type(values[name]) is not int or values[name] < least):
                 raise UserError(f"{name} must be an integer of {least} or more, got {values[name]!r}.")
+        if cfg.get("seed") is not None and type(cfg["seed"]) is not int:
+            raise UserError(f"seed must be an integer or left out, got {cfg['seed']!r}.")
         for name in ("progress_interval_s", "stop_grace_s"):
             value = values.get(name, 0.0)
             if type(value) not in (int, float) or not math.isfinite(value) or value < 0:

@@ -19,6 +19,7 @@ from .meters import EpisodeMeter, ExtrasMeter
 from .options import RunnerOptions
 from .progress import ProgressDisplay
 from .run_folder import RunFolder
+from .tensorboard_layout import add_tensorboard_layout
 
 __all__ = ["RunLogger"]
 
@@ -88,6 +89,7 @@ class RunLogger(Logger):
             if self.writer is None:
                 # events of iterations that are about to be repeated after a crash are hidden
                 self.writer = SummaryWriter(str(self.folder.path), purge_step=self._first_iteration + 1, flush_secs=10)
+                add_tensorboard_layout(self.writer, int(self.folder.manifest.get("num_policies") or 1))
             self._store_code_state()
         else:
             super().init_logging_writer()
