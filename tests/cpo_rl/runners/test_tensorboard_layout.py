@@ -14,36 +14,15 @@ from cpo_rl.runners.tensorboard_layout import add_tensorboard_layout, tensorboar
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 layout_pb2 = pytest.importorskip("tensorboard.plugins.custom_scalar.layout_pb2")
 
-TAGS = [
-    "Leader/return",
-    "Leader/episode_length",
-    "Leader/successes",
-    "Leader/std",
-    "Policy_0/return",
-    "Policy_11/return",
-    "Policy_0/successes",
-    "Policy_0/std",
-    "Policy_0/entropy",
-    "Ensemble/kl_mean",
-    "Ensemble/kl_to_leader_0",
-    "Ensemble/ess_0",
-    "Ensemble/ess_pooled",
-    "Ensemble/importance_deviation_0",
-    "Ensemble/importance_log_var_0",
-    "Ensemble/clipped_fraction_borrowed",
-    "Ensemble/awac_saturation",
-    "Ensemble/borrowed_gradient_share",
-    "Discriminator/accuracy",
-    "Discriminator/chance",
-    "Optimization/learning_rate",
-    "Optimization/kl",
-    "Optimization/grad_norm",
-    "Optimization/skipped_updates",
-    "Value/explained_variance",
-    "Loss/value",
-    "Perf/env_steps_per_s",
-    "Perf/update_s",
-]
+TAGS = (
+    *("Leader/return", "Leader/episode_length", "Leader/successes", "Leader/std"),
+    *("Policy_0/return", "Policy_11/return", "Policy_0/successes", "Policy_0/std", "Policy_0/entropy"),
+    *("Ensemble/kl_mean", "Ensemble/kl_to_leader_0", "Ensemble/ess_0", "Ensemble/ess_pooled"),
+    *("Ensemble/importance_deviation_0", "Ensemble/importance_log_var_0", "Ensemble/clipped_fraction_borrowed"),
+    *("Ensemble/awac_saturation", "Ensemble/borrowed_gradient_share", "Discriminator/accuracy", "Discriminator/chance"),
+    *("Optimization/learning_rate", "Optimization/kl", "Optimization/grad_norm", "Optimization/skipped_updates"),
+    *("Value/explained_variance", "Loss/value", "Perf/env_steps_per_s", "Perf/update_s"),
+)
 
 
 def charts(num_policies):

@@ -77,8 +77,8 @@ def tensorboard_layout(num_policies: int) -> Layout:
         raise ValueError(f"num_policies must be at least 1, not {num_policies}.")
     categories = {**_ALWAYS, **(_ENSEMBLE if num_policies > 1 else {})}
     return {
-        name: {title: ["Multiline", patterns] for title, patterns in categories[name].items()}
-        for name in sorted(categories)
+        name: {title: ["Multiline", patterns] for title, patterns in charts.items()}
+        for name, charts in sorted(categories.items())
     }
 
 
