@@ -12,8 +12,7 @@ from tensordict import TensorDict
 
 from cpo_rl.algorithms import EnsemblePPO
 from cpo_rl.config import EnsembleCfg, ModelCfg
-from cpo_rl.models import EnsembleActorCritic
-from cpo_rl.models.actor_critic import Evaluation
+from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
 
 NUM_OBS = 5
 NUM_ACTIONS = 3
@@ -77,11 +76,23 @@ class TaggedModel:
     def initial_state(self, num: int) -> None:
         """There is none."""
 
-    def evaluate(self, obs, policy_ids, state=None, resets=None, num_values=None) -> Evaluation:
+    @property
+    def input_size(self) -> int:
+        """Observation and one-hot policy."""
+        return 1 + self.num_policies
+
+    mark = EnsembleActorCritic.mark
+
+    @property
+    def _policies(self) -> torch.Tensor:
+        return torch.arange(self.num_policies)
+
+    def evaluate_inputs(self, rows, state=None, resets=None, num_values=None) -> Evaluation:
         """Value as described; means are zero."""
+        policy_ids = rows[:, 0, 1:].argmax(-1)
         ids = 50.0 * (self.num_policies - 1 - policy_ids.to(torch.float64)) / (self.num_policies - 1)
-        value = obs[..., 0] + 0.001 * ids.unsqueeze(1)
-        return Evaluation(torch.zeros_like(obs), self.log_std[policy_ids].unsqueeze(1), value, None)
+        value = rows[..., 0] + 0.001 * ids.unsqueeze(1)
+        return Evaluation(torch.zeros_like(rows[..., :1]), self.log_std[policy_ids].unsqueeze(1), value, None)
 
     def denormalize_value(self, value: torch.Tensor) -> torch.Tensor:
         """Values are in reward units already."""

@@ -82,13 +82,14 @@ def test_oracle_30_leader_forward_sees_the_followers_inputs_and_changes_no_stati
     prepare(alg, [1])
     before = {n: b.clone() for n, b in alg.model.obs_normalizer.state_dict().items()}
     calls = []
-    inner = alg.model.evaluate
+    inner = alg.model.evaluate_inputs
+    num_obs = alg.model.num_obs
 
-    def record(obs, ids, *args, **kwargs):
-        calls.append((obs.clone(), ids.clone()))
-        return inner(obs, ids, *args, **kwargs)
+    def record(rows, *args, **kwargs):
+        calls.append((rows[..., :num_obs].clone(), rows[:, 0, num_obs : num_obs + 3].argmax(-1)))
+        return inner(rows, *args, **kwargs)
 
-    alg.model.evaluate = record
+    alg.model.evaluate_inputs = record
     batch = alg.tables.passes([1], 1, 1, torch.Generator().manual_seed(0))[0][0]
     alg.update_policy.learning_rate.start()
     alg.update_policy._step(batch, 0, None, torch.zeros(()), alg.metrics)

@@ -54,10 +54,10 @@ class PolicyDiagnostics:
         if count == 1:
             return
         model, pick = self.model, self._sequences
-        obs = rollout.sequences(rollout.observations)[pick]
+        rows = rollout.sequences(rollout.inputs)[pick]
         state, resets = rollout.start_states(pick), rollout.resets()
         resets = None if resets is None else resets[pick]
-        means = torch.stack([self._means(obs, j, state, resets) for j in range(count)])  # [M_j, M_i, n*q, A]
+        means = torch.stack([self._means(rows, j, state, resets) for j in range(count)])  # [M_j, M_i, n*q, A]
         means = means.transpose(0, 1)
         metrics.array("kl_matrix", kl_matrix(means, model.log_std))
         actions = rollout.sequences(rollout.actions)[pick].view(count, -1, model.num_actions)
@@ -66,9 +66,9 @@ class PolicyDiagnostics:
         for name, value in importance_summary((leader - behavior)[:-1]).items():
             metrics.array(name, value)
 
-    def _means(self, obs: Tensor, policy: int, state: Any, resets: Tensor | None) -> Tensor:
-        ids = torch.full((obs.shape[0],), policy, device=obs.device)
-        mean = self.model.evaluate(obs, ids, state, resets, num_values=0).mean
+    def _means(self, rows: Tensor, policy: int, state: Any, resets: Tensor | None) -> Tensor:
+        self.model.mark(rows, torch.full((len(rows),), policy, device=rows.device))
+        mean = self.model.evaluate_inputs(rows, state, resets, num_values=0).mean
         return mean.reshape(self.cfg.num_policies, -1, self.model.num_actions)
 
     def summarize(self, arrays: dict[str, Tensor], scalars: dict[str, float]) -> dict[str, Any]:

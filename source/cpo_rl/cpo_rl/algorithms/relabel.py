@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cpo_rl.models.actor_critic import EnsembleActorCritic, clear_state
+from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation, clear_state
 from cpo_rl.storage.rollout import Rollout
 
 MAX_ROWS = 65_536
@@ -57,31 +57,26 @@ def relabel(
 def _relabel_some(
     model: EnsembleActorCritic, rollout: Rollout, envs: slice, own: int, target: int, relabel_state: str
 ) -> Relabelled:
-    num = envs.stop - envs.start
-    obs, last, dones = rollout.observations[envs], rollout.last_observation[envs], rollout.dones[envs]
-    ids = torch.full((num,), target, device=obs.device)
+    rows, last, dones = rollout.inputs[envs], rollout.last_input[envs], rollout.dones[envs]
+    ids = torch.full((len(rows),), target, device=rows.device)
+    rows = model.mark(torch.cat((rows, last), 1), ids)
     if not model.is_recurrent:
-        steps = model.evaluate(obs, ids)
-        end = model.evaluate(last.unsqueeze(1), ids)
-        assert steps.value is not None
-        assert end.value is not None
-        values = torch.cat((steps.value, end.value), 1)
-        return Relabelled(model.denormalize_value(values), steps.mean)
-    first_chunk = torch.arange(envs.start, envs.stop, device=obs.device) * rollout.num_chunks
+        return _result(model, model.evaluate_inputs(rows))
+    first_chunk = torch.arange(envs.start, envs.stop, device=rows.device) * rollout.num_chunks
     state = rollout.start_states(first_chunk)
-    obs = torch.cat((obs, last.unsqueeze(1)), 1)
     if relabel_state == "target":
         resets = torch.cat((torch.zeros_like(dones[:, :1]), dones), 1)
-        out = model.evaluate(obs, ids, state, resets)
-        assert out.value is not None
-        return Relabelled(model.denormalize_value(out.value), out.mean[:, :-1])
-    own_ids = torch.full_like(ids, own)
-    values, means = [], []
+        return _result(model, model.evaluate_inputs(rows, state, resets))
+    own_rows = model.mark(rows.clone(), torch.full_like(ids, own))
+    steps = []
     for t in range(rollout.horizon + 1):
-        step = obs[:, t : t + 1]
-        out = model.evaluate(step, ids, state)
-        values.append(out.value)
-        means.append(out.mean)
+        steps.append(model.evaluate_inputs(rows[:, t : t + 1], state))
         if t < rollout.horizon:
-            state = clear_state(model.evaluate(step, own_ids, state).state, dones[:, t])
-    return Relabelled(model.denormalize_value(torch.cat(values, 1)), torch.cat(means[:-1], 1))  # type: ignore[arg-type]
+            state = clear_state(model.evaluate_inputs(own_rows[:, t : t + 1], state).state, dones[:, t])
+    values = torch.cat([s.value for s in steps], 1)  # type: ignore[misc]
+    return _result(model, steps[0]._replace(mean=torch.cat([s.mean for s in steps], 1), value=values))
+
+
+def _result(model: EnsembleActorCritic, out: Evaluation) -> Relabelled:
+    assert out.value is not None
+    return Relabelled(model.denormalize_value(out.value), out.mean[:, :-1])

@@ -65,13 +65,13 @@ class PolicyUpdate:
 
     def _step(self, batch: MiniBatch, number: int, resets: Tensor | None, bad: Tensor, metrics: DeviceMetrics) -> None:
         n, rollout, q = batch.num_gradient, self.rollout, self.rollout.sequence_length
-        obs = rollout.sequences(rollout.observations)[batch.source]
+        rows = torch.index_select(rollout.sequences(rollout.inputs), 0, batch.source)
+        self.model.mark(rows, batch.policy)
         state = rollout.start_states(batch.source)
         clear = None if resets is None else resets[batch.source]
-        device_type = obs.device.type
-        with torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.cfg.mixed_precision):
-            out = self.model.evaluate(obs, batch.policy, state, clear, num_values=n)
-            leader_mean = self._leader_means(obs, state, clear, batch)
+        with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=self.cfg.mixed_precision):
+            out = self.model.evaluate_inputs(rows, state, clear, num_values=n)
+            leader_mean = self._leader_means(rows, state, clear, batch)
         exact = self.model.log_std.dtype  # losses are computed in the parameters' precision
         out = Evaluation(out.mean.to(exact), out.log_std.to(exact), out.value.to(exact), None)  # type: ignore[union-attr]
         data = {
@@ -95,12 +95,9 @@ class PolicyUpdate:
         self.optimizer.found_inf = found  # type: ignore[attr-defined]  # Adam leaves weights and moments alone if set
         self.optimizer.step()
         self.skipped += found
-        for name, value in parts.items():
-            metrics.add(name, value)
-        metrics.add("Optimization/kl", kl)
-        metrics.add("Optimization/grad_norm", norm)
+        metrics.add_all({**parts, "Optimization/kl": kl, "Optimization/grad_norm": norm})
 
-    def _leader_means(self, obs: Tensor, state: Any, clear: Tensor | None, batch: MiniBatch) -> Tensor | None:
+    def _leader_means(self, rows: Tensor, state: Any, clear: Tensor | None, batch: MiniBatch) -> Tensor | None:
         """Current leader's means on the followers' rows, [n_follower, q, A]; None unless the KL penalty is on."""
         count = batch.sizes[0]
         if self.cfg.kl_coef == 0.0 or count == 0:
@@ -108,9 +105,9 @@ class PolicyUpdate:
         ids = torch.full_like(batch.policy[:count], self.model.num_policies - 1)
         part = None if state is None else tuple(tuple(t[:, :count] for t in pair) for pair in state)
         with torch.no_grad():
-            return self.model.evaluate(
-                obs[:count], ids, part, None if clear is None else clear[:count], num_values=0
-            ).mean.to(self.model.log_std.dtype)
+            marked = self.model.mark(rows[:count].clone(), ids)
+            part_clear = None if clear is None else clear[:count]
+            return self.model.evaluate_inputs(marked, part, part_clear, num_values=0).mean.to(self.model.log_std.dtype)
 
     def _clip_center(self, batch: MiniBatch) -> Tensor | None:
         """Old leader over acting follower of borrowed rows, [n_borrowed, q]; None where the center is 1."""
@@ -138,90 +135,73 @@ class PolicyUpdate:
         surrogate, or by all rows (``loss_normalization``).
         """
         c = self.cfg
-        n, n_follower, n_awac = sum(sizes[:3]), sizes[0], sizes[3]
-        q = out.mean.shape[1]
+        n, n_awac, q = sum(sizes[:3]), sizes[3], out.mean.shape[1]
         log_prob = gaussian.log_prob(data["action"], out.mean, out.log_std)
-        log_ratio = log_prob[:n] - data["old_log_prob"]
-        ratio, advantage = log_ratio.exp(), data["advantage"]
-        parts: dict[str, Tensor] = {}
-        policy_loss = log_prob.new_zeros(())
-        weights = (c.follower_weight, c.leader_weight, c.borrowed_weight)
-        start = 0
-        for name, size, weight in zip(("follower", "leader", "borrowed"), sizes, weights, strict=False):
-            rows = slice(start, start + size)
-            start += size
-            if not size:
-                continue
-            if name == "follower" and c.kl_coef > 0:
-                row_loss, kl = self._regularized(out, data, ratio, log_prob, n_follower)
-                parts["Loss/kl"] = kl.mean()
-            else:
-                center = data["center"] if name == "borrowed" and data["center"] is not None else 1.0
-                row_loss = losses.surrogate(advantage[rows], ratio[rows], c.clip_param, center)
-            policy_loss = policy_loss + weight * row_loss.sum()
-            parts[f"Loss/surrogate_{name}"] = row_loss.mean()
-            parts[f"Ensemble/clipped_fraction_{name}"] = (
-                ((ratio[rows] - 1.0).abs() > c.clip_param).to(log_prob.dtype).mean()
-            )
+        ratio = (log_prob[:n] - data["old_log_prob"]).exp()
+        row_loss, kl = self._surrogate(out, data, ratio, log_prob, sizes[0])
+        policy_loss, parts = self._by_role(row_loss, ratio, data["advantage"], sizes)
+        if kl is not None:
+            parts["Loss/kl"] = kl.mean()
+            if c.kl_form == "closed_form":
+                policy_loss = policy_loss + c.follower_weight * c.kl_coef * kl.sum()
         if n_awac and c.awac_coef > 0:
-            regression = losses.awac(data["awac_weight"], log_prob[n:])
-            policy_loss = policy_loss + c.awac_coef / c.awac_fraction * regression.sum()
-            parts["Loss/awac"] = regression.mean()
-        value_loss = losses.value(
-            out.value,
-            data["old_value"],
-            data["return"],
-            c.clip_param if c.use_clipped_value_loss else None,  # type: ignore[arg-type]
-        )
-        bound = losses.bound(out.mean[:n], c.bound_limit)
+            regression = losses.awac(data["awac_weight"], log_prob[n:]).sum()
+            policy_loss = policy_loss + c.awac_coef / c.awac_fraction * regression
+            parts["Loss/awac"] = regression / (n_awac * q)
+        clip = c.clip_param if c.use_clipped_value_loss else None
+        value_loss = losses.value(out.value, data["old_value"], data["return"], clip).sum()  # type: ignore[arg-type]
+        bound = losses.bound(out.mean[:n], c.bound_limit).sum()
         policy_entropy = gaussian.entropy(self.model.log_std)
         entropy = (policy_entropy * self._entropy_coefs * data["policy_count"]).sum()
-        rows_counted = q * (n if c.loss_normalization == "gradient_rows" else n + n_awac / c.awac_fraction)
-        total = (
-            policy_loss + c.value_loss_coef * value_loss.sum() - entropy + c.bound_loss_coef * bound.sum()
-        ) / rows_counted
-        parts["Loss/value"] = value_loss.mean()
-        parts["Loss/bound"] = bound.mean()
-        parts["Loss/entropy"] = policy_entropy.mean()
-        if sizes[2]:
-            parts["Ensemble/borrowed_gradient_share"] = self._borrowed_share(ratio, advantage, data["center"], sizes)
-        return total, {name: value.detach() for name, value in parts.items()}
+        total = policy_loss + c.value_loss_coef * value_loss - entropy + c.bound_loss_coef * bound
+        parts.update({"Loss/value": value_loss / (n * q), "Loss/bound": bound / (n * q),
+                      "Loss/entropy": policy_entropy.mean()})  # fmt: skip
+        counted = q * (n if c.loss_normalization == "gradient_rows" else n + n_awac / c.awac_fraction)
+        return total / counted, {name: value.detach() for name, value in parts.items()}
 
-    def _regularized(
+    def _surrogate(
         self, out: Evaluation, data: dict[str, Any], ratio: Tensor, log_prob: Tensor, count: int
-    ) -> tuple[Tensor, Tensor]:
-        """Followers' loss with the explicit KL to the leader, and that KL, both [n_follower, q]."""
-        c = self.cfg
+    ) -> tuple[Tensor, Tensor | None]:
+        """Surrogate of every gradient row [n, q], and the followers' KL to the leader [n_follower, q] if it counts."""
+        c, advantage, center = self.cfg, data["advantage"], 1.0
+        if data["center"] is not None:
+            center = torch.cat((torch.ones_like(ratio[: len(ratio) - len(data["center"])]), data["center"]))
+        if data["leader_mean"] is None:
+            return losses.surrogate(advantage, ratio, c.clip_param, center), None
         leader_log_std = self.model.log_std[-1].detach()
-        mean, log_std = out.mean[:count], out.log_std[:count]
-        advantage = data["advantage"][:count]
-        kl = gaussian.kl(mean, log_std, data["leader_mean"], leader_log_std)
-        if c.kl_form == "sampled":
-            leader_log_prob = gaussian.log_prob(data["action"][:count], data["leader_mean"], leader_log_std)
-            row_loss = losses.sampled_kl_surrogate(
-                advantage, ratio[:count], log_prob[:count], leader_log_prob, c.kl_coef, c.clip_param
-            )
-        else:
-            row_loss = losses.surrogate(advantage, ratio[:count], c.clip_param) + c.kl_coef * kl
-        return row_loss, kl
+        kl = gaussian.kl(out.mean[:count], out.log_std[:count], data["leader_mean"], leader_log_std)
+        if c.kl_form == "closed_form":
+            return losses.surrogate(advantage, ratio, c.clip_param, center), kl
+        leader_log_prob = gaussian.log_prob(data["action"][:count], data["leader_mean"], leader_log_std)
+        followers = losses.sampled_kl_surrogate(
+            advantage[:count], ratio[:count], log_prob[:count], leader_log_prob, c.kl_coef, c.clip_param
+        )
+        rest = center[count:] if isinstance(center, Tensor) else center
+        others = losses.surrogate(advantage[count:], ratio[count:], c.clip_param, rest)
+        return torch.cat((followers, others)), kl
 
-    def _borrowed_share(
-        self, ratio: Tensor, advantage: Tensor, center: Tensor | None, sizes: tuple[int, int, int, int]
-    ) -> Tensor:
-        """Share of the leader's policy gradient that borrowed rows supply.
+    def _by_role(
+        self, row_loss: Tensor, ratio: Tensor, advantage: Tensor, sizes: tuple[int, int, int, int]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted sum of the surrogate over roles, and its means, clipped fractions and flow of gradient by role.
 
-        Measured where the gradient enters the network: the sum over rows of |d loss / d log pi| = |A| rho of rows whose
-        clip is inactive, borrowed over borrowed plus own.
+        The share of the leader's policy gradient that borrowed rows supply is measured where the gradient enters the
+        network: |d loss / d log pi| = |A| rho summed over rows whose clip is inactive, borrowed over borrowed plus own.
         """
         c = self.cfg
-        own = slice(sizes[0], sizes[0] + sizes[1])
-        borrowed = slice(own.stop, own.stop + sizes[2])
-        gradient = (advantage * ratio).detach().abs()
-
-        def flows(rows: slice, middle: Tensor | float) -> Tensor:
-            r, a = ratio[rows].detach(), advantage[rows]
-            stopped = ((a > 0) & (r > (1 + c.clip_param) * middle)) | ((a < 0) & (r < (1 - c.clip_param) * middle))
-            return torch.where(stopped, 0.0, gradient[rows]).sum()
-
-        lent = c.borrowed_weight * flows(borrowed, 1.0 if center is None else center)
-        return lent / (lent + c.leader_weight * flows(own, 1.0)).clamp(min=1.0e-12)
+        weights = {"follower": c.follower_weight, "leader": c.leader_weight, "borrowed": c.borrowed_weight}
+        with torch.no_grad():
+            clipped = ((ratio - 1.0).abs() > c.clip_param).to(ratio.dtype).split(sizes[:3])
+            unclipped = -advantage * ratio
+            flow = torch.where(row_loss == unclipped, unclipped.abs(), 0.0).split(sizes[:3])
+        total, parts = row_loss.new_zeros(()), {}
+        for i, (name, rows) in enumerate(zip(weights, row_loss.split(sizes[:3]), strict=True)):
+            if sizes[i]:
+                loss = rows.sum()
+                total = total + weights[name] * loss
+                parts[f"Loss/surrogate_{name}"] = loss / rows.numel()
+                parts[f"Ensemble/clipped_fraction_{name}"] = clipped[i].mean()
+        if sizes[2]:
+            own, lent = c.leader_weight * flow[1].sum(), c.borrowed_weight * flow[2].sum()
+            parts["Ensemble/borrowed_gradient_share"] = lent / (lent + own).clamp(min=1.0e-12)
+        return total, parts

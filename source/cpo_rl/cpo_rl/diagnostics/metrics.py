@@ -22,6 +22,7 @@ class DeviceMetrics:
         self.device = torch.device(device)
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+        self._vectors: dict[tuple[str, ...], Tensor] = {}
         self._arrays: dict[str, Tensor] = {}
         self._ratios: set[str] = set()
 
@@ -30,6 +31,13 @@ class DeviceMetrics:
         value = value.detach()
         self._sums[name] = value if name not in self._sums else self._sums[name] + value
         self._counts[name] = self._counts.get(name, 0) + 1
+
+    def add_all(self, values: dict[str, Tensor]) -> None:
+        """Add one sample of several scalars that always come together, as one vector."""
+        names = tuple(values)
+        vector = torch.stack([v.detach() for v in values.values()])
+        self._vectors[names] = vector if names not in self._vectors else self._vectors[names] + vector
+        self._counts["/".join(names)] = self._counts.get("/".join(names), 0) + 1
 
     def array(self, name: str, value: Tensor) -> None:
         """Report an array of numbers as it is."""
@@ -46,22 +54,22 @@ class DeviceMetrics:
         Returns:
             Means by name, averaged over ranks, and arrays by name on the host; a ratio is NaN where nothing counted.
         """
-        parts = (
-            [torch.stack([(s / self._counts[n]).to(torch.float64) for n, s in self._sums.items()])]
-            if self._sums
-            else []
-        )
+        names = list(self._sums)
+        parts = [torch.stack([(s / self._counts[n]) for n, s in self._sums.items()]).to(torch.float64)] if names else []
+        for group, vector in self._vectors.items():
+            names += group
+            parts.append((vector / self._counts["/".join(group)]).to(torch.float64))
         parts += [a.reshape(-1).to(torch.float64) for a in self._arrays.values()]
         if not parts:
             return {}, {}
         flat = ranks.mean(torch.cat(parts)).cpu()  # the one device-to-host read of an update
-        scalars = dict(zip(self._sums, flat.tolist(), strict=False))
-        arrays, start = {}, len(self._sums)
+        scalars = dict(zip(names, flat.tolist(), strict=False))
+        arrays, start = {}, len(names)
         for name, array in self._arrays.items():
             arrays[name] = flat[start : start + array.numel()].view(array.shape)
             start += array.numel()
         for name in self._ratios:
             arrays[name] = arrays[name][0] / arrays[name][1]
         self._ratios = set()
-        self._sums, self._counts, self._arrays = {}, {}, {}
+        self._sums, self._counts, self._vectors, self._arrays = {}, {}, {}, {}
         return scalars, arrays

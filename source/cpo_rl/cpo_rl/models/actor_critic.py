@@ -71,6 +71,8 @@ class EnsembleActorCritic(nn.Module):
         self.obs_normalizer = RunningNormalizer(num_obs, cfg.observation_clip)
         self.value_normalizer = RunningNormalizer(1)
         self.register_buffer("_policies", torch.arange(num_policies), persistent=False)
+        self.input_size = -(-(num_obs + num_policies) // 8) * 8
+        """Width P of the rows that the network reads: observation, one-hot policy, zeros up to a multiple of 8."""
         self._state: Any = None
 
     # -- what the algorithm uses ---------------------------------------------------------------------------------------
@@ -112,12 +114,29 @@ class EnsembleActorCritic(nn.Module):
         Returns:
             Means, log standard deviations, values and the last recurrent state.
         """
-        one_hot = (policy_ids.unsqueeze(-1) == self._policies).to(obs.dtype)
+        return self.evaluate_inputs(self.inputs(obs, policy_ids), state, resets, num_values)
+
+    def inputs(self, obs: Tensor, policy_ids: Tensor) -> Tensor:
+        """Rows that the network reads: observation [n, q, D], one-hot policy [n] and zeros, [n, q, P]."""
+        rows = obs.new_zeros(*obs.shape[:-1], self.input_size)
+        rows[..., : self.num_obs] = obs
+        return self.mark(rows, policy_ids)
+
+    def mark(self, rows: Tensor, policy_ids: Tensor) -> Tensor:
+        """Mark rows [n, q, P] in place as those of policies [n], and return them."""
+        marks = (policy_ids.unsqueeze(-1) == self._policies).to(rows.dtype)
+        rows[..., self.num_obs : self.num_obs + self.num_policies] = marks.unsqueeze(1)
+        return rows
+
+    def evaluate_inputs(
+        self, rows: Tensor, state: Any = None, resets: Tensor | None = None, num_values: int | None = None
+    ) -> Evaluation:
+        """:meth:`evaluate` for rows [n, q, P] that are already marked."""
         actor_state, critic_state = _split_state(state)
-        features, actor_state = self.trunk(obs, self.embedding, one_hot, actor_state, resets)
+        features, actor_state = self.trunk(rows, self.embedding, actor_state, resets)
         mean = self.mean_head(features)
-        log_std = (one_hot @ self.log_std).unsqueeze(1)
-        count = obs.shape[0] if num_values is None else num_values
+        log_std = (rows[:, :1, self.num_obs : self.num_obs + self.num_policies]) @ self.log_std
+        count = rows.shape[0] if num_values is None else num_values
         if self.critic_trunk is None:
             value = self.value_head(features[:count]).squeeze(-1) if count else None
             return Evaluation(mean, log_std, value, None if actor_state is None else (actor_state,))
@@ -125,7 +144,7 @@ class EnsembleActorCritic(nn.Module):
         if count:
             part = None if critic_state is None else tuple(s[:, :count] for s in critic_state)
             features, critic_state = self.critic_trunk(
-                obs[:count], self.embedding, one_hot[:count], part, None if resets is None else resets[:count]
+                rows[:count], self.embedding, part, None if resets is None else resets[:count]
             )
             value = self.value_head(features).squeeze(-1)
         return Evaluation(mean, log_std, value, None if actor_state is None else (actor_state, critic_state))

@@ -19,8 +19,9 @@ State = tuple[Tensor, Tensor]
 class Trunk(nn.Module):
     """Maps (observation, policy vector) to features.
 
-    The policy's vector is an input of the first layer. Its share of that layer is computed once per policy and added to
-    the rows by policy id, so no widened copy of the observations is made.
+    The policy's vector is an input of the first layer, but rows carry only a one-hot mark of their policy: the first
+    layer's weight on that mark is its weight on the vectors times the vectors, [K, M], made anew in every forward pass.
+    Rows are so no wider than needed, and padded to a multiple of 8 numbers, which matrix units on a GPU want.
 
     Args:
         num_obs: observation size D.
@@ -47,14 +48,13 @@ class Trunk(nn.Module):
             nn.init.zeros_(layer.bias)  # weights keep PyTorch's default, as in the reference (net:204-210)
 
     def forward(
-        self, obs: Tensor, vectors: Tensor, one_hot: Tensor, state: State | None, resets: Tensor | None
+        self, inputs: Tensor, vectors: Tensor, state: State | None, resets: Tensor | None
     ) -> tuple[Tensor, State | None]:
         """Compute features.
 
         Args:
-            obs: normalized observations, [n, q, D].
+            inputs: rows of normalized observation, one-hot policy and zeros, [n, q, P] with P >= D + M.
             vectors: conditioning vectors of all policies, [M, E].
-            one_hot: policy of each sequence, [n, M].
             state: LSTM state before the first step, each [layers, n, H]; ignored without an LSTM.
             resets: bool [n, q], whether the state is cleared before a step; None for never.
 
@@ -62,10 +62,11 @@ class Trunk(nn.Module):
             Features [n, q, F] and the LSTM state after the last step (None without an LSTM).
         """
         if self.lstm is None:
-            x = self._first(obs, vectors, one_hot, self.layers[0].weight, self.layers[0].bias)
+            weight = self._first_weight(inputs, vectors, self.layers[0].weight)
+            x = F.linear(inputs, weight, self.layers[0].bias)
             return self._mlp(self.activation(x), 1), None
         assert state is not None
-        x, state = self._scan(obs, vectors, one_hot, state, resets)
+        x, state = self._scan(inputs, vectors, state, resets)
         if self.norm is not None:
             x = self.norm(x)
         return self._mlp(x, 0), state
@@ -75,35 +76,30 @@ class Trunk(nn.Module):
             x = self.activation(layer(x))
         return x
 
-    def _first(self, obs: Tensor, vectors: Tensor, one_hot: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """First linear layer on [obs, vector] without concatenating them, [n, q, D] -> [n, q, K]."""
-        out = F.linear(obs, weight[:, : self.num_obs], bias)
-        if vectors.shape[1] == 0:
-            return out
-        share = one_hot @ F.linear(vectors, weight[:, self.num_obs :])  # [n, K]
-        return out + share.unsqueeze(1)
+    def _first_weight(self, inputs: Tensor, vectors: Tensor, weight: Tensor) -> Tensor:
+        """Weight [K, D+E] of the first layer as a weight [K, P] on marked rows."""
+        marks = F.linear(weight[:, self.num_obs :], vectors)  # [K, M], zero if vectors have no entries
+        unused = weight.new_zeros(weight.shape[0], inputs.shape[-1] - self.num_obs - vectors.shape[0])
+        return torch.cat((weight[:, : self.num_obs], marks, unused), 1)
 
-    def _scan(
-        self, obs: Tensor, vectors: Tensor, one_hot: Tensor, state: State, resets: Tensor | None
-    ) -> tuple[Tensor, State]:
-        """Run the LSTM over q steps, clearing the state where an episode starts, [n, q, D] -> [n, q, H]."""
+    def _scan(self, inputs: Tensor, vectors: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
+        """Run the LSTM over q steps, clearing the state where an episode starts, [n, q, P] -> [n, q, H]."""
         assert self.lstm is not None
         h_all, c_all = state
-        out, h_last, c_last = obs, [], []
+        out, h_last, c_last = inputs, [], []
         for layer in range(self.lstm.num_layers):
             w_ih, w_hh, b_ih, b_hh = (
                 getattr(self.lstm, f"{n}_l{layer}") for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
-            gates_in = self._first(out, vectors, one_hot, w_ih, b_ih) if layer == 0 else F.linear(out, w_ih, b_ih)
+            if layer == 0:
+                w_ih = self._first_weight(inputs, vectors, w_ih)
             h, c = h_all[layer], c_all[layer]
             steps = []
             for t in range(out.shape[1]):
                 if resets is not None:
                     alive = (~resets[:, t]).to(h.dtype).unsqueeze(-1)
                     h, c = h * alive, c * alive
-                i, f, g, o = (gates_in[:, t] + F.linear(h, w_hh, b_hh)).chunk(4, -1)
-                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-                h = o.sigmoid() * c.tanh()
+                h, c = torch.lstm_cell(out[:, t], (h, c), w_ih, w_hh, b_ih, b_hh)
                 steps.append(h)
             out = torch.stack(steps, 1)
             h_last.append(h)

@@ -17,9 +17,9 @@ from cpo_rl.storage.roles import RoleTables
 class Rollout:
     """Buffers of T steps in N environments, allocated once.
 
-    Observations are stored as the network saw them, normalized, because the statistics are fixed during an iteration:
-    that saves normalizing every row again in every pass. A recurrent model's state is kept only where a training
-    sequence starts.
+    Observations are stored as the network reads them, normalized, marked with the policy that acted and padded, because
+    the statistics are fixed during an iteration: that saves preparing every row again in every pass. A recurrent
+    model's state is kept only where a training sequence starts.
 
     Args:
         model: the actor-critic, for sizes and state shapes.
@@ -45,8 +45,11 @@ class Rollout:
         def steps(*shape: int, kind: torch.dtype = dtype) -> Tensor:
             return torch.zeros(num_envs, horizon, *shape, device=device, dtype=kind)
 
-        self.observations = steps(model.num_obs)
-        self.last_observation = torch.zeros(num_envs, model.num_obs, device=device, dtype=dtype)
+        self.inputs = steps(model.input_size)
+        self.last_input = torch.zeros(num_envs, 1, model.input_size, device=device, dtype=dtype)
+        for rows in (self.inputs, self.last_input):
+            model.mark(rows, torch.arange(num_envs, device=device) // tables.block)
+        self._num_obs = model.num_obs
         self.actions = steps(model.num_actions)
         self.log_probs = steps()
         self.rewards = steps()
@@ -63,6 +66,16 @@ class Rollout:
         )
         self.awac_weights = torch.zeros(tables.num_awac, sequence_length, device=device, dtype=dtype)
         self.states = _chunk_states(model, num_envs, self.num_chunks)
+
+    @property
+    def observations(self) -> Tensor:
+        """Normalized observations, [N, T, D] (a view of the inputs)."""
+        return self.inputs[..., : self._num_obs]
+
+    @property
+    def last_observation(self) -> Tensor:
+        """Normalized observation after the last step, [N, D] (a view of the last inputs)."""
+        return self.last_input[:, 0, : self._num_obs]
 
     @property
     def values(self) -> Tensor:
@@ -88,10 +101,15 @@ class Rollout:
         """View per-step data [N, T, ...] as sequences [N*C, q, ...]."""
         return steps.view(self.num_envs * self.num_chunks, self.sequence_length, *steps.shape[2:])
 
-    def record_action(self, obs: Tensor, action: Tensor, mean: Tensor, log_prob: Tensor, value: Tensor) -> None:
+    def record_observation(self, obs: Tensor) -> Tensor:
+        """Store the normalized observations [N, D] of the current step; return the network's rows, [N, 1, P]."""
+        rows = self.last_input if self.step == self.horizon else self.inputs[:, self.step : self.step + 1]
+        rows[:, 0, : self._num_obs].copy_(obs)
+        return rows
+
+    def record_action(self, action: Tensor, mean: Tensor, log_prob: Tensor, value: Tensor) -> None:
         """Store what was decided at the current step; every argument starts with [N]."""
         t = self.step
-        self.observations[:, t].copy_(obs)
         self.actions[:, t].copy_(action)
         self.means[:, t].copy_(mean)
         self.log_probs[:, t].copy_(log_prob)
