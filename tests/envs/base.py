@@ -39,8 +39,8 @@ class TorchEnvCfg:
     """Torch device of all buffers."""
 
     stagger: bool = True
-    """Start the environments at random points of their first episode, so that resets are spread over time and fall inside
-    rollouts; rsl_rl's ``init_at_random_ep_len`` does the same from outside."""
+    """Start the environments at random points of their first episode, so that resets are spread over time and fall
+    inside rollouts; rsl_rl's ``init_at_random_ep_len`` does the same from outside."""
 
 
 class TorchVecEnv(VecEnv):
@@ -141,7 +141,8 @@ class TorchVecEnv(VecEnv):
             ValueError: If the actions have the wrong shape.
         """
         if actions.shape != (self.num_envs, self.num_actions):
-            raise ValueError(f"actions must have shape ({self.num_envs}, {self.num_actions}), got {tuple(actions.shape)}.")
+            expected = (self.num_envs, self.num_actions)
+            raise ValueError(f"actions must have shape {expected}, got {tuple(actions.shape)}.")
         rewards, terminated = self._advance(actions.to(self.device))
         self.episode_length_buf.add_(1)
         self.episode_return.add_(rewards)
@@ -158,6 +159,12 @@ class TorchVecEnv(VecEnv):
             "episode_metrics": {"solved": (self.last_return >= self.solved_return).float()},
         }
         return self.get_observations(), rewards, dones.long(), extras
+
+    def restart(self) -> None:
+        """Start a new episode everywhere, at step 0."""
+        self.episode_length_buf.zero_()
+        self.episode_return.zero_()
+        self._reset_state(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ class MemoryEnvCfg(TorchEnvCfg):
     """Timing of the recall task."""
 
     max_episode_length: int = 10
-    """Episode length in steps, above ``recall_steps`` + 1. Not a divisor of usual rollout lengths, so that episodes start and
-    end inside rollouts."""
+    """Episode length in steps, above ``recall_steps`` + 1. Not a divisor of usual rollout lengths, so that episodes
+    start and end inside rollouts."""
 
     recall_steps: int = 3
     """Number of last steps of an episode at which the cue must be reproduced, at least 1."""
@@ -32,9 +32,9 @@ class MemoryEnvCfg(TorchEnvCfg):
 class MemoryEnv(TorchVecEnv):
     """A cue of +1 or -1 is shown at the first step only; the action of the last steps must equal it.
 
-    Observation [N, 3]: the cue (0 after the first step), 1 during recall, time in the episode from 0 to 1. Action [N, 1]. Reward
-    during recall: exp(-(a - cue)^2 / (2 width^2)); before it: the same bump around 0, so that the cue cannot be kept in the
-    policy's own actions. The state holds nothing a memoryless policy could read the cue from.
+    Observation [N, 3]: the cue (0 after the first step), 1 during recall, time in the episode from 0 to 1. Action
+    [N, 1]. Reward during recall: exp(-(a - cue)^2 / (2 width^2)); before it: the same bump around 0. Nothing but the
+    first observation tells the cue.
     """
 
     num_obs = 3

@@ -38,9 +38,9 @@ class TrackingEnvCfg(TorchEnvCfg):
 class TrackingEnv(TorchVecEnv):
     """Unit point masses, pushed by the action, that must follow a target circling with period 3.2 s.
 
-    With ``random_start`` off, everything is a function of the environment index and the actions. Observation [N, 3 * axes]:
-    target position - position, velocity, target position. Reward: exp(-|error|^2). An error beyond ``escape_distance``
-    terminates the episode; the last step of an episode is a time-out.
+    With ``random_start`` off, everything is a function of the environment index and the actions. Observation
+    [N, 3 * axes]: target position - position, velocity, target position. Reward: exp(-|error|^2). An error beyond
+    ``escape_distance`` terminates the episode; the last step of an episode is a time-out.
     """
 
     cfg: TrackingEnvCfg
