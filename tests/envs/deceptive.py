@@ -4,9 +4,9 @@
 """A navigation task with a local optimum, made for the mechanism ensembles claim to have.
 
 A point starts near the origin of a plane. Every action costs its squared magnitude, and the only reward is a narrow
-hill far away. Standing still is a local optimum: near the start, less movement is always better, and a policy that follows
-that gradient also shrinks its noise, after which it never meets the hill. Noise that is kept large by an entropy bonus
-does meet it, but is paid for at every step.
+hill far away. Standing still is a local optimum: near the start, less movement is always better, and a policy that
+follows that gradient also shrinks its noise, after which it never meets the hill. Noise that is kept large by an
+entropy bonus does meet it, but is paid for at every step.
 
 A leader without entropy bonus that also learns from noisy followers has a way out: followers meet the hill, and the
 leader's critic and policy learn from their relabelled data.

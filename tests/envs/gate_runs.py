@@ -109,7 +109,7 @@ TASKS = {
             make_env=lambda n, seed, stagger: DeceptiveEnv(DeceptiveEnvCfg(num_envs=n, seed=seed, stagger=stagger)),
             num_envs=384,
             horizon=16,
-            max_iterations=120,
+            max_iterations=160,
             model={"hidden_dims": [64, 64], "embedding_dim": 8, "init_log_std": -0.5},
             algorithm={
                 "num_policies": 6,
@@ -144,8 +144,8 @@ TASKS = {
 }
 """Tasks by name.
 
-Learning rate, network sizes and reward scale fit small tasks; the entropy scale of ``deceptive`` is what its action cost
-asks for, and the initial noise is small enough that no policy meets the hill before it has learned to explore. All else
+Learning rate, network sizes and reward scale fit small tasks; the entropy scale of ``deceptive`` is what its action
+cost asks for, and the initial noise is small enough that no policy meets the hill before it has learned to explore. All else
 is the preset's. Nothing was searched for to favor CPO over SAPG or the reverse.
 """
 

@@ -131,10 +131,11 @@ def tables(summary: dict[str, Any]) -> Iterable[Table]:
     for task, part in summary.items():
         title = f"{task} (solved from a return of {TASKS[task].make_env(1, 0, False).solved_return:.2f})"
         table = Table(title=title, title_justify="left")
-        for column in ("algorithm", "solved", "transitions to solve (mean, 95 %)", "gradient steps", "final return"):
+        titles = ("algorithm", "solved", "transitions to solve (mean, 95 %)", "gradient steps", "return", "with noise")
+        for column in titles:
             table.add_column(column, justify="left" if column == "algorithm" else "right")
         for name, s in part["algorithms"].items():
-            t, f = s["transitions_to_solve"], s["final_return"]
+            t, f, noisy = s["transitions_to_solve"], s["final_return"], s["training_return"]
             bound = "" if s["solved"] == s["seeds"] else ">= "
             table.add_row(
                 name,
@@ -142,6 +143,7 @@ def tables(summary: dict[str, Any]) -> Iterable[Table]:
                 f"{bound}{t['point']:,.0f} [{t['low']:,.0f}, {t['high']:,.0f}]",
                 f"{s['gradient_steps']:,.0f}",
                 f"{f['point']:.2f} [{f['low']:.2f}, {f['high']:.2f}]",
+                f"{noisy['point']:.2f} [{noisy['low']:.2f}, {noisy['high']:.2f}]",
             )
         yield table
 
@@ -211,7 +213,8 @@ def main(argv: list[str] | None = None) -> int:
             ratio, fewer = part["cpo_over_sapg"]["ratio"], part["cpo_over_sapg"]["probability_of_fewer"]
             console.print(
                 f"{task}: CPO needs {ratio['point']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}] times SAPG's "
-                f"transitions; probability that it needs fewer {fewer['point']:.2f} [{fewer['low']:.2f}, {fewer['high']:.2f}]."
+                f"transitions; probability that it needs fewer {fewer['point']:.2f} "
+                f"[{fewer['low']:.2f}, {fewer['high']:.2f}]."
             )
     for failure in failures:
         console.print(f"[red]{failure}[/red]")
