@@ -177,7 +177,7 @@ def _fitting_num_envs(env_cfg: Any, device: str, policies: int) -> int:
         suited = default_num_envs(env_cfg, device)
     else:
         suited = env_cfg.scene.num_envs
-    return max(round(suited / policies), 1) * policies
+    return max(round(suited / max(policies, 1)), 1) * policies
 
 
 def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
@@ -195,10 +195,13 @@ def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
 def _check_agent(agent_cfg: Any, num_envs: int) -> None:
     """Check the ensemble's settings by themselves and against the size of a rollout."""
     from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
+    from cpo_rl.runners.options import RunnerOptions
 
     for name in ("num_steps_per_env", "max_iterations", "save_interval"):
-        if getattr(agent_cfg, name) < 1:
-            raise UserError(f"agent.{name}={getattr(agent_cfg, name)} must be at least 1.")
+        value = getattr(agent_cfg, name)
+        if type(value) is not int or value < 1:
+            raise UserError(f"agent.{name}={value} must be an integer of at least 1.")
+    RunnerOptions.from_cfg(vars(agent_cfg))
     if not isinstance(agent_cfg.algorithm, EnsembleCfg):
         return  # an agent of another library configuration checks itself
     from isaaclab.utils import to_dict
