@@ -7,6 +7,7 @@ A check is a function that returns :class:`Finding` objects; :data:`CHECKS` list
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import os
@@ -20,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .common import CommandParser, split_overrides, usable_cores
+from cpo_rl.errors import UserError
+
+from .common import CommandParser, positive_int, split_overrides, usable_cores
 
 __all__ = ["CHECKS", "Finding", "run"]
 
@@ -249,7 +252,7 @@ CHECKS: list[Callable[[], list[Finding]]] = [
 
 
 def run(argv: list[str]) -> int:
-    """Run every check and print what it found.
+    """Run every check and print what it found; with ``--task``, measure that task's physics instead.
 
     Returns:
         0, or 1 if there is a problem.
@@ -257,16 +260,44 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: If an argument is unknown.
     """
-    parser = CommandParser(prog="cpo-lab doctor", description="Check this machine and say how to fix what is missing.",
-                           epilog="examples:\n  cpo-lab doctor\n  cpo-lab doctor --dump RUN_FOLDER/dump_120.pt")  # fmt: skip
-    parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
+    parser = CommandParser(
+        prog="cpo-lab doctor",
+        description="Check this machine and say how to fix what is missing, or check the physics of a task.",
+        epilog="examples:\n  cpo-lab doctor\n"
+        "  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp",
+    )
+    parser.add_argument("--task", help="measure the physics of this task on an engine, instead of the machine")
+    parser.add_argument("--device", help="cpu or cuda:0, with --task [cuda:0 if there is one]")
+    parser.add_argument("--num_envs", type=positive_int, metavar="N", help="environments, with --task [8]")
     args, rest = parser.parse_known_args(argv)
-    split_overrides(rest, parser)
-    if args.dump:
-        from cpo_rl.checkpoint.dump import describe
+    overrides = split_overrides(rest, parser)
+    if args.task is not None:
+        return _check_task(args, overrides)
+    if overrides or args.device or args.num_envs:
+        raise UserError("--device, --num_envs and settings belong to a task; add --task NAME.")
+    return _check_machine()
 
-        sys.stdout.write(describe(args.dump) + "\n")
-        return 0
+
+def _check_task(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Measure a task's physics and print a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .doctor_task import check_task
+
+    checks = check_task(args.task, args.device, args.num_envs, overrides)
+    table = Table(title=f"physics of {args.task}")
+    for name in ("measured", "value", "unit", "should be", ""):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for check in checks:
+        sign = "[green]ok[/]" if check.passed else "[red]PROBLEM[/]"
+        table.add_row(check.name, f"{check.value:.4g}", check.unit, check.requirement, sign)
+    Console().print(table)
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def _check_machine() -> int:
+    """Run :data:`CHECKS` and print what they found."""
     from rich.console import Console
     from rich.markup import escape
 
