@@ -132,7 +132,8 @@ def test_a_huge_finite_observation_overflows_nothing(tmp_path):
 @pytest.mark.parametrize("where", ["log", "episode metrics"])
 def test_a_bad_metric_stops_nothing(tmp_path, where):
     runner, _ = run(tmp_path, where, NAN, 3)
-    assert runner.outcome.status == "finished" and all_finite(learned(runner))
+    assert (runner.outcome.status, runner.outcome.exit_code) == ("finished", 0) and all_finite(learned(runner))
+    assert CheckpointStore(tmp_path / "run").latest().name == "model_4.pt"
 
 
 def poison(monkeypatch, runner, place):

@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for one that hangs; one that died is noticed at once, because its connection closes."""
 
-_MAY_BE_NAN = ("rank", "runner", "infos")
+_MAY_BE_NAN = ("episodes", "runner", "infos")
 """Entries of a payload that hold task metrics, which may be NaN without harm."""
 
 
