@@ -22,12 +22,16 @@ ARM = kuka_allegro_table.DEFAULT_ARM_POSE
 POSES = [
     # arm angles, hand angles, position and rotation of link 7, fingertips in link 7
     ([0.0] * 7, [0.0] * 12 + [0.279, 0.0, 0.0, 0.0], (0.0, 0.0, 1.221), (0.0, 0.0, 0.0, 1.0),
-     [(0.04709, -0.05011, 0.34507), (0.00654, -0.00957, 0.34792), (-0.034, 0.03098, 0.34507), (0.11243, -0.15526, 0.10648)]),
-    (ARM, [0.2, 0.5, 0.6, 0.7] * 3 + [0.9, 0.4, 0.5, 0.6], (-0.00011, -0.55802, 0.72351), (0.68767, -0.28565, 0.25592, 0.61645),
-     [(-0.0147, -0.13048, 0.24974), (-0.04941, -0.09577, 0.2541), (-0.08423, -0.06095, 0.25347), (-0.01103, -0.13009, 0.18497)]),
+     [(0.04709, -0.05011, 0.34507), (0.00654, -0.00957, 0.34792), (-0.034, 0.03098, 0.34507),
+      (0.11243, -0.15526, 0.10648)]),
+    (ARM, [0.2, 0.5, 0.6, 0.7] * 3 + [0.9, 0.4, 0.5, 0.6], (-0.00011, -0.55802, 0.72351),
+     (0.68767, -0.28565, 0.25592, 0.61645),
+     [(-0.0147, -0.13048, 0.24974), (-0.04941, -0.09577, 0.2541), (-0.08423, -0.06095, 0.25347),
+      (-0.01103, -0.13009, 0.18497)]),
     ([0.3, -0.4, 0.5, -0.6, 0.7, -0.8, 0.9], [-0.3, 1.0, 0.4, 0.9] * 3 + [1.2, -0.2, 1.0, 0.3],
      (-0.13342, 0.03527, 1.16104), (0.07015, -0.23369, 0.89268, 0.37892),
-     [(-0.06183, -0.09251, 0.2049), (-0.09361, -0.06073, 0.20418), (-0.12521, -0.02913, 0.19886), (0.01614, -0.10582, 0.21122)]),
+     [(-0.06183, -0.09251, 0.2049), (-0.09361, -0.06073, 0.20418), (-0.12521, -0.02913, 0.19886),
+      (0.01614, -0.10582, 0.21122)]),
 ]  # fmt: skip
 
 
@@ -44,7 +48,8 @@ def forward_kinematics(robot: Robot, angles: dict[str, float]) -> dict[str, tupl
         half = angles.get(joint.name, 0.0) / 2.0
         turn = rotation_matrix((*(np.sin(half) * np.asarray(joint.axis)), np.cos(half)))
         poses[link.name] = (
-            position + rotation @ np.asarray(link.position), rotation @ rotation_matrix(link.orientation) @ turn
+            position + rotation @ np.asarray(link.position),
+            rotation @ rotation_matrix(link.orientation) @ turn,
         )
     return poses
 
@@ -56,7 +61,9 @@ def test_hand_counts_limits_and_mass():
     assert hand.mass == pytest.approx(1.02, abs=0.01)
     assert hand.joint("index_joint_0").upper == pytest.approx(0.5585, abs=1e-4)
     assert hand.joint("ring_joint_3").lower == pytest.approx(-0.2792, abs=1e-4)
-    assert (hand.joint("thumb_joint_0").lower, hand.joint("thumb_joint_3").upper) == pytest.approx((0.2792, 1.7627), abs=1e-4)
+    assert (hand.joint("thumb_joint_0").lower, hand.joint("thumb_joint_3").upper) == pytest.approx(
+        (0.2792, 1.7627), abs=1e-4
+    )
     assert {(joint.effort, joint.armature) for joint in hand.joints} == {(0.5, 0.001)}
 
 
@@ -68,8 +75,12 @@ def test_arm_counts_limits_and_mass():
     assert [robot.joint(f"iiwa7_joint_{i}").upper for i in range(1, 8)] == pytest.approx(
         [2.9671, 2.0944, 2.9671, 2.0944, 2.9671, 2.0944, 3.0543], abs=1e-4
     )
-    assert {joint.effort for joint in robot.joints[:7]} == {300.0} and {joint.effort for joint in robot.joints[7:]} == {0.35}
-    assert [robot.link(f"index_link_{i}").mass for i in range(4)] == pytest.approx([0.005, 0.125, 0.132, 0.021], abs=5e-4)
+    assert {joint.effort for joint in robot.joints[:7]} == {300.0} and {joint.effort for joint in robot.joints[7:]} == {
+        0.35
+    }
+    assert [robot.link(f"index_link_{i}").mass for i in range(4)] == pytest.approx(
+        [0.005, 0.125, 0.132, 0.021], abs=5e-4
+    )
 
 
 @pytest.mark.parametrize(("arm", "hand", "position", "quat", "tips"), POSES)
@@ -93,7 +104,9 @@ def test_hand_in_the_scene_reaches_down_the_table():
     palm = root + turn @ np.asarray(allegro_hand_table.PALM_IN_MOUNT[0])
     np.testing.assert_allclose(palm, (-0.009, -0.082, 0.513), atol=1e-3)
     poses = forward_kinematics(allegro_hand_table.allegro_hand(), {})
-    for link, offset in list(zip(allegro_hand_table.FINGERTIP_LINKS, allegro_hand_table.FINGERTIP_OFFSETS, strict=True))[:3]:
+    for link, offset in list(
+        zip(allegro_hand_table.FINGERTIP_LINKS, allegro_hand_table.FINGERTIP_OFFSETS, strict=True)
+    )[:3]:
         tip = root + turn @ (poses[link][0] + poses[link][1] @ np.asarray(offset))
         assert tip[1] == pytest.approx(-0.27, abs=0.01)
 

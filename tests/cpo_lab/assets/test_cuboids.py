@@ -13,7 +13,12 @@ from cpo_rl.errors import UserError
 
 
 def test_counts_of_the_rules_and_sets():
-    assert [len(rule.shapes()) for rule in (cuboids.DEFAULT, cuboids.SMALL, cuboids.BIG, cuboids.STICKS)] == [1, 654, 248, 45]
+    assert [len(rule.shapes()) for rule in (cuboids.DEFAULT, cuboids.SMALL, cuboids.BIG, cuboids.STICKS)] == [
+        1,
+        654,
+        248,
+        45,
+    ]
     full = cuboids.object_shapes("cuboids")
     assert len(full) == 947 and len(set(full)) == 938
     assert len(cuboids.object_shapes("small_cuboids")) == 654

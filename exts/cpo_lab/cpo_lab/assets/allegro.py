@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Scene configurations of the generated Allegro hand and of the iiwa7 that carries it. Imports Isaac Lab's configuration classes."""
+"""Scene configurations of the generated Allegro hand and of the arm that carries it. Imports Isaac Lab."""
 
 from __future__ import annotations
 
@@ -39,8 +39,11 @@ def allegro_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg
         prim_path=prim_path,
         spawn=sim_utils.UsdFileCfg(usd_path=robot_usd(allegro_hand())),
         init_state=ArticulationCfg.InitialStateCfg(
-            # a default outside the limits is refused, so the thumb's stays at its lower limit; the task resets to 0-based values
-            pos=HAND_POSITION, rot=HAND_ORIENTATION, joint_pos={"(?!thumb_joint_0).*": 0.0, "thumb_joint_0": 0.28}
+            # a default outside the limits is refused, so the thumb's stays at its lower limit; the task resets to
+            # 0-based values
+            pos=HAND_POSITION,
+            rot=HAND_ORIENTATION,
+            joint_pos={"(?!thumb_joint_0).*": 0.0, "thumb_joint_0": 0.28},
         ),
         actuators={
             "fingers": ImplicitActuatorCfg(

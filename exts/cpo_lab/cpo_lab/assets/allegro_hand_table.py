@@ -11,9 +11,9 @@ about the Z axis of its link. Metres, kilograms, radians, quaternions xyzw.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from cpo_lab.assets.authoring import Joint, Link, Quat, Robot, Vec3, box, quat_from_rpy, sphere
+from cpo_lab.assets.authoring import Joint, Link, Quat, Robot, Shape, Vec3, box, quat_from_rpy, sphere
 from cpo_lab.assets.inertials import Inertial, merge, principal
 
 FINGERS = ("index", "middle", "ring", "thumb")
@@ -123,7 +123,8 @@ _CAD_THUMB = (
     ),
 )
 
-# Identified on the real hand; includes the gear trains. Only the diagonals are usable: two of the published tensors have a
+# Identified on the real hand; includes the gear trains. Only the diagonals are usable: two of the published tensors
+# have a
 # negative eigenvalue, so all four are treated alike.
 _IDENTIFIED_FINGER = (
     Inertial(0.005, (0.0, 0.0, 0.0), (5.1458e-05, 0.0, 0.0, 5.1458e-05, 0.0, 6.125e-05)),
@@ -137,7 +138,7 @@ Variant = Literal["cad", "identified"]
 """``cad`` is what the hand alone uses, ``identified`` (heavier) what the hand on the arm uses."""
 
 
-def link_from(name: str, parent: str | None, inertial: Inertial, **fields) -> Link:
+def link_from(name: str, parent: str | None, inertial: Inertial, **fields: Any) -> Link:
     """Return a :class:`Link` with the given mass properties; ``fields`` are its other fields."""
     moments, axes = principal(inertial)
     return Link(
@@ -225,7 +226,7 @@ def compose(first: tuple[Vec3, Quat], second: tuple[Vec3, Quat]) -> tuple[Vec3, 
     return position, quat
 
 
-def palm_shape(palm: tuple[Vec3, Quat]):
+def palm_shape(palm: tuple[Vec3, Quat]) -> Shape:
     """Return the palm's collider in the frame of the link that carries the palm."""
     position, orientation = compose(palm, (PALM_SHAPE_IN_PALM.position, (0.0, 0.0, 0.0, 1.0)))
     return box(PALM_SHAPE_IN_PALM.size, position, orientation)  # type: ignore[arg-type]

@@ -4,7 +4,8 @@
 """Spawn hundreds of different cuboids quickly.
 
 Isaac Lab's ``MultiAssetSpawnerCfg`` with one ``CuboidCfg`` per shape costs about 0.2 s per shape, because every shape
-goes through a dozen schema writers that each recompose the stage. Here one prototype is authored and every further shape
+goes through a dozen schema writers that each recompose the stage. Here one prototype is authored and every further
+shape
 is a copy of its specs on the layer with five numbers changed, all inside one change block.
 """
 
@@ -52,7 +53,11 @@ def spawn_cuboid_set(
             _size(layer.GetPrimAtPath(target), shape)
         for path, _ in wanted:
             parent = layer.GetPrimAtPath(Sdf.Path(path).GetParentPath())
-            while parent is not None and parent.path != Sdf.Path.absoluteRootPath and parent.specifier == Sdf.SpecifierOver:
+            while (
+                parent is not None
+                and parent.path != Sdf.Path.absoluteRootPath
+                and parent.specifier == Sdf.SpecifierOver
+            ):
                 parent.specifier = Sdf.SpecifierDef
                 parent.typeName = parent.typeName or "Xform"
                 parent = parent.nameParent
@@ -118,8 +123,8 @@ class CuboidSetCfg(sim_utils.MultiAssetSpawnerCfg):
 
     func = spawn_cuboid_set
 
-    assets_cfg: list = []
-    """Shapes, three edges in percent of 0.05 m each; filled in by the environment from ``object_set`` and ``num_objects``."""
+    assets_cfg: list[Any] = []  # noqa: RUF012  Isaac Lab copies the defaults of its configurations
+    """Shapes, three edges in percent of 0.05 m each; the environment fills them in."""
 
     contact_offset: float = 0.002
     """Distance at which PhysX starts to generate contacts [m], > 0."""

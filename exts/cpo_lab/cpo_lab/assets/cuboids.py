@@ -47,12 +47,14 @@ class CuboidRule:
 
     def shapes(self) -> list[Percent]:
         """Return the shapes in the order of their running numbers."""
-        chosen = []
-        for edges in product(self.percents, repeat=3):
-            volume = edges[0] * edges[1] * edges[2] / 1e6
-            ascending = tuple(sorted(edges))
-            if self.min_volume <= volume <= self.max_volume and not any(skip(ascending) for skip in self.skip):
-                chosen.append(edges)
+        chosen: list[Percent] = []
+        for x, y, z in product(self.percents, repeat=3):
+            volume = x * y * z / 1e6
+            low, middle, high = sorted((x, y, z))
+            if self.min_volume <= volume <= self.max_volume and not any(
+                skip((low, middle, high)) for skip in self.skip
+            ):
+                chosen.append((x, y, z))
         return chosen
 
 
@@ -133,10 +135,12 @@ def inertia(shape: Percent) -> tuple[float, float, float]:
 
 
 def object_of_env(num_envs: int, num_objects: int) -> np.ndarray:
-    """Return the object index of every environment, ``i mod num_objects`` (``allegro_kuka_base.py:784``), shape [num_envs].
+    """Return the object of every environment, ``i mod num_objects`` (``allegro_kuka_base.py:784``), shape [num_envs].
 
-    Isaac Lab's own default gives *contiguous* environments the same object, which would show every policy of an ensemble
-    (a contiguous block of environments) other objects. Dealt out in turn, a block of ``B`` environments holds each object
+    Isaac Lab's own default gives *contiguous* environments the same object, which would show every policy of an
+    ensemble
+    (a contiguous block of environments) other objects. Dealt out in turn, a block of ``B`` environments holds each
+    object
     ``floor(B / num_objects)`` or one more times.
     """
     return np.arange(num_envs) % num_objects

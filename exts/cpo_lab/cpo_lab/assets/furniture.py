@@ -71,7 +71,9 @@ def bucket_shapes() -> tuple[Shape, ...]:
         radius = BUCKET_TOP_RADIUS + rim_half_width
         shapes.append(box(rim_half, (radius * out[0], radius * out[1], BUCKET_HEIGHT), _turn(yaw, 0.0)))
     half = BUCKET_BOTTOM_RADIUS / math.sqrt(2.0)
-    shapes += [box((half, half, BUCKET_WALL / 2.0), (0.0, 0.0, -BUCKET_WALL / 2.0), _turn(i * step, 0.0)) for i in range(3)]
+    shapes += [
+        box((half, half, BUCKET_WALL / 2.0), (0.0, 0.0, -BUCKET_WALL / 2.0), _turn(i * step, 0.0)) for i in range(3)
+    ]
     return tuple(shapes)
 
 

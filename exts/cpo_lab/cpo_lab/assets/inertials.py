@@ -13,7 +13,7 @@ import numpy as np
 from cpo_lab.assets.authoring import Quat, Vec3
 
 _DIGITS = 9
-"""Significant digits that are kept, so that tables (and the cache key made of them) do not depend on the machine's LAPACK."""
+"""Significant digits kept, so that tables (and the cache key made of them) do not depend on the machine's LAPACK."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def merge(parts: Sequence[tuple[Inertial, Vec3, Quat]]) -> Inertial:
     """Merge bodies that are welded to one frame.
 
     Args:
-        parts: For each body its mass properties and the pose of its frame (position [m], rotation xyzw) in the common frame.
+        parts: For each body its mass properties and the pose of its frame (position [m], rotation xyzw) in the common
+        frame.
 
     Returns:
         The properties of the whole, in the common frame.

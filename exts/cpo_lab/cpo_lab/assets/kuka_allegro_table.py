@@ -16,7 +16,6 @@ import math
 from cpo_lab.assets.allegro_hand_table import (
     FINGERTIP_LINKS,
     FINGERTIP_OFFSETS,
-    JOINT_NAMES as HAND_JOINT_NAMES,
     MOUNT,
     PALM,
     compose,
@@ -24,6 +23,9 @@ from cpo_lab.assets.allegro_hand_table import (
     finger_links,
     link_from,
     palm_shape,
+)
+from cpo_lab.assets.allegro_hand_table import (
+    JOINT_NAMES as HAND_JOINT_NAMES,
 )
 from cpo_lab.assets.authoring import Joint, Link, Quat, Robot, Shape, Vec3, capsule, quat_from_rpy
 from cpo_lab.assets.inertials import Inertial, merge
@@ -41,7 +43,7 @@ PALM_CENTER_OFFSET = (0.0, -0.02, 0.16)
 """Centre of the palm in the frame of :data:`PALM_LINK` [m] (``allegro_kuka_base.py``)."""
 
 DEFAULT_ARM_POSE = (-1.571, 1.571, 0.0, 1.376, 0.0, 1.485, 2.358)
-"""Default arm joint positions [rad]; with two arms the fourth is :data:`TWO_ARMS_JOINT_4`. The fingers' default is 0."""
+"""Default arm positions [rad]; with two arms the fourth is :data:`TWO_ARMS_JOINT_4`. The fingers' default is 0."""
 
 TWO_ARMS_JOINT_4 = 1.6
 """Default position of the fourth arm joint with two arms [rad]."""
@@ -53,7 +55,7 @@ PALM_IN_LINK_7: tuple[Vec3, Quat] = compose(
     ((0.0, 0.0, FLANGE), (0.0, 0.0, 0.0, 1.0)),
     ((0.008219, -0.02063, 0.08086), quat_from_rpy(0.0, -1.5708, 0.785398)),
 )
-"""Pose of the palm's frame in ``iiwa7_link_7``. On the arm the mount's X offset has the other sign than on the hand alone."""
+"""Pose of the palm's frame in ``iiwa7_link_7``; the X offset has the other sign than on the hand alone."""
 
 _HALF_PI = math.pi / 2.0
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """``cpo-lab doctor --task``: does a task's physics behave on this engine and device?
 
-The measurements are those of :mod:`cpo_lab.tasks.common.physical_checks`, which the tests run as well: a pose is held, a
+The measurements are those of :mod:`cpo_lab.tasks.common.physical_checks`, which the tests run as well: a pose is
+held, a
 finger follows a step command, an object stays where it rests, tendons couple.
 """
 

@@ -16,7 +16,13 @@ from pathlib import Path
 import torch
 
 from cpo_lab.tasks.common.layout import layout_slices
-from cpo_lab.tasks.common.physical_checks import object_position, physical_checks, place_object, run_physics, task_joints
+from cpo_lab.tasks.common.physical_checks import (
+    object_position,
+    physical_checks,
+    place_object,
+    run_physics,
+    task_joints,
+)
 
 ENVS = 6
 

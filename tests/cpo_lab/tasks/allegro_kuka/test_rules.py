@@ -79,7 +79,9 @@ def test_curriculum_waits_for_interval_and_threshold():
     assert rules.curriculum_tolerance(tol, torch.tensor(3.0), yes, 0.01)[0].item() == pytest.approx(0.0675)
     assert rules.curriculum_tolerance(tol, torch.tensor(2.9), yes, 0.01)[0].item() == pytest.approx(0.075)
     assert rules.curriculum_tolerance(tol, torch.tensor(9.0), no, 0.01)[0].item() == pytest.approx(0.075)
-    assert rules.curriculum_tolerance(torch.tensor(0.0105), torch.tensor(9.0), yes, 0.01)[0].item() == pytest.approx(0.01)
+    assert rules.curriculum_tolerance(torch.tensor(0.0105), torch.tensor(9.0), yes, 0.01)[0].item() == pytest.approx(
+        0.01
+    )
 
 
 def test_curriculum_needs_twenty_reductions():
@@ -128,13 +130,21 @@ def test_force_decay_half_life():
 
 def test_random_forces_replace_or_decay():
     out = rules.random_forces(
-        torch.ones(2, 3), torch.tensor([0.1, 0.1]), torch.tensor([0.05, 0.5]), torch.full((2, 3), 3.0), torch.tensor(0.05), 2.0, 0.9
+        torch.ones(2, 3),
+        torch.tensor([0.1, 0.1]),
+        torch.tensor([0.05, 0.5]),
+        torch.full((2, 3), 3.0),
+        torch.tensor(0.05),
+        2.0,
+        0.9,
     )
     torch.testing.assert_close(out, torch.tensor([[0.3] * 3, [0.9] * 3]))
 
 
 def test_log_uniform_ends_and_middle():
-    torch.testing.assert_close(rules.log_uniform(0.001, 0.1, torch.tensor([0.0, 0.5, 1.0])), torch.tensor([0.001, 0.01, 0.1]))
+    torch.testing.assert_close(
+        rules.log_uniform(0.001, 0.1, torch.tensor([0.0, 0.5, 1.0])), torch.tensor([0.001, 0.01, 0.1])
+    )
 
 
 def test_bucket_position_corners():
@@ -144,7 +154,9 @@ def test_bucket_position_corners():
 
 def test_start_offset_with_and_without_a_side():
     noise = torch.tensor([0.1, 0.1, 0.02])
-    torch.testing.assert_close(rules.start_offset(torch.tensor([[1.0, 0.5, 0.0]]), noise), torch.tensor([[0.1, 0.0, -0.02]]))
+    torch.testing.assert_close(
+        rules.start_offset(torch.tensor([[1.0, 0.5, 0.0]]), noise), torch.tensor([[0.1, 0.0, -0.02]])
+    )
     out = rules.start_offset(torch.tensor([[0.5, 0.5, 0.5]]), noise, torch.tensor([-1.0]))
     torch.testing.assert_close(out, torch.tensor([[-0.35, 0.0, 0.0]]))
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Settings of the Allegro Hand task. Numbers are the reference's (``cfg/task/AllegroHand.yaml``, ``allegro_hand.py``)."""
+"""Settings of the Allegro Hand task. Numbers are the reference's (``AllegroHand.yaml``, ``allegro_hand.py``)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AllegroHandSceneCfg(ShadowHandSceneCfg):
 
 @configclass
 class AllegroHandEnvCfg(ShadowHandEnvCfg):
-    """In-hand reorientation of a cube, ``CpoLab-Reorient-Cube-Allegro-Direct``; rules and constants are the Shadow Hand's."""
+    """In-hand reorientation, ``CpoLab-Reorient-Cube-Allegro-Direct``; rules and constants are the Shadow Hand's."""
 
     decimation: int = 4
     """Physics steps per policy step (30 Hz policy, 120 Hz physics)."""

@@ -4,8 +4,10 @@
 """Regrasping, reorientation and throwing with one arm or two (reference: IsaacGymEnvs ``tasks/allegro_kuka``).
 
 One class serves the five tasks; what differs between them are fields of
-:class:`~cpo_lab.tasks.allegro_kuka.allegro_kuka_env_cfg.AllegroKukaEnvCfg`. Isaac Lab's order of a step is kept: rewards and ends,
-then resets, then observations. A reached goal stays in the observation of the step that reached it, as in the reference,
+:class:`~cpo_lab.tasks.allegro_kuka.allegro_kuka_env_cfg.AllegroKukaEnvCfg`. Isaac Lab's order of a step is kept:
+rewards and ends,
+then resets, then observations. A reached goal stays in the observation of the step that reached it, as in the
+reference,
 and is replaced at the start of the next step. Nothing here waits for the device or loops over environments: goals are
 drawn for all environments and selected by masks.
 """
@@ -84,7 +86,9 @@ class AllegroKukaEnv(TaskEnv):
         self.object_scale = torch.from_numpy(cuboids.scales(self.shapes)).to(device)[self.object_of_env]
         """Edges of each environment's object in multiples of 0.05 m [N, 3]."""
         pattern = torch.tensor(KEYPOINTS[cfg.keypoints], device=device)
-        self._keypoint_offsets = rules.keypoint_offsets(self.object_scale, pattern, cuboids.BASE_EDGE, cfg.keypoint_scale)
+        self._keypoint_offsets = rules.keypoint_offsets(
+            self.object_scale, pattern, cuboids.BASE_EDGE, cfg.keypoint_scale
+        )
         self._start = torch.tensor(cfg.scene.object.init_state.pos, device=device)
         self._object_noise = torch.tensor(cfg.object_noise, device=device)
         self._goal_low = torch.tensor(cfg.goal_low, device=device)
@@ -174,7 +178,13 @@ class AllegroKukaEnv(TaskEnv):
         n = self.num_envs
         uniform, normal = torch.rand(n, device=self.device), torch.randn(n, 3, device=self.device)
         self.forces = rules.random_forces(
-            self.forces, self.force_probability, uniform, normal, self._force_mass, self.cfg.force_scale, self._force_decay
+            self.forces,
+            self.force_probability,
+            uniform,
+            normal,
+            self._force_mass,
+            self.cfg.force_scale,
+            self._force_decay,
         )
         self._force_buffer = self.forces.unsqueeze(1).contiguous()
         self.object.permanent_wrench_composer.set_forces_and_torques_index(forces=self._force_buffer)
@@ -282,9 +292,10 @@ class AllegroKukaEnv(TaskEnv):
         else:
             arm = hand = torch.zeros_like(self.reward)
         near = goal.near.float()
-        terms = torch.stack(
-            (approach.reward, lift.height_reward, lift.bonus, progress.reward, arm, hand, near), dim=-1
-        ) * self._weights
+        terms = (
+            torch.stack((approach.reward, lift.height_reward, lift.bonus, progress.reward, arm, hand, near), dim=-1)
+            * self._weights
+        )
         self.term_sums += terms
         self.reward = terms.sum(dim=-1)
 
@@ -302,7 +313,7 @@ class AllegroKukaEnv(TaskEnv):
         return ends.terminated, ends.time_out
 
     def _tighten_tolerance(self) -> None:
-        """Advance the curriculum, which looks at all environments of all policies (``allegro_kuka_utils.py:86-115``)."""
+        """Advance the curriculum, which looks at all policies' environments (``allegro_kuka_utils.py:86-115``)."""
         cfg = self.cfg
         if cfg.initial_tolerance <= cfg.target_tolerance or self.policy_steps < cfg.tolerance_interval:
             return

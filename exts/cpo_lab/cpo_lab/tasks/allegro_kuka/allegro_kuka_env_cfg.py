@@ -23,8 +23,8 @@ from cpo_lab.assets.furniture import NARROW_TABLE, WIDE_TABLE, bucket_cfg, groun
 from cpo_lab.assets.kuka_allegro_table import TWO_ARMS_JOINT_4
 from cpo_lab.physics.defaults import default_num_envs
 from cpo_lab.physics.presets import HandPhysicsCfg, default_device, newton_on_cpu, newton_on_cuda
-from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS, kuka_observations
+from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.common.layout import layout_size
 
 Vec3 = tuple[float, float, float]
@@ -183,7 +183,8 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     newton_finger_gains: tuple[float, float] = (10.0, 1.0)
     """Stiffness [N m/rad] and damping [N m s/rad] of the fingers on Newton, > 0; elsewhere they are 40 and 5 as in the
-    reference. MuJoCo's implicit integration adds damping times the time step (0.04 kg m^2 for a damping of 5, a finger has
+    reference. MuJoCo's implicit integration adds damping times the time step (0.04 kg m^2 for a damping of 5, a
+    finger has
     0.0001) to a joint's inertia, also while the torque is at its limit of 0.35 N m, which slows a step of 0.4 rad from
     133 to 258 ms. With (10, 1) it takes 142 ms."""
 

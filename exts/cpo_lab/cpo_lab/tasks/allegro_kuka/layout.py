@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Observations of the arm tasks, in the reference's order (``allegro_kuka_base.py:1200-1281``, ``two_arms.py:1122-1212``)."""
+"""Observations of the arm tasks, in the reference's order (``allegro_kuka_base.py:1200``, ``two_arms.py:1122``)."""
 
 from __future__ import annotations
 
@@ -56,5 +56,13 @@ KEYPOINTS: dict[str, tuple[tuple[float, float, float], ...]] = {
 }
 """Unit offsets of the keypoints by name: one in the middle (position tasks), four corners (pose tasks)."""
 
-REWARD_TERMS = ("fingertip_approach", "lifting", "lift_bonus", "keypoint_progress", "arm_velocity", "hand_velocity", "near_goal")
+REWARD_TERMS = (
+    "fingertip_approach",
+    "lifting",
+    "lift_bonus",
+    "keypoint_progress",
+    "arm_velocity",
+    "hand_velocity",
+    "near_goal",
+)
 """Terms of the reward, in the order of the per-term sums."""

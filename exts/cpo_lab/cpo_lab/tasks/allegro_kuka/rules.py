@@ -73,12 +73,11 @@ def fingertip_approach(
     return Progress(reward, torch.minimum(reference, distance))
 
 
-def lifting(
-    object_height: torch.Tensor, start_height: float, lifted: torch.Tensor, threshold: float = 0.15
-) -> Lifting:
+def lifting(object_height: torch.Tensor, start_height: float, lifted: torch.Tensor, threshold: float = 0.15) -> Lifting:
     """Reward lifting the object and latch the moment it is lifted (``base:896-920``).
 
-    With ``z_l = 0.05 + z - start_height``: the height reward is ``clip(z_l, 0, 0.5)`` while not lifted, and the latch closes when
+    With ``z_l = 0.05 + z - start_height``: the height reward is ``clip(z_l, 0, 0.5)`` while not lifted, and the latch
+    closes when
     ``z_l`` exceeds ``threshold``.
 
     Args:
@@ -97,7 +96,9 @@ def lifting(
     return Lifting(reward, just_now.to(height.dtype), now)
 
 
-def keypoint_offsets(scale: torch.Tensor, pattern: torch.Tensor, base_edge: float = 0.05, keypoint_scale: float = 1.5):
+def keypoint_offsets(
+    scale: torch.Tensor, pattern: torch.Tensor, base_edge: float = 0.05, keypoint_scale: float = 1.5
+) -> torch.Tensor:
     """Return keypoint positions in the object frame (``base:812-817``).
 
     Args:
@@ -117,7 +118,9 @@ def keypoint_distance(object_keypoints: torch.Tensor, goal_keypoints: torch.Tens
     return (object_keypoints - goal_keypoints).norm(dim=-1).amax(dim=-1)
 
 
-def keypoint_progress(distance: torch.Tensor, best: torch.Tensor, lifted: torch.Tensor, clip: float = 100.0) -> Progress:
+def keypoint_progress(
+    distance: torch.Tensor, best: torch.Tensor, lifted: torch.Tensor, clip: float = 100.0
+) -> Progress:
     """Reward the keypoint distance for falling below its minimum for this goal (``base:922-936``).
 
     Paid only while the object is lifted; the minimum is tracked in any case.
@@ -170,7 +173,11 @@ def near_goal(
 
 
 def curriculum_tolerance(
-    tolerance: torch.Tensor, mean_successes: torch.Tensor, due: torch.Tensor, target: float, factor: float = 0.9,
+    tolerance: torch.Tensor,
+    mean_successes: torch.Tensor,
+    due: torch.Tensor,
+    target: float,
+    factor: float = 0.9,
     threshold: float = 3.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Tighten the success tolerance when the last episodes went well (``utils:86-115``).
@@ -192,12 +199,11 @@ def curriculum_tolerance(
     return torch.where(update, tightened, tolerance), update
 
 
-def success_objective(
-    successes: torch.Tensor, tolerance: torch.Tensor, initial: float, target: float
-) -> torch.Tensor:
+def success_objective(successes: torch.Tensor, tolerance: torch.Tensor, initial: float, target: float) -> torch.Tensor:
     """Combine successes and curriculum progress into one number to maximize (``utils:118-158``).
 
-    With ``g = (initial - tolerance) / (initial - target)``: ``0.01 * successes + g`` until the target tolerance is reached,
+    With ``g = (initial - tolerance) / (initial - target)``: ``0.01 * successes + g`` until the target tolerance is
+    reached,
     ``successes + g`` from then on. Tasks without a curriculum (``initial <= target``) have ``g = 1``.
 
     Args:
@@ -340,7 +346,9 @@ def bucket_position(uniform: torch.Tensor) -> torch.Tensor:
     return torch.stack((x, -1.0 + 1.7 * uniform[:, 1], uniform[:, 2]), dim=-1)
 
 
-def start_offset(uniform: torch.Tensor, noise: torch.Tensor, side: torch.Tensor | None = None, side_x: float = 0.35):
+def start_offset(
+    uniform: torch.Tensor, noise: torch.Tensor, side: torch.Tensor | None = None, side_x: float = 0.35
+) -> torch.Tensor:
     """Sample the object's start position relative to the nominal one.
 
     Args:

@@ -24,13 +24,21 @@ def check(cfg: Any) -> None:
     for name in ("episode_length", "success_steps", "tolerance_interval"):
         if getattr(cfg, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(cfg, name)}.")
-    for name in ("initial_tolerance", "target_tolerance", "keypoint_scale", "force_decay_interval", "lifting_threshold"):
+    for name in (
+        "initial_tolerance",
+        "target_tolerance",
+        "keypoint_scale",
+        "force_decay_interval",
+        "lifting_threshold",
+    ):
         if not getattr(cfg, name) > 0.0:
             raise UserError(f"{name} must be positive, not {getattr(cfg, name)}.")
     if not 0.0 < cfg.tolerance_factor <= 1.0:
         raise UserError(f"tolerance_factor must lie above 0 and at most at 1, not {cfg.tolerance_factor}.")
     low, high = cfg.force_probability
     if not 0.0 < low <= high <= 1.0:
-        raise UserError(f"force_probability must be two ascending numbers above 0 and up to 1, not {cfg.force_probability}.")
+        raise UserError(
+            f"force_probability must be two ascending numbers above 0 and up to 1, not {cfg.force_probability}."
+        )
     if any(a > b for a, b in zip(cfg.goal_low, cfg.goal_high, strict=True)):
         raise UserError(f"goal_low must not exceed goal_high, but they are {cfg.goal_low} and {cfg.goal_high}.")

@@ -194,7 +194,9 @@ def check_cube_rests_in_hand(env: Any) -> list[PhysicalCheck]:
     distance = float((object_position(env) - env.goal_position).norm(dim=-1).max())
     limit = env.cfg.fall_distance
     return [
-        PhysicalCheck("cube in the hand after 2 s, distance from goal", distance, "m", f"below {limit:g}", distance < limit)
+        PhysicalCheck(
+            "cube in the hand after 2 s, distance from goal", distance, "m", f"below {limit:g}", distance < limit
+        )
     ]
 
 

@@ -27,7 +27,7 @@ def rotate(quat: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
 
 
 def uniform_rotation(uniform: torch.Tensor) -> torch.Tensor:
-    """Map uniform numbers in [0, 1], shape [n, 3], to rotations uniform on SO(3), xyzw, shape [n, 4] (Shoemake 1992)."""
+    """Map uniform numbers in [0, 1], shape [n, 3], to uniform rotations xyzw, shape [n, 4] (Shoemake 1992)."""
     u, v, w = uniform.unbind(-1)
     a, b = (1.0 - u).sqrt(), u.sqrt()
     v, w = 2.0 * math.pi * v, 2.0 * math.pi * w

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Run settings per task and algorithm. Sources: the reference's ``AllegroKukaLSTMPPO.yaml`` and the commands of its README.
+"""Run settings per task and algorithm. Sources: the reference's ``AllegroKukaLSTMPPO.yaml`` and its README.
 
 The reference publishes no CPO command for two arms; those tasks take the settings of the same task with one arm, except
 for the entropy ladder of the SAPG command for reorientation with two arms.
