@@ -145,8 +145,8 @@ TASKS = {
 """Tasks by name.
 
 Learning rate, network sizes and reward scale fit small tasks; the entropy scale of ``deceptive`` is what its action
-cost asks for, and the initial noise is small enough that no policy meets the hill before it has learned to explore. All else
-is the preset's. Nothing was searched for to favor CPO over SAPG or the reverse.
+cost asks for, and the initial noise is small enough that no policy meets the hill before it learned to explore. All
+else is the preset's. Nothing was searched for to favor CPO over SAPG or the reverse.
 """
 
 
