@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg, build_cfg
+from cpo_rl.errors import UserError
+from cpo_rl.presets import MINI_BATCH_FACTOR, PRESETS, preset
+
+OUT_OF_RANGE = {
+    "algorithm": {
+        "num_policies": [0, -1],
+        "num_learning_epochs": [0],
+        "num_mini_batches": [0],
+        "sequence_length": [0],
+        "discriminator_mini_batches": [0],
+        "diagnostics_interval": [0],
+        "learning_rate": [0.0, -1.0],
+        "desired_kl": [0.0],
+        "learning_rate_min": [0.0],
+        "learning_rate_max": [1.0e-7],
+        "max_grad_norm": [0.0],
+        "bound_limit": [0.0],
+        "reward_scale": [0.0],
+        "awac_temperature": [0.0, -0.2],
+        "awac_weight_max": [0.0],
+        "discriminator_learning_rate": [0.0],
+        "value_loss_coef": [-1.0],
+        "entropy_coef": [-1.0],
+        "entropy_coef_scale": [-1.0],
+        "bound_loss_coef": [-1.0],
+        "awac_coef": [-1.0e-3],
+        "kl_coef": [-0.1],
+        "adversarial_coef": [-0.01],
+        "follower_weight": [-1.0],
+        "leader_weight": [-1.0],
+        "borrowed_weight": [-1.0],
+        "max_skipped_updates": [-1],
+        "borrowed_followers": [-1, 6],
+        "gamma": [0.0, 1.1],
+        "lam": [-0.1, 1.1],
+        "clip_param": [0.0, 1.0],
+        "awac_fraction": [0.0, 1.1],
+        "discriminator_hidden_dims": [[], [0], [8.0], 8],
+        **{name: ["something_else"] for name in _CHOICES},
+    },
+    "model": {
+        "hidden_dims": [[], [0], [8.0], 8],
+        "activation": ["sigmoid"],
+        "embedding_dim": [-1],
+        "rnn_type": ["gru"],
+        "rnn_hidden_dim": [0],
+        "rnn_num_layers": [0],
+        "observation_clip": [0.0],
+    },
+}
+CLASSES = {"algorithm": EnsembleCfg, "model": ModelCfg}
+WRONG_KIND = {"int": 1.5, "float": float("nan"), "bool": 1, "str": 3}
+
+UNBOUNDED = {"algorithm": {"algorithm"}, "model": {"init_log_std"}}
+"""Fields that take any value of their kind."""
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [(s, n, v) for s, fields in OUT_OF_RANGE.items() for n, values in fields.items() for v in values],
+)
+def test_a_value_out_of_range_is_refused_by_name(section, name, value):
+    with pytest.raises(UserError, match=f"{name}=") as error:
+        build_cfg(CLASSES[section], {name: value}, section)
+    assert str(error.value).endswith(".")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        (section, f.name, WRONG_KIND[str(f.type)])
+        for section, cls in CLASSES.items()
+        for f in dataclasses.fields(cls)
+        if str(f.type) in WRONG_KIND
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_name(section, name, value):
+    with pytest.raises(UserError, match=f"{name}="):
+        build_cfg(CLASSES[section], {name: value}, section)
+
+
+@pytest.mark.parametrize("section", CLASSES)
+def test_every_field_has_a_range_that_is_tested(section):
+    switches = {f.name for f in dataclasses.fields(CLASSES[section]) if f.type == "bool"}
+    fields = {f.name for f in dataclasses.fields(CLASSES[section])}
+    assert set(OUT_OF_RANGE[section]) | switches | UNBOUNDED[section] == fields
+
+
+@pytest.mark.parametrize("section", CLASSES)
+def test_every_field_is_described(section):
+    """The text under a field is what documentation and colleagues read."""
+    import inspect
+
+    source = inspect.getsource(CLASSES[section])
+    for f in dataclasses.fields(CLASSES[section]):
+        after = source.split(f"\n    {f.name}:")[1].split("\n", 1)[1].lstrip()
+        assert after.startswith('"""'), f.name
+
+
+def test_an_unknown_field_is_refused_by_name():
+    with pytest.raises(UserError, match="Unknown algorithm field 'awac_beta'"):
+        build_cfg(EnsembleCfg, {"awac_beta": 0.1}, "algorithm")
+
+
+def test_the_class_name_is_none_of_its_business():
+    assert build_cfg(EnsembleCfg, {"class_name": "x:Y", "gamma": 0.9}, "algorithm").gamma == 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_envs", "horizon", "message"),
+    [
+        ({}, 13, 8, "num_envs=13 must be a positive multiple of num_policies=6; use 12 or 18."),
+        ({}, 3, 8, "use 6 or 12"),
+        ({}, 0, 8, "num_envs=0"),
+        ({"sequence_length": 3}, 12, 8, "sequence_length=3 must divide num_steps_per_env=8"),
+        ({}, 12, 0, "num_steps_per_env=0"),
+        ({"num_mini_batches": 17}, 12, 8, "num_mini_batches=17 must not exceed the 16 sequences of one policy"),
+        ({"discriminator_mini_batches": 97}, 12, 8, "discriminator_mini_batches=97 must not exceed the 96 transitions"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_by_name(settings, num_envs, horizon, message):
+    with pytest.raises(UserError, match=message):
+        EnsembleCfg(**settings).validate_batch(num_envs, horizon)
+
+
+def test_discriminator_mini_batches_do_not_matter_without_a_discriminator():
+    EnsembleCfg(discriminator_mini_batches=97, adversarial_coef=0.0).validate_batch(12, 8)
+
+
+def test_entropy_ladder():
+    cfg = EnsembleCfg(entropy_coef_scale=0.005, entropy_coef=0.1)
+    assert cfg.entropy_coefs() == pytest.approx([0.1025, 0.102, 0.1015, 0.101, 0.1005, 0.1])
+    assert EnsembleCfg(num_policies=1, borrowed_followers=0, entropy_coef_scale=0.005).entropy_coefs() == [0.0]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_name_themselves(name):
+    cfg = build_cfg(EnsembleCfg, preset(name), "algorithm")
+    assert cfg.algorithm == name
+    assert cfg.num_mini_batches == 2 * MINI_BATCH_FACTOR.get(name, 1)
+
+
+def test_what_a_preset_fixes_wins_over_the_task():
+    assert preset("sapg", awac_coef=0.1, gamma=0.9)["awac_coef"] == 0.0
+    assert preset("ppo", num_policies=6)["num_policies"] == 1
+    assert preset("cpo", awac_coef=0.1)["awac_coef"] == 0.1
+
+
+def test_gradient_steps_can_be_compared():
+    """CPO makes twice PPO's steps, and each side has a variant that makes them equal."""
+    steps = {name: preset(name, num_mini_batches=3)["num_mini_batches"] for name in PRESETS}
+    assert steps["cpo"] == steps["sapg_double_steps"] == 2 * steps["sapg"]
+    assert steps["cpo_equal_steps"] == steps["sapg"] == steps["ppo"] == 3
+
+
+def test_unknown_presets_and_fields_are_refused():
+    with pytest.raises(UserError, match="Unknown preset 'cop'"):
+        preset("cop")
+    with pytest.raises(UserError, match="Unknown algorithm field 'gama'"):
+        preset("cpo", gama=0.9)
