@@ -62,9 +62,13 @@ def test_nothing_found_is_said_with_the_place(logs):
         resolve_checkpoint(str(logs / "old/model_11.pt"), "x")
 
 
-def test_a_run_whose_only_checkpoint_is_incomplete_is_passed_over(logs):
-    (logs / "empty/model_99.pt").write_bytes(b"half")
+def test_a_file_without_a_sidecar_counts_only_where_no_other_has_one(logs):
+    (logs / "new/model_99.pt").write_bytes(b"x")
     assert resolve_checkpoint("latest", logs, task="A") == logs / "new/model_30.pt"
+    (logs / "empty/model_99.pt").write_bytes(b"x")
+    (logs / "empty/model_config.json").write_text("{}")
+    assert resolve_checkpoint("latest", logs, task="A") == logs / "empty/model_99.pt"
+    (logs / "empty/model_99.json").write_text("{}")
     assert checkpoint_in(logs / "empty") is None
 
 

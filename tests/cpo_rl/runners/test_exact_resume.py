@@ -10,6 +10,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from rsl_rl.runners import OnPolicyRunner
 
 from cpo_rl.errors import UserError
 from cpo_rl.runners.tables import read_metrics
@@ -112,6 +113,17 @@ def test_training_from_an_earlier_state_than_the_folder_holds_is_refused(tmp_pat
     again = make_runner(ensemble_cfg(), tmp_path / "run")
     with pytest.raises(UserError, match="already holds model_3.pt"):
         again.learn(1)
+
+
+def test_a_run_of_the_stock_runner_is_continued_in_its_folder(tmp_path):
+    stock = OnPolicyRunner(make_env(), ensemble_cfg(), log_dir=str(tmp_path / "run"))
+    stock.learn(3)
+    ours = make_runner(ensemble_cfg(), tmp_path / "run")
+    assert ours.resume() and ours.completed_iterations == 3
+    assert differing(stock.alg.model.state_dict(), ours.alg.model.state_dict()) == []
+    ours.learn(1)
+    again = make_runner(ensemble_cfg(), tmp_path / "run")
+    assert again.resume() and again.completed_iterations == 4
 
 
 def test_nothing_to_resume_is_no_error(tmp_path):

@@ -156,7 +156,7 @@ def poison(monkeypatch, runner, place):
     elif place == "discriminator gradient":
         next(alg.adversary.discriminator.parameters()).register_hook(lambda grad: grad * INF)
     elif place == "action mean":
-        real_evaluate = alg.model.evaluate
+        real_evaluate = alg.model.evaluate_inputs
 
         def evaluate(*args, **kwargs):
             out = real_evaluate(*args, **kwargs)
@@ -164,7 +164,7 @@ def poison(monkeypatch, runner, place):
                 out.mean[5] = NAN
             return out
 
-        monkeypatch.setattr(alg.model, "evaluate", evaluate)
+        monkeypatch.setattr(alg.model, "evaluate_inputs", evaluate)
     elif place == "diversity bonus":
         real_bonus = alg.adversary.bonus
         monkeypatch.setattr(alg.adversary, "bonus", lambda *args: real_bonus(*args) + INF)

@@ -64,8 +64,9 @@ def checkpoint_in(folder: Path, selector: str = "latest") -> Path | None:
     found = store.best() if selector == "best" else store.latest()
     if found is not None:
         return found
-    # Only a folder without a single sidecar was written by rsl_rl's runner; elsewhere a lone file is an unfinished one.
-    if any(folder.glob("model_*.json")) or (folder / "manifest.json").exists():
+    # A folder without a single sidecar was written by rsl_rl's runner, or by ours until it was killed right between its
+    # first checkpoint and the sidecar. Beside sidecars a lone file is passed over.
+    if any(checkpoint_iteration(file.with_suffix(".pt")) is not None for file in folder.glob("model_*.json")):
         return None
     plain = [file for file in folder.glob("model_*.pt") if checkpoint_iteration(file) is not None]
     return max(plain, key=lambda file: checkpoint_iteration(file) or 0, default=None)

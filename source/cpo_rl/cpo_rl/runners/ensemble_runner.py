@@ -26,6 +26,7 @@ from ..checkpoint.compatibility import check_identity, env_identity
 from ..checkpoint.manifest import FORMAT, CheckpointManifest, manifest_path
 from ..checkpoint.migrate import migrate
 from ..checkpoint.payload import from_bytes, plain_copy, to_bytes
+from ..checkpoint.select import checkpoint_in
 from ..checkpoint.store import CheckpointStore, read_complete, write_checkpoint
 from ..errors import UserError
 from .guard_watch import GuardWatch
@@ -337,12 +338,12 @@ class EnsembleRunner(OnPolicyRunner):
         return payload.get("infos") or {}
 
     def resume(self) -> bool:
-        """Continue the run in this run folder from its newest complete checkpoint.
+        """Continue the run in this run folder from its newest complete checkpoint, or from rsl_rl's newest.
 
         Returns:
             False if there is none, so that training starts from the beginning.
         """
-        latest = self.store.latest() if self.store else None
+        latest = checkpoint_in(self.store.folder) if self.store else None
         if latest is None:
             return False
         self.load(str(latest))
