@@ -147,8 +147,8 @@ def leader_extras(groups: Sequence[Group]) -> list[CurveSpec]:
     names = sorted((tag.removeprefix("Leader/") for tag in tags), key=lambda n: ("success" not in n, n))
     specs = []
     for name in names:
-        if name == "return":
-            continue
+        if name in ("return", "std", "entropy"):
+            continue  # the first has a figure of its own, the others are shown per policy
         plain = name.replace("_", " ")
         unit = "steps" if name == "episode_length" else f"{plain} per episode"
         if re.search(r"rate|share|fraction", name):

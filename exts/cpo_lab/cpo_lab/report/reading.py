@@ -43,7 +43,7 @@ _BLOCK_ROWS = 1024
 _MARKERS = ("manifest.json", "metrics.csv", "run.json", "diagnostics.jsonl", "params")
 _AXES = ("iteration", "env_steps", "wall_clock_s")
 _WANTED = re.compile(
-    r"Leader/.+|Policy_\d+/.+|Ensemble/.+|Discriminator/(accuracy|chance|bonus)|"
+    r"Leader/.+|Train/mean_reward|Policy_\d+/.+|Ensemble/.+|Discriminator/(accuracy|chance|bonus)|"
     r"Optimization/(learning_rate|kl|grad_norm|skipped_updates)|Value/explained_variance|"
     r"Perf/(env_steps_per_s|collection_s|update_s)|Loss/entropy"
 )
@@ -272,6 +272,8 @@ def _bin_rows(run: Run, header: list[str], cells: Iterator[list[str]], num_rows:
     used = -(-seen // per_bin)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)[:used]
     run.metrics = {header[i]: means[:, k] for k, i in enumerate(wanted)} if used else {}
+    if used and "Leader/return" not in run.metrics and "Train/mean_reward" in run.metrics:
+        run.metrics["Leader/return"] = run.metrics["Train/mean_reward"]  # an algorithm of rsl_rl's own: one policy
 
 
 def _padded(row: list[str], length: int) -> list[str]:
