@@ -13,6 +13,7 @@ from tensordict import TensorDict
 from cpo_rl.algorithms import EnsemblePPO
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
+from cpo_rl.storage import MiniBatch
 
 NUM_OBS = 5
 NUM_ACTIONS = 3
@@ -97,3 +98,11 @@ class TaggedModel:
     def denormalize_value(self, value: torch.Tensor) -> torch.Tensor:
         """Values are in reward units already."""
         return value
+
+
+def gradient_step(alg: EnsemblePPO, batch: MiniBatch) -> None:
+    """Make one gradient step of the first pass on a mini-batch of a prepared rollout."""
+    update = alg.update_policy
+    if update._resets is not None:
+        update._resets.copy_(alg.rollout.resets())
+    update._gradient_step(batch, update._reference_policy(batch, 0), alg.metrics)

@@ -9,7 +9,7 @@ import math
 
 import pytest
 import torch
-from tests.cpo_rl.oracle_support import collect, make_algorithm, prepare
+from tests.cpo_rl.oracle_support import collect, gradient_step, make_algorithm, prepare
 from torch.nn import functional as F
 
 SILENT = {
@@ -49,7 +49,7 @@ def _library(alg, batch):
     alg.update_policy._loss = record
     before = {name: p.detach().clone() for name, p in alg.model.named_parameters()}
     alg.update_policy.learning_rate.start()
-    alg.update_policy._step(batch, 0, alg.rollout.resets(), torch.zeros(()), alg.metrics)
+    gradient_step(alg, batch)
     gradients = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in alg.model.named_parameters()}
     for name, parameter in alg.model.named_parameters():
         parameter.data.copy_(before[name])

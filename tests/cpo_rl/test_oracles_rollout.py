@@ -10,7 +10,7 @@ import math
 import pytest
 import torch
 from tensordict import TensorDict
-from tests.cpo_rl.oracle_support import NUM_OBS, collect, make_algorithm, prepare
+from tests.cpo_rl.oracle_support import NUM_OBS, collect, gradient_step, make_algorithm, prepare
 
 from cpo_rl import gaussian
 from cpo_rl.algorithms import adversary as adversary_module
@@ -92,7 +92,7 @@ def test_oracle_30_leader_forward_sees_the_followers_inputs_and_changes_no_stati
     alg.model.evaluate_inputs = record
     batch = alg.tables.passes([1], 1, 1, torch.Generator().manual_seed(0))[0][0]
     alg.update_policy.learning_rate.start()
-    alg.update_policy._step(batch, 0, None, torch.zeros(()), alg.metrics)
+    gradient_step(alg, batch)
     (all_obs, all_ids), (leader_obs, leader_ids) = calls
     assert torch.equal(leader_obs, all_obs[batch.rows("follower")])
     assert set(leader_ids.tolist()) == {2}

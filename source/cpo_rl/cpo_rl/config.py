@@ -193,6 +193,9 @@ class EnsembleCfg:
     compile: bool = False
     """Whether the update's loss is compiled with ``torch.compile``."""
 
+    cuda_graph: bool = True
+    """Whether gradient steps are recorded and replayed as CUDA graphs on a GPU (one process, not with ``compile``)."""
+
     def validate(self) -> None:
         """Check every field by itself.
 

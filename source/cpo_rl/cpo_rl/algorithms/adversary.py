@@ -89,7 +89,9 @@ class Adversary:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.ranks.average_gradients(self.discriminator.parameters())
-            finite = torch.isfinite(torch.stack([p.grad.sum() for p in self.discriminator.parameters()])).all()
+            finite = torch.isfinite(
+                torch.stack([p.grad.sum() for p in self.discriminator.parameters() if p.grad is not None])
+            ).all()
             self.optimizer.found_inf = torch.maximum((~finite).to(bad.dtype), bad)  # type: ignore[attr-defined]
             self.optimizer.step()
             metrics.add("Discriminator/loss", loss)

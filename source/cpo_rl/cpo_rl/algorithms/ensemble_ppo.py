@@ -231,9 +231,9 @@ class EnsemblePPO:
         for name, (total, count) in self.episodes.per_policy().items():
             metrics.ratio(f"episode/{name}", total, count)
         scalars, arrays = metrics.read(self.ranks)
-        self.learning_rate = arrays.pop("learning_rate").tolist()
+        self.learning_rate = float(arrays.pop("learning_rate").numpy())
         scalars["Optimization/learning_rate"] = self.learning_rate
-        scalars["Optimization/skipped_updates"] = arrays.pop("skipped").tolist()
+        scalars["Optimization/skipped_updates"] = float(arrays.pop("skipped").numpy())
         for name, array in arrays.items():
             if name in ("std", "entropy") or name.startswith("episode/"):
                 self._report_policies(scalars, name.removeprefix("episode/"), array.tolist())
@@ -350,6 +350,8 @@ class EnsemblePPO:
         optimizer.load_state_dict(state)
         rate.copy_(torch.as_tensor(optimizer.param_groups[0]["lr"]))
         optimizer.param_groups[0]["lr"] = rate  # loading replaced the tensor that the adaptation writes to
+        if self.update_policy.graph:
+            self.update_policy.graph.forget()
         self.learning_rate = float(rate)
 
     def _load_recurrent_state(self, state: Any) -> None:

@@ -77,10 +77,10 @@ class PolicyDiagnostics:
             return {}
         matrix = arrays["kl_matrix"]
         count = self.cfg.num_policies
-        scalars["Ensemble/kl_mean"] = (matrix.sum() / (count * (count - 1))).tolist()
-        scalars["Ensemble/ess_pooled"] = arrays["ess_pooled"].tolist()
+        scalars["Ensemble/kl_mean"] = float(matrix.sum().numpy()) / (count * (count - 1))
+        scalars["Ensemble/ess_pooled"] = float(arrays["ess_pooled"].numpy())
         columns = {"kl_to_leader": matrix[:-1, -1].tolist()}
         columns.update({n: arrays[n].tolist() for n in ("ess", "importance_deviation", "importance_log_var")})
         for name, values in columns.items():
             scalars.update({f"Ensemble/{name}_{i}": value for i, value in enumerate(values)})
-        return {"kl_matrix": matrix.tolist(), "ess_pooled": arrays["ess_pooled"].tolist(), **columns}
+        return {"kl_matrix": matrix.tolist(), "ess_pooled": float(arrays["ess_pooled"].numpy()), **columns}

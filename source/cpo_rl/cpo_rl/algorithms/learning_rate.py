@@ -49,15 +49,15 @@ class AdaptiveLearningRate:
         self._roles = ROW_SETS[cfg.learning_rate_rows]
         self._visits = torch.zeros(tables.num_targets, dtype=torch.int64, device=device)
         self._history = model.log_std.detach().repeat(cfg.num_mini_batches, 1, 1)
-        self._kls: list[Tensor] = []
+        self._next_visits, self._next_history = self._visits.clone(), self._history.clone()
+        self._kl_sum, self._kl_count = torch.zeros(2, device=device, dtype=torch.float64).unbind()
 
     def start(self) -> None:
         """Begin an iteration: the rollout's log standard deviations are the reference of every row."""
         self._history.copy_(self.model.log_std.detach().expand_as(self._history))
         self._visits.zero_()
-        self._next_visits = self._visits.clone()
-        self._next_history = self._history.clone()
-        self._kls = []
+        self._kl_sum.zero_()
+        self._kl_count.zero_()
 
     @torch.no_grad()
     def measure(self, batch: MiniBatch, out: Evaluation, rollout: Rollout, own_policy: Tensor) -> Tensor:
@@ -81,8 +81,9 @@ class AdaptiveLearningRate:
         if self._rolls:
             rollout.target_means[batch.target] = mean
             self._next_visits[batch.target] = batch.index
-            self._next_history[batch.index] = self.model.log_std.detach()
-        self._kls.append(kl)
+            self._next_history.index_copy_(0, batch.index, self.model.log_std.detach().unsqueeze(0))
+        self._kl_sum += kl
+        self._kl_count += 1.0
         if self.cfg.learning_rate_update == "mini_batch":
             self._adapt()
         return kl
@@ -92,12 +93,12 @@ class AdaptiveLearningRate:
         if self.cfg.learning_rate_update == "epoch":
             self._adapt()
         if self._rolls:
-            self._visits, self._next_visits = self._next_visits, self._visits
-            self._history, self._next_history = self._next_history, self._history
+            self._visits.copy_(self._next_visits)  # in place, because a replayed step knows addresses
+            self._history.copy_(self._next_history)
 
     def _adapt(self) -> None:
-        if self._adaptive and self._kls:
-            kl = torch.stack(self._kls).mean()
-            c = self.cfg
+        if self._adaptive:
+            kl, c = self._kl_sum / self._kl_count, self.cfg
             self.rate.copy_(adapt(self.rate, kl, c.desired_kl, c.learning_rate_min, c.learning_rate_max))
-        self._kls = []
+        self._kl_sum.zero_()
+        self._kl_count.zero_()

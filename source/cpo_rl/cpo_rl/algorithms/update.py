@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cpo_rl import gaussian, losses
+from cpo_rl.algorithms.graph import StepGraph
 from cpo_rl.algorithms.learning_rate import AdaptiveLearningRate
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.diagnostics.metrics import DeviceMetrics
@@ -38,12 +39,18 @@ class PolicyUpdate:
         self.model, self.cfg, self.tables, self.rollout, self.ranks = model, cfg, tables, rollout, ranks
         self.learning_rate = AdaptiveLearningRate(cfg, tables, model, ranks)
         self.parameters = list(model.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=self.learning_rate.rate, fused=True)
+        on_gpu = model.log_std.is_cuda
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.learning_rate.rate, fused=True, capturable=on_gpu)
         self.skipped = torch.zeros((), device=model.log_std.device)
         self._entropy_coefs = model.log_std.new_tensor(cfg.entropy_coefs())
         self._loss: Callable[..., tuple[Tensor, dict[str, Tensor]]] = self._weigh
         if cfg.compile:
             self._loss = torch.compile(self._weigh, dynamic=True)
+        use_graph = cfg.cuda_graph and on_gpu and not ranks.several and not cfg.compile
+        self.graph = StepGraph(self._gradient_step, model.log_std.device) if use_graph else None
+        resets = rollout.resets()
+        self._resets = None if resets is None else resets.clone()
+        self._bad = torch.zeros((), device=model.log_std.device)
 
     def run(self, borrowed: list[int], generator: torch.Generator, bad: Tensor, metrics: DeviceMetrics) -> None:
         """Make all gradient steps of an iteration.
@@ -56,19 +63,30 @@ class PolicyUpdate:
         """
         self.learning_rate.start()
         self.skipped.zero_()
-        resets = self.rollout.resets()
+        if self._resets is not None:
+            self._resets.copy_(self.rollout.resets())  # type: ignore[arg-type]
+        self._bad.copy_(bad)
         plans = self.tables.passes(borrowed, self.cfg.num_learning_epochs, self.cfg.num_mini_batches, generator)
         for number, plan in enumerate(plans):
             for batch in plan:
-                self._step(batch, number, resets, bad, metrics)
+                reference = self._reference_policy(batch, number)
+                step = self.graph or self._gradient_step
+                step(batch, reference, metrics)
             self.learning_rate.end_pass()
 
-    def _step(self, batch: MiniBatch, number: int, resets: Tensor | None, bad: Tensor, metrics: DeviceMetrics) -> None:
+    def _gradient_step(self, batch: MiniBatch, reference: Tensor, metrics: DeviceMetrics) -> None:
+        """One step on a mini-batch; reads and writes only tensors at fixed addresses, so that it can be replayed.
+
+        Args:
+            batch: the mini-batch.
+            reference: policy whose noise belongs to each row's reference distribution, [n_gradient].
+            metrics: receives losses and statistics.
+        """
         n, rollout, q = batch.num_gradient, self.rollout, self.rollout.sequence_length
         rows = torch.index_select(rollout.sequences(rollout.inputs), 0, batch.source)
         self.model.mark(rows, batch.policy)
         state = rollout.start_states(batch.source)
-        clear = None if resets is None else resets[batch.source]
+        clear = None if self._resets is None else self._resets[batch.source]
         with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=self.cfg.mixed_precision):
             out = self.model.evaluate_inputs(rows, state, clear, num_values=n)
             leader_mean = self._leader_means(rows, state, clear, batch)
@@ -86,12 +104,12 @@ class PolicyUpdate:
             "policy_count": (batch.policy[:n, None] == self.model._policies).sum(0) * q,
         }
         loss, parts = self._loss(out, data, batch.sizes)
-        kl = self.learning_rate.measure(batch, out, rollout, self._reference_policy(batch, number))
+        kl = self.learning_rate.measure(batch, out, rollout, reference)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.ranks.average_gradients(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.cfg.max_grad_norm, foreach=True)
-        found = torch.maximum((~torch.isfinite(norm)).to(bad.dtype), bad)
+        found = torch.maximum((~torch.isfinite(norm)).to(self._bad.dtype), self._bad)
         self.optimizer.found_inf = found  # type: ignore[attr-defined]  # Adam leaves weights and moments alone if set
         self.optimizer.step()
         self.skipped += found
@@ -163,7 +181,8 @@ class PolicyUpdate:
         self, out: Evaluation, data: dict[str, Any], ratio: Tensor, log_prob: Tensor, count: int
     ) -> tuple[Tensor, Tensor | None]:
         """Surrogate of every gradient row [n, q], and the followers' KL to the leader [n_follower, q] if it counts."""
-        c, advantage, center = self.cfg, data["advantage"], 1.0
+        c, advantage = self.cfg, data["advantage"]
+        center: Tensor | float = 1.0
         if data["center"] is not None:
             center = torch.cat((torch.ones_like(ratio[: len(ratio) - len(data["center"])]), data["center"]))
         if data["leader_mean"] is None:

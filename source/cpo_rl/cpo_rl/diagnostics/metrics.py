@@ -33,11 +33,16 @@ class DeviceMetrics:
         self._counts[name] = self._counts.get(name, 0) + 1
 
     def add_all(self, values: dict[str, Tensor]) -> None:
-        """Add one sample of several scalars that always come together, as one vector."""
+        """Add one sample of several scalars that always come together.
+
+        Their sums live in one vector at a fixed address, with the number of samples as its last entry, so that a step
+        recorded as a CUDA graph adds to them when it is replayed.
+        """
         names = tuple(values)
-        vector = torch.stack([v.detach() for v in values.values()])
-        self._vectors[names] = vector if names not in self._vectors else self._vectors[names] + vector
-        self._counts["/".join(names)] = self._counts.get("/".join(names), 0) + 1
+        scalars = [v.detach().to(torch.float64) for v in values.values()]
+        if names not in self._vectors:
+            self._vectors[names] = torch.zeros(len(names) + 1, device=self.device, dtype=torch.float64)
+        self._vectors[names] += torch.stack([*scalars, torch.ones_like(scalars[0])])
 
     def array(self, name: str, value: Tensor) -> None:
         """Report an array of numbers as it is."""
@@ -58,7 +63,7 @@ class DeviceMetrics:
         parts = [torch.stack([(s / self._counts[n]) for n, s in self._sums.items()]).to(torch.float64)] if names else []
         for group, vector in self._vectors.items():
             names += group
-            parts.append((vector / self._counts["/".join(group)]).to(torch.float64))
+            parts.append(vector[:-1] / vector[-1])
         parts += [a.reshape(-1).to(torch.float64) for a in self._arrays.values()]
         if not parts:
             return {}, {}
@@ -71,5 +76,7 @@ class DeviceMetrics:
         for name in self._ratios:
             arrays[name] = arrays[name][0] / arrays[name][1]
         self._ratios = set()
-        self._sums, self._counts, self._vectors, self._arrays = {}, {}, {}, {}
+        self._sums, self._counts, self._arrays = {}, {}, {}
+        for vector in self._vectors.values():
+            vector.zero_()
         return scalars, arrays

@@ -50,6 +50,7 @@ class EnsembleActorCritic(nn.Module):
     """
 
     is_recurrent: bool
+    _policies: Tensor
 
     def __init__(
         self, num_obs: int, num_actions: int, num_policies: int, cfg: ModelCfg, obs_groups: list[str] | None = None

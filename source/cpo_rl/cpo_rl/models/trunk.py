@@ -40,12 +40,12 @@ class Trunk(nn.Module):
             self.norm = nn.LayerNorm(size) if cfg.rnn_layer_norm else None
         self.layers = nn.ModuleList()
         for width in cfg.hidden_dims:
-            self.layers.append(nn.Linear(size, width))
+            layer = nn.Linear(size, width)
+            nn.init.zeros_(layer.bias)  # weights keep PyTorch's default, as in the reference (net:204-210)
+            self.layers.append(layer)
             size = width
         self.activation = resolve_nn_activation(cfg.activation)
         self.num_features = size
-        for layer in self.layers:
-            nn.init.zeros_(layer.bias)  # weights keep PyTorch's default, as in the reference (net:204-210)
 
     def forward(
         self, inputs: Tensor, vectors: Tensor, state: State | None, resets: Tensor | None
@@ -62,8 +62,9 @@ class Trunk(nn.Module):
             Features [n, q, F] and the LSTM state after the last step (None without an LSTM).
         """
         if self.lstm is None:
-            weight = self._first_weight(inputs, vectors, self.layers[0].weight)
-            x = F.linear(inputs, weight, self.layers[0].bias)
+            first = self.layers[0]
+            assert isinstance(first, nn.Linear)
+            x = F.linear(inputs, self._first_weight(inputs, vectors, first.weight), first.bias)
             return self._mlp(self.activation(x), 1), None
         assert state is not None
         x, state = self._scan(inputs, vectors, state, resets)

@@ -49,8 +49,8 @@ class MiniBatch:
     sizes: tuple[int, int, int, int]
     """Rows per role, in the order of :data:`ROLES`."""
 
-    index: int
-    """Number of the mini-batch within its pass."""
+    index: Tensor
+    """Number of the mini-batch within its pass, [1] on the device."""
 
     @property
     def num_gradient(self) -> int:
@@ -159,10 +159,11 @@ class RoleTables:
             orders = [torch.randperm(len(r[0]), generator=generator, device=self.device) for r in roles]
             orders[3] = orders[3][: self.awac_used]
             dealt = [order.tensor_split(num_mini_batches) for order in orders]
-            passes.append([self._mini_batch(roles, [d[j] for d in dealt], j) for j in range(num_mini_batches)])
+            numbers = self._all[:num_mini_batches].split(1)
+            passes.append([self._mini_batch(roles, [d[j] for d in dealt], n) for j, n in enumerate(numbers)])
         return passes
 
-    def _mini_batch(self, roles: list[tuple[Tensor, Tensor, Tensor]], picks: list[Tensor], index: int) -> MiniBatch:
+    def _mini_batch(self, roles: list[tuple[Tensor, Tensor, Tensor]], picks: list[Tensor], index: Tensor) -> MiniBatch:
         columns = [[r[c][p] for r, p in zip(roles, picks, strict=True)] for c in range(3)]
         return MiniBatch(
             source=torch.cat(columns[0]),
