@@ -106,24 +106,50 @@ def _train(job: tuple[str, str, int, int | None, bool]) -> Run:
     return train(TASKS[task], *rest)
 
 
-def run_all(jobs: list[tuple[str, str, int, int | None, bool]], processes: int, console: Console) -> list[Run]:
-    """Run all jobs, in this process or in several; results in the order of the jobs."""
+def run_all(
+    jobs: list[tuple[str, str, int, int | None, bool]], processes: int, console: Console, output: Path | None
+) -> list[Run]:
+    """Run all jobs, in this process or in several; results in the order of the jobs.
+
+    With an output file every finished run is stored at once, and runs it already holds are not repeated.
+    """
     results: dict[int, Run] = {}
+    stored = {(r.task, r.algorithm, r.seed): r for r in read_runs(output)}
+    for index, job in enumerate(jobs):
+        if job[:3] in stored:
+            results[index] = stored[job[:3]]
+    waiting = [(i, job) for i, job in enumerate(jobs) if i not in results]
 
     def finished(index: int, run: Run) -> None:
         results[index] = run
+        stored[run.task, run.algorithm, run.seed] = run
+        if output:
+            write(output, {"runs": [asdict(r) for r in stored.values()]})
         said = f"solved after {run.transitions_to_solve:,}" if run.solved else f"not solved in {run.transitions:,}"
         console.print(f"{run.task} {run.algorithm} seed {run.seed}: {said} transitions ({run.wall_clock_s:.0f} s)")
 
     if processes <= 1:
-        for index, job in enumerate(jobs):
+        for index, job in waiting:
             finished(index, _train(job))
     else:
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            futures = {pool.submit(_train, job): index for index, job in enumerate(jobs)}
+            futures = {pool.submit(_train, job): index for index, job in waiting}
             for future in as_completed(futures):
                 finished(futures[future], future.result())
     return [results[i] for i in range(len(jobs))]
+
+
+def read_runs(path: Path | None) -> list[Run]:
+    """Runs stored in a results file; none if there is no file."""
+    if path is None or not path.exists():
+        return []
+    return [Run(**run) for run in json.loads(path.read_text())["runs"]]
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a results file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def tables(summary: dict[str, Any]) -> Iterable[Table]:
@@ -174,7 +200,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, help="budget per run in iterations (default: the task's)")
     parser.add_argument("--full-budget", action="store_true", help="do not end a run when it has solved its task")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time (default: 1)")
-    parser.add_argument("--output", type=Path, help="write all results as JSON to this file")
+    parser.add_argument(
+        "--output", type=Path, help="keep all results as JSON in this file; runs it holds are not repeated"
+    )
     args = parser.parse_args(argv)
     for name in ("seeds", "processes", "iterations"):
         value = getattr(args, name)
@@ -193,14 +221,17 @@ def main(argv: list[str] | None = None) -> int:
         for name in args.algorithms or DEFAULT_ALGORITHMS[task]
         for seed in range(args.seeds)
     ]
-    runs = run_all(jobs, args.processes, console)
+    runs = run_all(jobs, args.processes, console, args.output)
+    if args.output:  # the file is the record: judge all it holds
+        runs = read_runs(args.output)
     summary: dict[str, Any] = {}
     failures: list[str] = []
-    for task in args.tasks:
+    for task in TASKS:
         grouped: dict[str, list[Run]] = {}
-        for run in runs:
-            if run.task == task:
-                grouped.setdefault(run.algorithm, []).append(run)
+        for run in sorted((r for r in runs if r.task == task), key=lambda r: r.seed):
+            grouped.setdefault(run.algorithm, []).append(run)
+        if not grouped:
+            continue
         part: dict[str, Any] = {"algorithms": {name: summarize(g) for name, g in grouped.items()}}
         if {"cpo", "sapg"} <= grouped.keys():
             part["cpo_over_sapg"] = compare(grouped["cpo"], grouped["sapg"])
@@ -220,10 +251,9 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"[red]{failure}[/red]")
     console.print("The gate does not hold." if failures else "The gate holds for what was run.")
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         date = datetime.now(UTC).strftime("%Y-%m-%d")
         content = {"date": date, "hardware": hardware(), "summary": summary, "failures": failures}
-        args.output.write_text(json.dumps({**content, "runs": [asdict(r) for r in runs]}, indent=1) + "\n")
+        write(args.output, {**content, "runs": [asdict(r) for r in runs]})
     return 1 if failures else 0
 
 
