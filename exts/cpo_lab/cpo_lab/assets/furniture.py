@@ -11,6 +11,7 @@ from typing import Any
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
+from isaaclab.markers import VisualizationMarkersCfg
 from isaaclab.utils import configclass
 from isaaclab_physx.sim.schemas import PhysxCollisionCfg
 
@@ -70,7 +71,7 @@ def bucket_shapes() -> tuple[Shape, ...]:
         shapes.append(box(wall_half, (radius * out[0], radius * out[1], BUCKET_HEIGHT / 2.0), _turn(yaw, slant)))
         radius = BUCKET_TOP_RADIUS + rim_half_width
         shapes.append(box(rim_half, (radius * out[0], radius * out[1], BUCKET_HEIGHT), _turn(yaw, 0.0)))
-    half = BUCKET_BOTTOM_RADIUS / math.sqrt(2.0)
+    half = BUCKET_BOTTOM_RADIUS * math.cos(step)  # then the three squares together cover the inner radius
     shapes += [
         box((half, half, BUCKET_WALL / 2.0), (0.0, 0.0, -BUCKET_WALL / 2.0), _turn(i * step, 0.0)) for i in range(3)
     ]
@@ -138,3 +139,12 @@ class GroundCfg(sim_utils.SpawnerCfg):
 def ground_cfg() -> AssetBaseCfg:
     """Return one ground plane for all environments."""
     return AssetBaseCfg(prim_path="/World/ground", spawn=GroundCfg(), collision_group=-1)
+
+
+def goal_marker_cfg() -> VisualizationMarkersCfg:
+    """Return the marker that shows goals: a green cube of 1 m, to be scaled."""
+    green = sim_utils.PreviewSurfaceCfg(diffuse_color=(0.15, 0.75, 0.3))
+    return VisualizationMarkersCfg(
+        prim_path="/World/Visuals/goals",
+        markers={"goal": sim_utils.CuboidCfg(size=(1.0, 1.0, 1.0), visual_material=green)},
+    )

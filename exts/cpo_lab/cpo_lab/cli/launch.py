@@ -111,6 +111,8 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     elif not any(setting.startswith("env.scene.num_envs=") for setting in settings):
         env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
     _check_agent(agent_cfg, env_cfg.scene.num_envs)
+    if hasattr(env_cfg, "check"):
+        env_cfg.check()  # what only the task knows to be wrong
     _check_kit(env_cfg, engine)
 
     filled = replace(

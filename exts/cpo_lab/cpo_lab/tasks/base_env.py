@@ -34,6 +34,9 @@ class TaskEnvCfg(DirectRLEnvCfg):
     cpu_num_envs: int = 252
     """Environments on a CPU unless ``--num_envs`` says otherwise, at least 1; a multiple of the 6 policies."""
 
+    def check(self) -> None:
+        """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work; called before anything starts."""
+
 
 class TaskEnv(DirectRLEnv):
     """A :class:`DirectRLEnv` that also runs where there is no CUDA driver."""

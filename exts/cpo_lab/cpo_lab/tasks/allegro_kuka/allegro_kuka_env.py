@@ -19,15 +19,16 @@ from typing import Any
 
 import torch
 import warp as wp
+from isaaclab.markers import VisualizationMarkers
 from isaaclab_newton.physics import NewtonCfg
 
 from cpo_lab.assets import cuboids
 from cpo_lab.assets.allegro import GAINS
+from cpo_lab.assets.furniture import goal_marker_cfg
 from cpo_lab.tasks.allegro_kuka import rules
 from cpo_lab.tasks.allegro_kuka.allegro_kuka_env_cfg import AllegroKukaEnvCfg
 from cpo_lab.tasks.allegro_kuka.arm import Arm
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS, REWARD_TERMS, kuka_observations
-from cpo_lab.tasks.allegro_kuka.validation import check
 from cpo_lab.tasks.base_env import TaskEnv
 from cpo_lab.tasks.common.layout import assemble
 from cpo_lab.tasks.common.reorient import scale, unscale
@@ -49,7 +50,7 @@ class AllegroKukaEnv(TaskEnv):
     cfg: AllegroKukaEnvCfg
 
     def __init__(self, cfg: AllegroKukaEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
-        check(cfg)
+        cfg.check()
         cfg.derive()
         self.shapes = cuboids.object_shapes(cfg.object_set, cfg.num_objects or None)
         """Shapes in the order in which environments receive them."""
@@ -62,6 +63,8 @@ class AllegroKukaEnv(TaskEnv):
         """The observation's terms."""
         self._make_constants()
         self._make_state()
+        self._goal_marker: VisualizationMarkers | None = None
+        self.set_debug_vis(bool(self.sim.visualizers))
         self.extras["log"] = {}
         self.extras["episode_metrics"] = {"successes": self.episode_successes, "objective": self.episode_objective}
 
@@ -97,13 +100,21 @@ class AllegroKukaEnv(TaskEnv):
         # one object's mass scales the forces in all environments, as in the reference
         self._force_mass = torch.tensor(cuboids.mass(self.shapes[0]), device=device)
         self._force_decay = rules.force_decay(self.step_dt, cfg.force_decay, cfg.force_decay_interval)
-        weights = (cfg.approach_scale, cfg.lifting_scale, cfg.lifting_bonus, cfg.keypoint_scale_reward,
-                   cfg.arm_velocity_scale, cfg.hand_velocity_scale, cfg.near_goal_bonus / cfg.success_steps)  # fmt: skip
+        weights = (
+            cfg.approach_scale,
+            cfg.lifting_scale,
+            cfg.lifting_bonus,
+            cfg.keypoint_scale_reward,
+            cfg.arm_velocity_scale,
+            cfg.hand_velocity_scale,
+            cfg.near_goal_bonus / cfg.success_steps,
+        )
         self._weights = torch.tensor(weights, device=device)
 
     def _make_state(self) -> None:
         """Allocate what the rules remember."""
         n, device, tips = self.num_envs, self.device, 4 * self.cfg.num_arms
+        self._environments = torch.arange(n, device=device)
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.zeros(*shape, dtype=dtype, device=device)
@@ -406,6 +417,30 @@ class AllegroKukaEnv(TaskEnv):
         log["Task/closest_keypoint_distance"] = self.closest_keypoint.mean()
         for index, name in enumerate(REWARD_TERMS):
             log[f"Task/reward_{name}"] = self.episode_term_sums[:, index].mean()
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # what a viewer shows
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _set_debug_vis_impl(self, debug_vis: bool) -> None:
+        """Show or hide the goals; the marker is made when it is first shown."""
+        if debug_vis and self._goal_marker is None:
+            self._goal_marker = VisualizationMarkers(goal_marker_cfg())
+        if self._goal_marker is not None:
+            self._goal_marker.set_visibility(debug_vis)
+
+    def _debug_vis_callback(self, event: Any) -> None:
+        """Draw each goal as a green copy of the object, or as a small cube where only its place matters."""
+        if self._goal_marker is None:
+            return
+        small = self.cfg.keypoints == "center"
+        size = torch.full_like(self.object_scale, 0.4) if small else self.object_scale
+        self._goal_marker.visualize(
+            translations=self.goal_position + self.scene.env_origins,
+            orientations=self.goal_rotation,
+            scales=size * cuboids.BASE_EDGE,
+            environment_ids=self._environments,
+        )
 
     # -----------------------------------------------------------------------------------------------------------------
     # checkpoints

@@ -24,6 +24,7 @@ from cpo_lab.assets.kuka_allegro_table import TWO_ARMS_JOINT_4
 from cpo_lab.physics.defaults import default_num_envs
 from cpo_lab.physics.presets import HandPhysicsCfg, default_device, newton_on_cpu, newton_on_cuda
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS, kuka_observations
+from cpo_lab.tasks.allegro_kuka.validation import check
 from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.common.layout import layout_size
 
@@ -294,6 +295,18 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     force_decay_interval: float = 0.08
     """Time constant of the decay [s], > 0."""
+
+    # pictures ------------------------------------------------------------------------------------------------------
+
+    camera_eye: Vec3 = (1.5, -1.5, 1.5)
+    """Where a camera stands [m], environment frame."""
+
+    camera_lookat: Vec3 = (0.0, 0.15, 0.65)
+    """Where it looks [m], environment frame."""
+
+    def check(self) -> None:
+        """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work."""
+        check(self)
 
     def __post_init__(self) -> None:
         """Fill in what depends on other fields or on the machine."""
