@@ -30,6 +30,7 @@ from .common import (
     split_overrides,
 )
 from .launch import Request, Resolved, make_env, resolve, simulation
+from .ranks import Rank
 
 __all__ = ["run"]
 
@@ -53,6 +54,7 @@ examples:
   cpo-lab train --resume latest                                  continue the newest run to its end
   cpo-lab train --resume latest --iterations 2000                ... or to 2000 iterations in all
   cpo-lab train --device cuda:1 --physics newton_mjwarp
+  torchrun --nproc_per_node 4 scripts/train.py --log_dir logs/rsl_rl/hand/four --num_envs 6144     four GPUs, N per GPU
 
 The run folder holds checkpoints, metrics.csv, TensorBoard events and the configuration:
   logs/rsl_rl/<experiment>/<time>[_<run name>]; tensorboard --logdir logs/rsl_rl shows all runs."""
@@ -94,6 +96,9 @@ def _parser() -> CommandParser:
         metavar="WHAT",
         help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
     )
+    parser.add_argument(
+        "--force", action="store_true", help="resume a checkpoint of another task, robot or layout as far as it fits"
+    )
     parser.add_argument("--run_name", default="", metavar="NAME", help="added to the name of the run folder")
     parser.add_argument(
         "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
@@ -116,7 +121,10 @@ def run(argv: list[str]) -> int:
     overrides = split_overrides(rest, parser)
     runs.check_run_name(args.run_name)
     checkpoint = _checkpoint(args)
+    rank = Rank.of_this_process()
     request = _request(args, overrides, checkpoint)
+    if rank.several:  # the GPU of a continued run's first process is not that of the others
+        request.device = rank.device(args.device or ("cpu" if request.device == "cpu" else None))
     find_task(request.task)
     log_root = prepare_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
 
@@ -127,17 +135,22 @@ def run(argv: list[str]) -> int:
     _suit_cpu(resolved)
     cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
     if checkpoint is not None:
-        runs.check_identity_of(checkpoint, request.task)
+        if not args.force:
+            runs.check_identity_of(checkpoint, request.task)
         if args.resume == "auto" and runs.iteration_of(checkpoint) >= cfg.max_iterations:
             Console().print(f"Nothing to do: {checkpoint} has all {cfg.max_iterations} iterations.")
             return 0
-    if checkpoint is not None and runs.is_newest(checkpoint):
+    if checkpoint is not None and runs.is_newest(checkpoint) and _of_task(checkpoint, request.task):
         log_dir = checkpoint.parent
     else:  # an older checkpoint starts a run of its own, so that no run has two histories
+        if rank.several and not args.log_dir:
+            raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
         log_dir = log_root if args.log_dir else runs.new_run_folder(log_root, cfg.experiment_name, args.run_name)
     log_dir = prepare_folder(log_dir, "the run folder")
-    _show(resolved, log_dir, checkpoint)
-    return _train(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [])
+    if rank.is_first:
+        _show(resolved, log_dir, checkpoint)
+    cfg.seed = resolved.env_cfg.seed = cfg.seed + rank.rank  # or all would meet the same goals and noise
+    return _train(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force)
 
 
 def _suit_cpu(resolved: Resolved) -> None:
@@ -188,10 +201,18 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
     given = {name: value for name, value in given.items() if value is not None}
     if checkpoint is None:
         return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT, overrides=overrides, **given)
-    before = runs.Run.read(checkpoint.parent).request(args.task, args.agent)
+    run_before = runs.Run.read(checkpoint.parent)
+    before = run_before.request(None if args.force and run_before.task else args.task, args.agent)
+    if not _of_task(checkpoint, args.task or before.task):  # --force; the other task's settings mean nothing here
+        before = replace(before, task=args.task, overrides=[])
     if any(override.startswith("physics=") for override in overrides):
         before.physics = None
     return replace(before, overrides=[*before.overrides, *overrides], **given)
+
+
+def _of_task(checkpoint: Path, task: str) -> bool:
+    """Return whether the run of a checkpoint trained on this task, as far as its folder says."""
+    return runs.Run.read(checkpoint.parent).task in (None, task.split(":")[-1])
 
 
 def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
@@ -216,7 +237,9 @@ def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
 
 
-def _train(resolved: Resolved, log_dir: Path, checkpoint: Path | None, visualizers: list[str]) -> int:
+def _train(
+    resolved: Resolved, log_dir: Path, checkpoint: Path | None, visualizers: list[str], force: bool = False
+) -> int:
     """Start the simulator and train; return the exit status that tells how the run ended."""
     from isaaclab.utils import to_dict
     from isaaclab_rl.entrypoints.common import dump_train_configs, scoped_torch_backend_flags, write_run_manifest
@@ -235,16 +258,17 @@ def _train(resolved: Resolved, log_dir: Path, checkpoint: Path | None, visualize
         runner = EnsembleRunner(
             env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics
         )
-        if checkpoint is None or not runs.is_newest(checkpoint):
-            write_run_manifest(
-                str(log_dir), library="rsl_rl", task=request.task, metadata={"agent": _public_key(resolved)}
-            )
-        runs.write_launch(log_dir, request, cfg.max_iterations)
-        dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
+        if Rank.of_this_process().is_first:
+            if checkpoint is None or not runs.is_newest(checkpoint):
+                write_run_manifest(
+                    str(log_dir), library="rsl_rl", task=request.task, metadata={"agent": _public_key(resolved)}
+                )
+            runs.write_launch(log_dir, request, cfg.max_iterations)
+            dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
         if checkpoint is not None and checkpoint.parent == log_dir:
-            runner.resume()
+            runner.resume(force=force)
         elif checkpoint is not None:
-            runner.load(str(checkpoint))
+            runner.load(str(checkpoint), force=force)
         runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
     return runner.outcome.exit_code
 
