@@ -183,3 +183,10 @@ def test_hundred_long_runs_take_less_than_a_minute_and_two_gigabytes(tmp_path):
     assert time.perf_counter() - started < 60
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 * 1024**2  # kB, largest process
     assert "100 runs in 20 groups" in read_page(tmp_path / "out")
+
+
+def test_one_seed_gives_no_probability_of_improvement(tmp_path):
+    folders = [write_run(tmp_path, name, 0) for name in ("ppo", "sapg")]
+    assert not any("improvement" in plate.key for plate in build_report(folders).plates)
+    folders += [write_run(tmp_path, name, 1) for name in ("ppo", "sapg")]
+    assert sum("improvement" in plate.key for plate in build_report(folders).plates) == 2

@@ -133,3 +133,24 @@ def test_find_runs_says_what_it_did_not_find(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no run"):
         find_runs([tmp_path / "empty"])
+
+
+def test_an_ensemble_of_one_is_not_taken_for_damage(tmp_path):
+    folder = write_run(tmp_path, "ppo")
+    (folder / "diagnostics.jsonl").write_text('{"iteration": 5, "env_steps": 50, "kl_matrix": [[0.0]], "ess": []}\n')
+    run = read_run(folder)
+    assert run.problems == []
+    assert run.snapshots == []
+
+
+def test_the_end_of_a_run_is_exact_although_curves_are_averaged(tmp_path):
+    run = read_run(write_run(tmp_path, iterations=1000))
+    assert run.metrics["iteration"].size < 1000
+    assert run.end == {"iteration": 1000, "env_steps": 1024_000, "wall_clock_s": 2000}
+
+
+def test_return_of_rsl_rls_own_ppo_stands_for_the_leader(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metrics.csv").write_text("iteration,env_steps,wall_clock_s,Train/mean_reward\n1,10,1,5\n")
+    assert read_run(folder).metrics["Leader/return"].tolist() == [5.0]

@@ -285,7 +285,7 @@ def compare(groups: Sequence[Group], tag: str, title: str, key: str) -> list[Pla
         key: Prefix of the file names.
 
     Returns:
-        The final-score plate and, for two or more groups with scores, the improvement plate.
+        The final-score plate and, for two or more groups of several seeds, the improvement plate.
     """
     budget = comparison_budget(groups, tag)
     scored = [(group, group.final_scores(tag, budget)) for group in groups] if np.isfinite(budget) else []
@@ -307,13 +307,18 @@ def compare(groups: Sequence[Group], tag: str, title: str, key: str) -> list[Pla
     plates = [
         Plate(f"{key}-{slug}-final", f"Final {title}", caption, _final_figure(groups, scored, tag, budget, title))
     ]
-    if len(scored) > 1:
+    repeated = [(group, scores) for group, scores in scored if len(scores) > 1]
+    if len(repeated) > 1:
         text = (
             "Chance that a random run of the first beats a random run of the second. The dashed line is a coin toss; "
             "an interval that crosses it means the runs cannot tell."
         )
+        if len(repeated) < len(scored):
+            text += " Left out: algorithms with one seed."
         plates.append(
-            Plate(f"{key}-{slug}-improvement", "Probability of improvement", text, _improvement_figure(groups, scored))
+            Plate(
+                f"{key}-{slug}-improvement", "Probability of improvement", text, _improvement_figure(groups, repeated)
+            )
         )
     return plates
 

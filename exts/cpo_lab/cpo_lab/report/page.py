@@ -133,7 +133,7 @@ def _swatch(task: TaskReport, group: Group) -> str:
 
 def _speed(group: Group) -> list[str]:
     rates = [run.median("Perf/env_steps_per_s") for run in group.runs]
-    times = [run.last("wall_clock_s") for run in group.runs]
+    times = [run.end.get("wall_clock_s", float("nan")) for run in group.runs]
     rate = max((r for r in rates if math.isfinite(r)), default=float("nan"))
     longest = max((t for t in times if math.isfinite(t)), default=float("nan"))
     return [number(rate), duration(longest)]
@@ -281,15 +281,15 @@ def _runs(report: Report) -> str:
 
 def _run_cells(run: Run) -> list[str]:
     manifest = run.manifest
-    steps = run.last("env_steps")
+    steps, iterations = (run.end.get(axis, float("nan")) for axis in ("env_steps", "iteration"))
     commit = str(manifest.get("git_commit") or NONE)
     shown = commit[:10] + ("+changes" if "+changes" in commit else "")
     cells = [
         NONE if run.seed is None else str(run.seed),
         run.status,
-        number(run.last("iteration"), 6),
+        f"{iterations:,.0f}" if math.isfinite(iterations) else NONE,
         style.engineering(steps) if math.isfinite(steps) else NONE,
-        duration(run.last("wall_clock_s")),
+        duration(run.end.get("wall_clock_s", float("nan"))),
         str(manifest.get("num_envs") or NONE),
         f"{manifest.get('physics') or NONE}, {manifest.get('device') or NONE}",
         hardware_text(manifest.get("hardware")),

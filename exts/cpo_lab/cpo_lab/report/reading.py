@@ -74,6 +74,8 @@ class Run:
     """Binned columns of metrics.csv, all of one length K <= MAX_POINTS; NaN where a value is missing."""
     num_rows: int = 0
     """Iterations found in metrics.csv."""
+    end: dict[str, float] = field(default_factory=dict)
+    """Iteration, environment steps and wall-clock time [s] of the last row, not averaged."""
     snapshots: list[Snapshot] = field(default_factory=list)
     """Evenly spaced KL matrices."""
     problems: list[str] = field(default_factory=list)
@@ -116,11 +118,6 @@ class Run:
         """Median of a metric over the run; NaN if there is none."""
         values = self.curve(tag)
         return float(np.nanmedian(values)) if values is not None else float("nan")
-
-    def last(self, tag: str) -> float:
-        """Last finite value of a metric; NaN if there is none."""
-        values = self.curve(tag)
-        return float(values[np.isfinite(values)][-1]) if values is not None else float("nan")
 
 
 def find_runs(patterns: Sequence[str | Path]) -> list[Path]:
@@ -263,6 +260,8 @@ def _bin_rows(run: Run, header: list[str], cells: Iterator[list[str]], num_rows:
         finite = np.isfinite(values)
         np.add.at(sums, bins, np.where(finite, values, 0.0))
         np.add.at(counts, bins, finite)
+        if len(values):
+            run.end = {header[i]: float(v) for i, v in zip(wanted, values[-1], strict=True) if header[i] in _AXES}
         seen += len(values)
     if damaged:
         run.problems.append(f"metrics.csv has {damaged} damaged row(s), left out.")
@@ -311,6 +310,8 @@ def _read_diagnostics(run: Run) -> None:
                 snapshot = _parse_snapshot(line)
                 if snapshot is None:
                     damaged += 1
+                elif len(snapshot.kl_matrix) < 2:
+                    return  # one policy: nothing to compare
                 elif not run.snapshots or snapshot.env_steps > run.snapshots[-1].env_steps:
                     run.snapshots.append(snapshot)
     except OSError as error:
@@ -350,14 +351,14 @@ def _parse_snapshot(line: bytes) -> Snapshot | None:
         steps = float(entry.get("env_steps", entry.get("iteration")))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         return None
     return Snapshot(steps, matrix)
 
 
 def _is_ensemble(run: Run) -> bool:
     """Whether the metrics mention more than one policy; an ensemble of one has nothing to diagnose."""
-    return any(tag.startswith(("Policy_1/", "Ensemble/")) for tag in run.metrics)
+    return any(tag.startswith(("Policy_1/", "Ensemble/kl_to_leader")) for tag in run.metrics)
 
 
 def _reason(error: Exception) -> str:
