@@ -120,6 +120,7 @@ def arguments(**changes) -> argparse.Namespace:
         "resume",
         "iterations",
         "log_dir",
+        "force",
     )
     return argparse.Namespace(**{**dict.fromkeys(names), "log_root": "logs", **changes})
 

@@ -169,7 +169,7 @@ def _measure(
     ):
         shapes, _ = object_shapes(env)
         for name, file, resolved, policies in zip(names, files, configurations, chosen, strict=True):
-            policy = load_policy(env, resolved, file)
+            policy = load_policy(env, resolved, file, force=args.force)
             torch.manual_seed(configurations[0].agent_cfg.seed)
 
             def tell(done: int, wanted: int, name: str = name) -> None:

@@ -122,7 +122,7 @@ def _play(
     from .playback import run_policies
 
     with simulation(resolved, viewers), make_env(resolved) as env:
-        policy = load_policy(env, resolved, checkpoint)
+        policy = load_policy(env, resolved, checkpoint, force=args.force)
         pace = Pace(env.unwrapped.step_dt) if args.real_time else None
 
         def after_step(count: int) -> None:

@@ -28,6 +28,9 @@ def add_run_options(parser: CommandParser) -> None:
     parser.add_argument(
         "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="load a checkpoint of another task, robot or layout as far as it fits"
+    )
     parser.add_argument("--num_envs", type=positive_int, metavar="N", help="environments, a multiple of the policies")
 
 
@@ -49,8 +52,11 @@ def resolve_trained(
     from .playback import quiet_agent
 
     trained = runs.Run.read(checkpoint.parent)
-    before = trained.request(args.task, args.agent)
-    runs.check_identity_of(checkpoint, before.task)
+    before = trained.request(None if args.force and trained.task else args.task, args.agent)
+    if args.force and args.task not in (None, before.task):  # the other task's settings mean nothing here
+        before = replace(before, task=args.task, overrides=[])
+    elif not args.force:
+        runs.check_identity_of(checkpoint, before.task)
     device = resolve_device(args.device)
     same_kind = (before.device or device).split(":")[0] == device.split(":")[0]
     names_physics = any(override.startswith("physics=") for override in overrides)
@@ -73,13 +79,14 @@ def resolve_trained(
     return resolved
 
 
-def load_policy(env: Any, resolved: Resolved, checkpoint: Path) -> Any:
+def load_policy(env: Any, resolved: Resolved, checkpoint: Path, *, force: bool = False) -> Any:
     """Return the actor-critic of a checkpoint.
 
     Args:
         env: Running rsl_rl environment of the checkpoint's task.
         resolved: Configurations of the checkpoint's run.
         checkpoint: The checkpoint.
+        force: Load a checkpoint of another task, robot or observation layout as far as it fits.
     """
     from isaaclab.utils import to_dict
     from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
@@ -88,5 +95,5 @@ def load_policy(env: Any, resolved: Resolved, checkpoint: Path) -> Any:
 
     cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
     runner = EnsembleRunner(env, to_dict(cfg), log_dir=None, device=cfg.device, task=resolved.request.task)
-    runner.load(str(checkpoint), load_cfg={"actor": True, "critic": True})
+    runner.load(str(checkpoint), load_cfg={"actor": True, "critic": True}, force=force)
     return runner.alg.get_policy()

@@ -337,8 +337,11 @@ class EnsembleRunner(OnPolicyRunner):
             self._restore_run(runner, name)
         return payload.get("infos") or {}
 
-    def resume(self) -> bool:
+    def resume(self, *, force: bool = False) -> bool:
         """Continue the run in this run folder from its newest complete checkpoint, or from rsl_rl's newest.
+
+        Args:
+            force: As in :meth:`load`.
 
         Returns:
             False if there is none, so that training starts from the beginning.
@@ -346,7 +349,7 @@ class EnsembleRunner(OnPolicyRunner):
         latest = checkpoint_in(self.store.folder) if self.store else None
         if latest is None:
             return False
-        self.load(str(latest))
+        self.load(str(latest), force=force)
         if self.folder is not None:
             self.store.clean()  # type: ignore[union-attr]
             self.folder.note("resumed", iteration=self.completed_iterations, file=latest.name)
