@@ -45,11 +45,6 @@ class RunningNormalizer(nn.Module):
         self.register_buffer("count", torch.ones((), dtype=torch.float64))
         self.register_buffer("pending_count", torch.zeros((), dtype=torch.float64))
 
-    def scale_and_shift(self, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-        """Factors (a, b), each [D], with normalize(x) = clamp(a x + b)."""
-        scale = (self.var + self.eps).rsqrt()
-        return scale.to(dtype), (-self.mean * scale).to(dtype)
-
     def normalize(self, x: Tensor) -> Tensor:
         """Normalize and clip [..., D]."""
         std = (self.var + self.eps).sqrt()
