@@ -216,10 +216,10 @@ def _kl_slider(group: Group, maps: KlMaps, key: str) -> str:
     payload["names"] = [policy_name(i, size) for i in range(size)]
     # "</" would end the script element early.
     data = json.dumps(payload).replace("</", "<\\/")
-    last = len(maps.steps) - 1
+    last, shown = len(maps.steps) - 1, style.engineering(maps.steps[-1])
     return (
         f"<figure class='klmap' data-plate='{escape(key)}-kl_slider'>"
-        f"<p class='plate-title'>{escape(group.label)}: KL map at <output>{payload['steps'][-1]}</output> steps</p>"
+        f"<p class='plate-title'>{escape(group.label)}: KL map at <output>{shown}</output> steps</p>"
         f"<div class='map' role='img' aria-label='Inter-policy KL of {escape(group.label, quote=True)}'></div>"
         f"<input type='range' min='0' max='{last}' value='{last}' aria-label='Point in training'>"
         f"<script type='application/json'>{data}</script>"

@@ -132,7 +132,7 @@ def compare_rows(rows: Sequence[Row], quantities: Sequence[str]) -> list[Compari
             if np.isfinite(x).any() and np.isfinite(y).any():
                 names = [f"{row.checkpoint} {row.policy}" if several else row.policy for row in (a, b)]
                 probability = probability_of_improvement_interval(x, y, num_resamples=1000)
-                comparisons.append(Comparison(quantity, *names, probability))
+                comparisons.append(Comparison(quantity, names[0], names[1], probability))
     return comparisons
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -249,10 +250,11 @@ def _as_rows(values: ArrayLike) -> Array:
 
 def _strata(samples: ArrayLike | Sequence[ArrayLike]) -> list[Array]:
     """One flat array of finite values per stratum; a single sample becomes one stratum."""
-    nested = isinstance(samples, (list, tuple)) and len(samples) > 0 and np.ndim(samples[0]) == 1
-    if not nested and np.ndim(samples) == 2:
+    given: Any = samples
+    nested = isinstance(given, (list, tuple)) and len(given) > 0 and np.ndim(given[0]) == 1
+    if not nested and np.ndim(given) == 2:
         raise ValueError("samples must be one flat sample or a list with one flat sample per stratum, not a matrix.")
-    strata = [np.asarray(s, dtype=np.float64).ravel() for s in (samples if nested else [samples])]
+    strata = [np.asarray(s, dtype=np.float64).ravel() for s in (given if nested else [given])]
     return [s[np.isfinite(s)] for s in strata]
 
 

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -109,8 +110,8 @@ def set_heading(axes: Axes, title: str, unit: str) -> None:
     Both begin at the left edge of the figure, where there is room for long names.
     """
     left = -axes.get_position().x0 / axes.get_position().width + 0.01
-    height = axes.get_position().height * axes.figure.get_figheight()
-    shared = {"transform": axes.transAxes, "ha": "left", "va": "bottom"}
+    height = axes.bbox.height / axes.figure.dpi
+    shared: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "bottom"}
     axes.text(left, 1.0 + 0.24 / height, title, fontsize=9.5, fontweight="bold", **shared)
     axes.text(left, 1.0 + 0.085 / height, unit, fontsize=8.2, color="#555555", **shared)
 
@@ -266,8 +267,9 @@ class _ScaledLocator(MaxNLocator):
         super().__init__(5, steps=[1, 2, 2.5, 5, 10])
         self._scale = scale
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
-        return super().tick_values(vmin / self._scale, vmax / self._scale) * self._scale
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        ticks = super().tick_values(vmin / self._scale, vmax / self._scale)
+        return [float(tick) * self._scale for tick in ticks]
 
 
 def svg_of(fig: Figure, name: str) -> str:
