@@ -12,6 +12,8 @@ import torch
 from tests.cpo_rl.oracle_support import collect, gradient_step, make_algorithm, prepare
 from torch.nn import functional as F
 
+from cpo_rl.errors import UserError
+
 SILENT = {
     "value_loss_coef": 0.0, "entropy_coef_scale": 0.0, "bound_loss_coef": 0.0, "adversarial_coef": 0.0,
     "follower_weight": 0.0, "leader_weight": 0.0, "borrowed_weight": 0.0, "awac_coef": 0.0, "max_grad_norm": 1.0e9,
@@ -219,6 +221,11 @@ def test_oracle_28_regression_rows_do_not_move_the_learning_rate():
         measured.append(alg.update_policy.learning_rate.measure(batch, out._replace(mean=mean), alg.rollout, policy))
         alg.rollout.target_means.copy_(means)
     assert measured[0].item() == measured[1].item() > 0.0
+
+
+def test_oracle_28_a_learning_rate_driven_by_regression_rows_is_refused():
+    with pytest.raises(UserError, match="learning_rate_rows"):
+        make_algorithm(learning_rate_rows="all")
 
 
 @pytest.mark.parametrize("rows", ["on_policy", "gradient_rows", "all"])

@@ -62,7 +62,7 @@ class EnsembleCfg:
     """``epoch``: one adaptation per pass from the mean KL of its mini-batches; ``mini_batch``: one per mini-batch."""
 
     learning_rate_rows: str = "gradient_rows"
-    """Rows whose KL drives the adaptive learning rate: ``on_policy``, ``gradient_rows`` or ``all``."""
+    """Rows whose KL drives the adaptive learning rate: ``on_policy`` or ``gradient_rows``; regression rows never do."""
 
     learning_rate_reference: str = "previous_epoch"
     """Policy that the KL is measured against: ``previous_epoch`` (the row's last visit) or ``rollout``."""
@@ -352,7 +352,7 @@ class ModelCfg:
 _CHOICES = {
     "learning_rate_schedule": ("adaptive", "fixed"),
     "learning_rate_update": ("epoch", "mini_batch"),
-    "learning_rate_rows": tuple(ROW_SETS),
+    "learning_rate_rows": ("on_policy", "gradient_rows"),
     "learning_rate_reference": ("previous_epoch", "rollout"),
     "borrowed_reference": ("leader", "behavior"),
     "statistics_rows": tuple(ROW_SETS),
