@@ -298,10 +298,10 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     # pictures ------------------------------------------------------------------------------------------------------
 
-    camera_eye: Vec3 = (1.5, -1.5, 1.5)
+    camera_eye: Vec3 = (1.15, -0.75, 1.25)
     """Where a camera stands [m], environment frame."""
 
-    camera_lookat: Vec3 = (0.0, 0.15, 0.65)
+    camera_lookat: Vec3 = (0.0, 0.3, 0.66)
     """Where it looks [m], environment frame."""
 
     def check(self) -> None:
@@ -351,6 +351,7 @@ class ThrowKukaEnvCfg(AllegroKukaEnvCfg):
     goal_rotation: bool = False
     replace_object: bool = True
     use_bucket: bool = True
+    camera_eye: Vec3 = (1.5, -1.3, 1.5)
     force_scale: float = 0.0
     max_fingertip_distance: float = 0.0
 
@@ -379,6 +380,8 @@ class ReorientDualKukaEnvCfg(AllegroKukaEnvCfg):
     goal_low: Vec3 = (-0.2, -0.5, 0.68)
     goal_high: Vec3 = (0.2, 0.5, 1.05)
     goal_side: float = 0.75
+    camera_eye: Vec3 = (0.6, -2.1, 1.6)
+    camera_lookat: Vec3 = (0.0, 0.05, 0.6)
 
 
 @configclass
