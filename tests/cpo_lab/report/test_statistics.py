@@ -36,6 +36,7 @@ def test_mean_leaves_nan_out():
     np.testing.assert_allclose(stats.mean([[1, np.nan, 3], [np.nan] * 3]), [2.0, np.nan])
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=FINITE))
 def test_interquartile_mean_equals_scipy_trimmed_mean(values):
     expected = scipy_stats.trim_mean(values, 0.25)
@@ -98,6 +99,7 @@ def test_probability_of_improvement_needs_the_same_tasks():
         stats.probability_of_improvement([[1.0], [2.0]], [[1.0]])
 
 
+@settings(deadline=None)
 @given(
     hnp.arrays(np.float64, st.integers(1, 20), elements=st.integers(-5, 5).map(float)),
     hnp.arrays(np.float64, st.integers(1, 20), elements=st.integers(-5, 5).map(float)),
