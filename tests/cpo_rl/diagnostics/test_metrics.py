@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cpo_rl.diagnostics.episodes import EpisodeStatistics
 from cpo_rl.diagnostics.metrics import DeviceMetrics
+from cpo_rl.diagnostics.policies import explained_variance
 from cpo_rl.distributed import Ranks
 
 
@@ -94,3 +95,12 @@ def test_statistics_survive_a_checkpoint_and_another_size_starts_anew():
     for name, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], value), name
     assert not smaller.finished.any()
+
+
+def test_explained_variance_by_hand():
+    returns = torch.tensor([1.0, 2.0, 3.0])
+    assert float(explained_variance(returns, returns)) == 1.0
+    assert float(explained_variance(torch.zeros(3), returns)) == 0.0
+    # errors 0.5, 0, -0.5 have variance 0.25 of the returns' 1
+    assert float(explained_variance(torch.tensor([0.5, 2.0, 3.5]), returns)) == pytest.approx(0.75)
+    assert math.isnan(float(explained_variance(returns, torch.ones(3))))
