@@ -102,6 +102,23 @@ def test_the_id_can_be_an_input(tmp_path):
     assert module(torch.ones(3, NUM_OBS), torch.tensor([0, 1, 2])).shape == (3, 20)
 
 
+@pytest.mark.parametrize(
+    ("task", "num_obs"),
+    [
+        ("CpoLab-Reorient-Cube-Shadow-Direct", 211),
+        ("CpoLab-Reorient-Cube-Allegro-Direct", 88),
+        ("CpoLab-Regrasp-KukaAllegro-Direct", 99),
+        ("CpoLab-Regrasp-KukaAllegro-Direct", 117),
+        ("CpoLab-Regrasp-KukaAllegro-Direct", 169),
+        ("CpoLab-Regrasp-KukaAllegro-Direct", 196),
+    ],
+)
+def test_the_layout_of_every_task_is_found(task, num_obs):
+    layout = export._layout(task, num_obs)
+    assert layout is not None
+    assert layout[-1]["offset"] + layout[-1]["size"] == num_obs
+
+
 @pytest.mark.parametrize(("task", "num_obs"), [("Someone-Elses-Task", 211), (TASK, 210)])
 def test_an_unknown_layout_is_left_out(tmp_path, task, num_obs):
     checkpoint = make_run(tmp_path, sidecar=True, task=task, num_obs=num_obs)

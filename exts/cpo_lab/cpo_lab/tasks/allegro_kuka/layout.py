@@ -50,6 +50,11 @@ def kuka_observations(num_arms: int, num_keypoints: int) -> tuple[ObservationTer
     return tuple(terms)
 
 
+def all_layouts() -> list[tuple[ObservationTerm, ...]]:
+    """Return the layouts of all arm tasks, which differ in size; exported policies are described by them."""
+    return [kuka_observations(arms, len(points)) for arms in (1, 2) for points in KEYPOINTS.values()]
+
+
 KEYPOINTS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "center": ((0.0, 0.0, 0.0),),
     "corners": ((1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, -1.0, -1.0)),
