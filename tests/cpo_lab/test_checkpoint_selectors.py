@@ -18,7 +18,8 @@ from cpo_rl.checkpoint.store import CheckpointStore
 root = Path(sys.argv[1])
 
 def both(task):
-    stock = resolve_checkpoint_selector(str(root), "latest", library="rsl_rl", task=task, checkpoint_pattern=r"model_.*\\.pt")
+    pattern = r"model_.*\\.pt"
+    stock = resolve_checkpoint_selector(str(root), "latest", library="rsl_rl", task=task, checkpoint_pattern=pattern)
     assert stock == str(resolve_checkpoint("latest", root, task=task)), (stock, task)
     return Path(stock).relative_to(root).as_posix()
 

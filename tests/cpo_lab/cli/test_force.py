@@ -22,7 +22,13 @@ def foreign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "logs/rsl_rl/other/run"
     folder.mkdir(parents=True)
-    manifest = {"version": 1, "library": "rsl_rl", "task": OTHER, "created_at": "2026-01-01T00:00:00+00:00", "metadata": {}}
+    manifest = {
+        "version": 1,
+        "library": "rsl_rl",
+        "task": OTHER,
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "metadata": {},
+    }
     (folder / "run.json").write_text(json.dumps(manifest))
     runs_module.write_launch(folder, Request(OTHER, "cpo", "cpu", "ovphysx", 24, 6, 3, ["env.other=1"]), iterations=7)
     (folder / "model_3.pt").write_bytes(b"weights")
@@ -60,6 +66,8 @@ def test_force_without_another_task_continues_the_run_itself(foreign, monkeypatc
 
 def test_playing_takes_it(foreign, monkeypatch):
     seen = []
-    monkeypatch.setattr(play, "_play", lambda resolved, *args: seen.append(resolved) or (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        play, "_play", lambda resolved, *args: seen.append(resolved) or (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     assert main(["play", "--checkpoint", str(foreign), "--task", TASK, "--force", "env.episode_length_s=5"]) == 130
     assert (seen[0].request.task, seen[0].request.overrides) == (TASK, ["env.episode_length_s=5"])

@@ -13,8 +13,37 @@ from cpo_lab.cli import main, train
 from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
 from cpo_rl.runners.options import RunnerOptions
 
-TASKS = ["CpoLab-Reorient-Cube-Shadow-Direct", "CpoLab-Reorient-Cube-Shadow-Direct", "Isaac-Cartpole-Direct", "CpoLab-X", ""]
-ODD = ["", "None", "nan", "inf", "-1", "0", "1e9", "true", "[]", "[1]", "{}", "x", "'", '"', "=", "1.5", "../..", "\u00e9", "0x10", "[", "%", "$x"]
+TASKS = [
+    "CpoLab-Reorient-Cube-Shadow-Direct",
+    "CpoLab-Reorient-Cube-Shadow-Direct",
+    "Isaac-Cartpole-Direct",
+    "CpoLab-X",
+    "",
+]
+ODD = [
+    "",
+    "None",
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "1e9",
+    "true",
+    "[]",
+    "[1]",
+    "{}",
+    "x",
+    "'",
+    '"',
+    "=",
+    "1.5",
+    "../..",
+    "\u00e9",
+    "0x10",
+    "[",
+    "%",
+    "$x",
+]
 FLAGS: dict[str, list[str]] = {
     "--task": TASKS,
     "--agent": ["cpo", "sapg", "ppo", "rsl_rl_cpo_cfg_entry_point", "dqn", ""],

@@ -26,12 +26,30 @@ def logs(tmp_path):
     def make(name, **fields):
         return RunFolder.create(tmp_path / "exp" / name, **fields)
 
-    make("a", task="T", algorithm="cpo", seed=3, created="2026-01-01", iteration=20, max_iterations=80, env_steps=12_300,
-         wall_clock_s=100.0, last={"Leader/return": 4.25, "Perf/env_steps_per_s": 1500.0}, best={"score": 5.5, "iteration": 9})
-    run = make("b", task="U", algorithm="sapg", created="2026-01-02", status="crashed", error="RuntimeError: the motor fell off")
+    make(
+        "a",
+        task="T",
+        algorithm="cpo",
+        seed=3,
+        created="2026-01-01",
+        iteration=20,
+        max_iterations=80,
+        env_steps=12_300,
+        wall_clock_s=100.0,
+        last={"Leader/return": 4.25, "Perf/env_steps_per_s": 1500.0},
+        best={"score": 5.5, "iteration": 9},
+    )
+    run = make(
+        "b",
+        task="U",
+        algorithm="sapg",
+        created="2026-01-02",
+        status="crashed",
+        error="RuntimeError: the motor fell off",
+    )
     CheckpointStore(run.path).save(b"x", CheckpointManifest(4))
     make("c", task="T", created="2026-01-03", pid=2**22 + 1)
-    return tmp_path  # fmt: skip
+    return tmp_path
 
 
 def test_the_table_shows_progress_and_health(logs, capsys):
@@ -63,20 +81,28 @@ def test_a_silent_run_of_another_machine_is_visible(tmp_path, capsys):
 
 
 def test_bad_input_is_one_sentence(tmp_path, capsys):
-    for argv in (["runs", str(tmp_path / "no")], ["runs", str(tmp_path), "--health", "happy"], ["runs", "--wat"],
-                 ["doctor", "--dump", str(tmp_path / "no.pt")]):  # fmt: skip
+    for argv in (
+        ["runs", str(tmp_path / "no")],
+        ["runs", str(tmp_path), "--health", "happy"],
+        ["runs", "--wat"],
+        ["doctor", "--dump", str(tmp_path / "no.pt")],
+    ):
         assert main(argv) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_listing_imports_no_torch(tmp_path):
-    code = f"import sys; from cpo_lab.cli import main; main(['runs', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
+    code = (
+        f"import sys; from cpo_lab.cli import main; main(['runs', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
 
 
 def test_the_doctor_reads_a_dump(tmp_path, capsys):
     report = {"tensor": "rewards", "step": 3, "env_ids": [2]}
-    write_dump(tmp_path / "dump_7.pt", report, iteration=7, task="T", states={"rewards": torch.tensor([[float("nan"), 1.0]])})
+    write_dump(
+        tmp_path / "dump_7.pt", report, iteration=7, task="T", states={"rewards": torch.tensor([[float("nan"), 1.0]])}
+    )
     assert main(["doctor", "--dump", str(tmp_path / "dump_7.pt")]) == 0
     out = capsys.readouterr().out
     assert "in the rewards of environment 2 at step 3" in out and "[0, 0] = nan" in out

@@ -128,7 +128,9 @@ def call_trials(folder: Path, templates: list[bytes]) -> dict:
         finished = os.waitstatus_to_exitcode(status) == 0
         latest = store.latest()
         honest = all(store.is_complete(store.path(i)) for i in store.manifests())
-        good = latest is not None and latest.name in ("model_2.pt", "model_3.pt") and sha256(latest.read_bytes()) in known
+        good = (
+            latest is not None and latest.name in ("model_2.pt", "model_3.pt") and sha256(latest.read_bytes()) in known
+        )
         result["trials"] += 1
         result["bad"] += not (good and honest and (not finished or latest.name == "model_3.pt"))
         if finished:

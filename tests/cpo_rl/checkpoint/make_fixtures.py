@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 from rsl_rl.runners import OnPolicyRunner
+from tests.cpo_rl.runners.support import make_env, make_runner
 
 from cpo_rl.checkpoint.manifest import FORMAT
-from tests.cpo_rl.runners.support import make_env, make_runner
 
 FIXTURES = Path(__file__).with_name("fixtures")
 ITERATIONS = 3
@@ -31,9 +31,14 @@ def fixture_cfg() -> dict:
         "progress": "off",
         "obs_groups": {"actor": ["policy"]},
         "model": {"hidden_dims": [4], "embedding_dim": 2},
-        "algorithm": {"class_name": "cpo_rl.algorithms:EnsemblePPO", "num_policies": 2, "num_mini_batches": 1,
-                      "num_learning_epochs": 1, "discriminator_hidden_dims": [4]},
-    }  # fmt: skip
+        "algorithm": {
+            "class_name": "cpo_rl.algorithms:EnsemblePPO",
+            "num_policies": 2,
+            "num_mini_batches": 1,
+            "num_learning_epochs": 1,
+            "discriminator_hidden_dims": [4],
+        },
+    }
 
 
 def fixture_env():

@@ -51,7 +51,9 @@ def test_data_reach_the_disk_before_the_name_does_and_the_folder_after(tmp_path,
         real = getattr(os, name)
 
         def record(*args, _name=name, _real=real):
-            calls.append((_name, os.path.basename(str(os.readlink(f"/proc/self/fd/{args[0]}"))) if _name == "fsync" else ""))
+            calls.append(
+                (_name, os.path.basename(str(os.readlink(f"/proc/self/fd/{args[0]}"))) if _name == "fsync" else "")
+            )
             return _real(*args)
 
         monkeypatch.setattr(atomic.os, name, record)

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tests.cpo_rl.runners.support import NoisyTrackingEnv, differing, ensemble_cfg, make_env, make_runner
 
 from cpo_rl.checkpoint.compatibility import check_identity, differences, env_identity
 from cpo_rl.errors import UserError
-from tests.cpo_rl.runners.support import NoisyTrackingEnv, differing, ensemble_cfg, make_env, make_runner
 
 
 class OtherRobotEnv(NoisyTrackingEnv):
@@ -29,9 +29,13 @@ def test_identity_names_task_layout_actions_policies_and_what_the_env_adds():
     env.spec = SimpleNamespace(id="cpo:CpoLab-X-Direct")
     obs = {"policy": torch.zeros(12, 6), "critic": torch.zeros(12, 3, 4)}
     assert env_identity(env, obs, None, 6) == {
-        "task": "CpoLab-X-Direct", "num_actions": 2, "observations": {"critic": [3, 4], "policy": [6]}, "num_policies": 6,
-        "robot": "shadow_hand", "assets": "abc",
-    }  # fmt: skip
+        "task": "CpoLab-X-Direct",
+        "num_actions": 2,
+        "observations": {"critic": [3, 4], "policy": [6]},
+        "num_policies": 6,
+        "robot": "shadow_hand",
+        "assets": "abc",
+    }
     assert env_identity(env, obs, "Y", 1)["task"] == "Y"
     assert env_identity(make_env(), obs, None, 1)["task"] == "NoisyTrackingEnv"
 
@@ -40,8 +44,9 @@ def test_only_entries_that_both_name_are_compared():
     assert differences({"task": "A", "old": 1}, {"task": "A", "new": 2}) == []
     assert differences({}, {"task": "A"}) == []
     assert differences({"task": "A", "num_actions": 2}, {"task": "B", "num_actions": 3}) == [
-        "task 'A' instead of 'B'", "number of actions 2 instead of 3",
-    ]  # fmt: skip
+        "task 'A' instead of 'B'",
+        "number of actions 2 instead of 3",
+    ]
 
 
 def test_force_lets_pass_and_reports():

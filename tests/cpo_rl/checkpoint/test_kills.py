@@ -47,8 +47,11 @@ def trials(mode, folder, templates, *options):
     paths = os.pathsep.join([str(ROOT / "source/cpo_rl"), str(ROOT / "exts/cpo_lab")])
     run = subprocess.run(
         [sys.executable, str(SCRIPT), mode, str(folder), str(templates), *options],
-        capture_output=True, text=True, timeout=550, env={**os.environ, "PYTHONPATH": paths},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=550,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 import pytest
 import torch
 from rsl_rl.runners import OnPolicyRunner
+from tests.cpo_rl.checkpoint.make_fixtures import FIXTURES, ITERATIONS, fixture_cfg, fixture_env, unpack
+from tests.cpo_rl.runners.support import differing, make_runner
 
 from cpo_rl.checkpoint.manifest import FORMAT, CheckpointManifest
 from cpo_rl.checkpoint.migrate import MIGRATIONS, migrate
 from cpo_rl.checkpoint.payload import from_bytes, to_bytes
 from cpo_rl.checkpoint.store import write_checkpoint
 from cpo_rl.errors import UserError
-from tests.cpo_rl.checkpoint.make_fixtures import FIXTURES, ITERATIONS, fixture_cfg, fixture_env, unpack
-from tests.cpo_rl.runners.support import differing, make_runner
 
 STORED = sorted(file.name.removesuffix(".gz") for file in FIXTURES.glob("*.pt.gz"))
 
@@ -49,7 +49,17 @@ def test_migrating_counts_finished_iterations_and_leaves_the_original_alone():
     assert migrate(new) == new
 
 
-@pytest.mark.parametrize("payload", [{}, {"iter": "3"}, {"iter": None}, {"iter": 1, "format": "1"}, {"iter": 1, "format": -1}, {"iter": 1, "format": True}])  # fmt: skip
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"iter": "3"},
+        {"iter": None},
+        {"iter": 1, "format": "1"},
+        {"iter": 1, "format": -1},
+        {"iter": 1, "format": True},
+    ],
+)
 def test_what_is_no_training_checkpoint_is_refused(payload):
     with pytest.raises(UserError, match=r"x\.pt lacks the entries"):
         migrate(payload, "x.pt")

@@ -15,7 +15,14 @@ from cpo_rl.checkpoint.random_state import capture, restore
 
 
 def draw():
-    return [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), torch.rand(3).tolist(), torch.randn(1).item()]
+    return [
+        random.random(),
+        random.gauss(0, 1),
+        np.random.rand(),
+        np.random.randn(),
+        torch.rand(3).tolist(),
+        torch.randn(1).item(),
+    ]
 
 
 @pytest.mark.parametrize("before", [0, 1, 7, 700])

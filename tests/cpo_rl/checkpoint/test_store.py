@@ -27,7 +27,12 @@ def test_saving_writes_file_and_sidecar(tmp_path):
     path = add(CheckpointStore(tmp_path), 20, 1.5)
     assert names(tmp_path) == ["model_20.json", "model_20.pt"]
     stored = json.loads((tmp_path / "model_20.json").read_text())
-    assert (stored["size"], stored["sha256"], stored["score"], stored["format"]) == (8, sha256(b"state 20"), 1.5, FORMAT)
+    assert (stored["size"], stored["sha256"], stored["score"], stored["format"]) == (
+        8,
+        sha256(b"state 20"),
+        1.5,
+        FORMAT,
+    )
     data, manifest = read_complete(path)
     assert data == b"state 20" and manifest.iteration == 20
 
@@ -88,7 +93,9 @@ def test_sidecars_of_a_newer_format_are_refused_by_number(tmp_path):
     assert CheckpointStore(tmp_path).latest() is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"iteration": -1}', '{"iteration": "2"}', '{"iteration": 2, "size": "8"}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"iteration": -1}', '{"iteration": "2"}', '{"iteration": 2, "size": "8"}']
+)
 def test_sidecars_that_say_nothing_are_refused(tmp_path, text):
     (tmp_path / "model_2.json").write_text(text)
     with pytest.raises(UserError, match="missing or damaged"):
@@ -169,7 +176,9 @@ def test_an_explicit_path_is_replaced_and_never_beside_the_old_sidecar(tmp_path,
 
 def test_names(tmp_path):
     assert checkpoint_iteration("a/model_12.pt") == 12
-    assert [checkpoint_iteration(n) for n in ("model_12.pth", "model_.pt", "xmodel_1.pt", "model_1.json", ".model_1.pt")] == [None] * 5
+    assert [
+        checkpoint_iteration(n) for n in ("model_12.pth", "model_.pt", "xmodel_1.pt", "model_1.json", ".model_1.pt")
+    ] == [None] * 5
 
 
 @settings(max_examples=25, deadline=None)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 
 from cpo_rl.presets import preset
 from cpo_rl.runners import EnsembleRunner
-from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 
 NUM_ENVS = 12
 
@@ -58,8 +58,15 @@ def make_env(kind: type[TrackingEnv] = NoisyTrackingEnv, num_envs: int = NUM_ENV
 
 def ensemble_cfg(name: str = "cpo", rnn: str = "none", **algorithm: Any) -> dict[str, Any]:
     """Return the configuration of a small ensemble run."""
-    settings = {"num_policies": 3, "num_mini_batches": 2, "num_learning_epochs": 2, "discriminator_hidden_dims": [8],
-                "sequence_length": 4 if rnn != "none" else 1, "adversarial_coef": 0.01, "diagnostics_interval": 2}  # fmt: skip
+    settings = {
+        "num_policies": 3,
+        "num_mini_batches": 2,
+        "num_learning_epochs": 2,
+        "discriminator_hidden_dims": [8],
+        "sequence_length": 4 if rnn != "none" else 1,
+        "adversarial_coef": 0.01,
+        "diagnostics_interval": 2,
+    }
     values = {**preset(name, **settings), **algorithm}
     embedding = 0 if values["num_policies"] == 1 else 4
     return {
@@ -85,23 +92,37 @@ def stock_ppo_cfg() -> dict[str, Any]:
         "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
         "actor": {**model, "distribution_cfg": noise},
         "critic": dict(model),
-        "algorithm": {"class_name": "PPO", "num_learning_epochs": 2, "num_mini_batches": 2, "schedule": "adaptive",
-                      "learning_rate": 1e-3, "desired_kl": 0.01},
-    }  # fmt: skip
+        "algorithm": {
+            "class_name": "PPO",
+            "num_learning_epochs": 2,
+            "num_mini_batches": 2,
+            "schedule": "adaptive",
+            "learning_rate": 1e-3,
+            "desired_kl": 0.01,
+        },
+    }
 
 
-def make_runner(cfg: dict[str, Any], log_dir: Any = None, env: Any = None, seed: int = 7, **fields: Any) -> EnsembleRunner:
+def make_runner(
+    cfg: dict[str, Any], log_dir: Any = None, env: Any = None, seed: int = 7, **fields: Any
+) -> EnsembleRunner:
     """Return a runner on a fresh environment, with all global generators seeded."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    return EnsembleRunner(env or make_env(), copy.deepcopy(cfg), log_dir=None if log_dir is None else str(log_dir), **fields)
+    return EnsembleRunner(
+        env or make_env(), copy.deepcopy(cfg), log_dir=None if log_dir is None else str(log_dir), **fields
+    )
 
 
 def differing(a: Any, b: Any, path: str = "") -> list[str]:
     """Return the places where two states are not identical bit for bit."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        same = a.shape == b.shape and a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=12345.0), b.nan_to_num(nan=12345.0))
+        same = (
+            a.shape == b.shape
+            and a.dtype == b.dtype
+            and torch.equal(a.nan_to_num(nan=12345.0), b.nan_to_num(nan=12345.0))
+        )
         return [] if same else [path]
     if isinstance(a, dict) and isinstance(b, dict):
         if a.keys() != b.keys():

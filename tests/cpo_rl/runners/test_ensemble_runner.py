@@ -12,14 +12,14 @@ import stat
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
 import cpo_rl.checkpoint.atomic as atomic
+from cpo_rl.checkpoint.payload import first_not_finite
 from cpo_rl.checkpoint.store import CheckpointStore, read_complete
 from cpo_rl.errors import UserError
-from cpo_rl.runners.ensemble_runner import first_not_finite, plain_config
-from cpo_rl.runners.options import RunnerOptions
+from cpo_rl.runners.options import RunnerOptions, plain_config
 from cpo_rl.runners.tables import read_metrics
-from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,22 @@ def test_the_manifest_tells_what_ran_and_how_it_ended(finished):
     folder, runner = finished
     stored = json.loads((folder / "manifest.json").read_text())
     expected = {
-        "format": 1, "task": "T", "algorithm": "cpo", "seed": 5, "num_envs": 12, "num_policies": 3, "device": "cpu",
-        "physics": "ovphysx", "world_size": 1, "max_iterations": 5, "status": "finished", "iteration": 5,
-        "env_steps": 5 * 8 * 12, "error": None, "pid": os.getpid(),
-    }  # fmt: skip
+        "format": 1,
+        "task": "T",
+        "algorithm": "cpo",
+        "seed": 5,
+        "num_envs": 12,
+        "num_policies": 3,
+        "device": "cpu",
+        "physics": "ovphysx",
+        "world_size": 1,
+        "max_iterations": 5,
+        "status": "finished",
+        "iteration": 5,
+        "env_steps": 5 * 8 * 12,
+        "error": None,
+        "pid": os.getpid(),
+    }
     assert {key: stored[key] for key in expected} == expected
     assert len(stored["config_hash"]) == 16 and stored["hardware"]["cpus"] >= 1 and stored["wall_clock_s"] > 0
     assert set(stored["last"]) == {"Leader/return", "Train/mean_reward", "Perf/env_steps_per_s"}
@@ -50,7 +62,13 @@ def test_the_table_and_tensorboard_hold_the_same_numbers(finished):
     columns = read_metrics(folder / "metrics.csv")
     assert columns["iteration"] == [1, 2, 3, 4, 5] and columns["env_steps"] == [96 * i for i in range(1, 6)]
     events = EventAccumulator(str(folder)).Reload()
-    for tag in ("Leader/return", "Loss/value", "Perf/env_steps_per_s", "Optimization/learning_rate", "Ensemble/kl_mean"):
+    for tag in (
+        "Leader/return",
+        "Loss/value",
+        "Perf/env_steps_per_s",
+        "Optimization/learning_rate",
+        "Ensemble/kl_mean",
+    ):
         logged = {event.step: event.value for event in events.Scalars(tag)}
         for step, value in logged.items():
             assert columns[tag][step - 1] == pytest.approx(value, rel=1e-6)
@@ -71,7 +89,10 @@ def test_checkpoints_come_at_their_interval_and_at_the_end(finished):
     _, sidecar = read_complete(folder / "model_4.pt")
     assert (sidecar.iteration, sidecar.env_steps, sidecar.metric, sidecar.exact) == (4, 4 * 96, "Leader/return", True)
     assert sidecar.score == pytest.approx(read_metrics(folder / "metrics.csv")["Leader/return"][3])
-    assert sidecar.config["algorithm"]["num_policies"] == 3 and sidecar.versions["torch"] == torch.__version__.split("+")[0]
+    assert (
+        sidecar.config["algorithm"]["num_policies"] == 3
+        and sidecar.versions["torch"] == torch.__version__.split("+")[0]
+    )
     assert sidecar.identity["task"] == "T" and sidecar.scale == {"num_envs": 12, "world_size": 1}
 
 
@@ -159,17 +180,28 @@ def test_scalars_of_the_environment_get_a_group(tmp_path):
     class Talking(NoisyTrackingEnv):
         def step(self, actions):
             obs, rewards, dones, extras = super().step(actions)
-            extras["log"] = {"tolerance": 0.5, "Curriculum/level": torch.tensor([1.0, 3.0]), "/odd": torch.tensor(2), "none": torch.zeros(0)}
+            extras["log"] = {
+                "tolerance": 0.5,
+                "Curriculum/level": torch.tensor([1.0, 3.0]),
+                "/odd": torch.tensor(2),
+                "none": torch.zeros(0),
+            }
             return obs, rewards, dones, extras
 
     make_runner(ensemble_cfg(), tmp_path / "run", env=make_env(Talking)).learn(2)
     columns = read_metrics(tmp_path / "run/metrics.csv")
-    assert (columns["Task/tolerance"], columns["Curriculum/level"], columns["Task/odd"]) == ([0.5] * 2, [2.0] * 2, [2.0] * 2)
+    assert (columns["Task/tolerance"], columns["Curriculum/level"], columns["Task/odd"]) == (
+        [0.5] * 2,
+        [2.0] * 2,
+        [2.0] * 2,
+    )
     assert "Task/none" not in columns
 
 
 def test_mean_reward_counts_finished_episodes_only(tmp_path):
-    runner = make_runner(stock_ppo_cfg(), tmp_path / "run", env=make_env(NoisyTrackingEnv, max_episode_length=4, stagger=False))
+    runner = make_runner(
+        stock_ppo_cfg(), tmp_path / "run", env=make_env(NoisyTrackingEnv, max_episode_length=4, stagger=False)
+    )
     runner.learn(1)
     columns = read_metrics(tmp_path / "run/metrics.csv")
     assert columns["Train/mean_episode_length"] == [4.0]
@@ -197,8 +229,17 @@ def test_settings_are_checked_before_anything_is_allocated(tmp_path, field, valu
 
 
 def test_every_setting_is_read():
-    cfg = {"num_steps_per_env": 2, "save_interval": 3, "keep_last": 4, "keep_best": 5, "best_metric": "x", "progress": "plain",
-           "progress_interval_s": 6, "stop_grace_s": 7.0, "unknown": 1}  # fmt: skip
+    cfg = {
+        "num_steps_per_env": 2,
+        "save_interval": 3,
+        "keep_last": 4,
+        "keep_best": 5,
+        "best_metric": "x",
+        "progress": "plain",
+        "progress_interval_s": 6,
+        "stop_grace_s": 7.0,
+        "unknown": 1,
+    }
     assert RunnerOptions.from_cfg(cfg) == RunnerOptions(2, 3, 4, 5, "x", "plain", 6, 7.0)
 
 
@@ -208,8 +249,13 @@ def test_configurations_become_plain():
 
     given = {"a": (1, 2.0), "f": print, "c": Thing, 3: float("inf"), "n": None, "t": torch.float32}
     assert plain_config(given) == {
-        "a": [1, 2.0], "f": "print", "c": Thing.__qualname__, "3": "inf", "n": None, "t": "torch.float32",
-    }  # fmt: skip
+        "a": [1, 2.0],
+        "f": "print",
+        "c": Thing.__qualname__,
+        "3": "inf",
+        "n": None,
+        "t": "torch.float32",
+    }
 
 
 def test_the_place_of_a_bad_number_is_named():

@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 from rsl_rl.runners import OnPolicyRunner
-
-from cpo_rl.errors import UserError
-from cpo_rl.runners.tables import read_metrics
 from tests.cpo_rl.runners.support import (
     ForgetfulEnv,
     differing,
@@ -24,6 +21,9 @@ from tests.cpo_rl.runners.support import (
     stock_ppo_cfg,
 )
 from tests.envs.tracking import TrackingEnv
+
+from cpo_rl.errors import UserError
+from cpo_rl.runners.tables import read_metrics
 
 CASES = [
     pytest.param(name, rnn, coef, id=f"{name}-{rnn}-adversarial{'+' if coef else '-'}")
@@ -36,7 +36,11 @@ CASES = [
 
 def table(path):
     columns = read_metrics(path / "metrics.csv")
-    return {n: [str(v) for v in values] for n, values in columns.items() if not n.startswith(("Perf/env", "Perf/c", "Perf/up", "wall"))}
+    return {
+        n: [str(v) for v in values]
+        for n, values in columns.items()
+        if not n.startswith(("Perf/env", "Perf/c", "Perf/up", "wall"))
+    }
 
 
 def scramble():
@@ -111,7 +115,7 @@ def test_resume_from_an_older_checkpoint_after_a_crash_repeats_nothing_in_the_ta
 def test_training_from_an_earlier_state_than_the_folder_holds_is_refused(tmp_path):
     make_runner(ensemble_cfg(), tmp_path / "run").learn(3)
     again = make_runner(ensemble_cfg(), tmp_path / "run")
-    with pytest.raises(UserError, match="already holds model_3.pt"):
+    with pytest.raises(UserError, match=r"already holds model_3\.pt"):
         again.learn(1)
 
 

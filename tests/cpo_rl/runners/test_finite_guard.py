@@ -10,6 +10,7 @@ import math
 
 import pytest
 import torch
+from tests.cpo_rl.runners.support import NoisyTrackingEnv, differing, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 from torch.overrides import TorchFunctionMode
 
 from cpo_rl import losses
@@ -18,7 +19,6 @@ from cpo_rl.checkpoint.store import CheckpointStore
 from cpo_rl.errors import UserError
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.signals import GUARD_EXIT_CODE
-from tests.cpo_rl.runners.support import NoisyTrackingEnv, differing, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
 HORIZON = 8
 NAN, INF, HUGE = float("nan"), float("inf"), 3.0e38
@@ -37,7 +37,9 @@ class InjectingEnv(NoisyTrackingEnv):
     def step(self, actions):
         self.steps += 1
         obs, rewards, dones, extras = super().step(actions)
-        due = self.steps == self.at or (self.every_iteration and self.steps >= self.at and self.steps % HORIZON == self.at % HORIZON)
+        due = self.steps == self.at or (
+            self.every_iteration and self.steps >= self.at and self.steps % HORIZON == self.at % HORIZON
+        )
         if due:
             ids = list(self.env_ids)
             if self.where == "observations":
@@ -73,7 +75,11 @@ def weights(state):
     """Return parameters and optimizer moments, without the running statistics."""
     model = {n: t for n, t in state["model"].items() if "normalizer" not in n}
     moments = {i: {n: t for n, t in s.items()} for i, s in state["optimizer"]["state"].items()}
-    return {"model": model, "moments": moments, "discriminator": state["adversary"] and state["adversary"]["discriminator"]}
+    return {
+        "model": model,
+        "moments": moments,
+        "discriminator": state["adversary"] and state["adversary"]["discriminator"],
+    }
 
 
 def run(tmp_path, where, value, step, *, rnn="none", iterations=4, env_ids=(4, 7), **algorithm):
@@ -101,7 +107,9 @@ INJECTIONS = [
 
 @pytest.mark.parametrize("rnn", ["none", "lstm"])
 @pytest.mark.parametrize(("where", "value", "step", "tensor", "said_step"), INJECTIONS)
-def test_what_the_environment_breaks_stops_the_run_before_the_weights(tmp_path, where, value, step, tensor, said_step, rnn):
+def test_what_the_environment_breaks_stops_the_run_before_the_weights(
+    tmp_path, where, value, step, tensor, said_step, rnn
+):
     runner, before = run(tmp_path, where, value, step, rnn=rnn)
     assert runner.completed_iterations == 3
     assert (runner.outcome.status, runner.outcome.exit_code) == ("stopped", GUARD_EXIT_CODE)
@@ -114,7 +122,9 @@ def test_what_the_environment_breaks_stops_the_run_before_the_weights(tmp_path, 
     dump = read_dump(tmp_path / "run/dump_3.pt")
     assert (dump["iteration"], dump["seed"], dump["state_env_ids"]) == (3, 5, [4, 7])
     raw = dump["states"][f"{tensor} (raw, when first bad)"]
-    assert raw.shape[0] == 2 and bool((~raw.isfinite()).flatten(1).any(1).all() if raw.dim() > 1 else (~raw.isfinite()).all())
+    assert raw.shape[0] == 2 and bool(
+        (~raw.isfinite()).flatten(1).any(1).all() if raw.dim() > 1 else (~raw.isfinite()).all()
+    )
     assert dump["config"]["algorithm"]["num_policies"] == 3
 
 
@@ -172,8 +182,16 @@ def poison(monkeypatch, runner, place):
 
 @pytest.mark.parametrize(
     "place",
-    ["loss value", "loss surrogate", "loss awac", "gradient", "discriminator gradient", "action mean", "diversity bonus"],
-)  # fmt: skip
+    [
+        "loss value",
+        "loss surrogate",
+        "loss awac",
+        "gradient",
+        "discriminator gradient",
+        "action mean",
+        "diversity bonus",
+    ],
+)
 def test_what_breaks_inside_the_update_does_not_reach_the_weights(tmp_path, monkeypatch, place):
     runner = make_runner(ensemble_cfg(), tmp_path / "run")
     runner.learn(2)
@@ -231,7 +249,7 @@ def test_skipping_has_a_limit(tmp_path):
 
 
 def test_the_stopped_run_can_be_resumed_once_its_cause_is_gone(tmp_path):
-    runner, _ = run(tmp_path, "rewards", NAN, 3)
+    run(tmp_path, "rewards", NAN, 3)
     assert CheckpointStore(tmp_path / "run").latest().name == "model_3.pt"
     again = make_runner(ensemble_cfg(), tmp_path / "run", env=make_env(InjectingEnv))
     assert again.resume() and again.completed_iterations == 3
@@ -268,8 +286,16 @@ def test_weights_that_are_not_finite_are_named_and_not_saved(tmp_path, capsys):
 def test_the_dump_reads_as_text(tmp_path):
     run(tmp_path, "observations", INF, 3, env_ids=(1,))
     text = describe(tmp_path / "run/dump_3.pt")
-    assert text.startswith("The first number that was not finite was in the observations of environment 1 at step 3 of the rollout.")
-    for part in ("InjectingEnv", "seed         5", "observations (raw, when first bad)", "[0, 2] = inf", '"num_policies": 3'):
+    assert text.startswith(
+        "The first number that was not finite was in the observations of environment 1 at step 3 of the rollout."
+    )
+    for part in (
+        "InjectingEnv",
+        "seed         5",
+        "observations (raw, when first bad)",
+        "[0, 2] = inf",
+        '"num_policies": 3',
+    ):
         assert part in text, text
 
 
@@ -285,7 +311,11 @@ def test_what_is_no_dump_is_refused(tmp_path):
 
     with pytest.raises(UserError, match="cannot be read"):
         describe(tmp_path / "missing.pt")
-    for name, content in (("a.pt", b"x"), ("b.pt", to_bytes({"iter": 3})), ("c.pt", to_bytes({"dump_format": 99, "report": {}}))):
+    for name, content in (
+        ("a.pt", b"x"),
+        ("b.pt", to_bytes({"iter": 3})),
+        ("c.pt", to_bytes({"dump_format": 99, "report": {}})),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name):
             describe(tmp_path / name)
@@ -305,8 +335,25 @@ def test_a_full_disk_does_not_keep_the_guard_from_stopping(tmp_path, monkeypatch
 class CountReads(TorchFunctionMode):
     """Counts calls that make the host wait for the device."""
 
-    READS = frozenset({"item", "tolist", "cpu", "numpy", "nonzero", "masked_select", "unique", "equal", "allclose",
-                       "__bool__", "__float__", "__int__", "__index__", "__contains__", "__iter__"})  # fmt: skip
+    READS = frozenset(
+        {
+            "item",
+            "tolist",
+            "cpu",
+            "numpy",
+            "nonzero",
+            "masked_select",
+            "unique",
+            "equal",
+            "allclose",
+            "__bool__",
+            "__float__",
+            "__int__",
+            "__index__",
+            "__contains__",
+            "__iter__",
+        }
+    )
 
     def __init__(self):
         super().__init__()
@@ -346,4 +393,7 @@ def test_the_watch_asks_only_when_something_was_skipped():
         def guard_report(self):
             raise AssertionError("must not be asked")
 
-    assert GuardWatch(Alg(), {}).check(1, 1, {"Optimization/skipped_updates": 0.0}, None, lambda *a: True) == (None, None)
+    assert GuardWatch(Alg(), {}).check(1, 1, {"Optimization/skipped_updates": 0.0}, None, lambda *a: True) == (
+        None,
+        None,
+    )

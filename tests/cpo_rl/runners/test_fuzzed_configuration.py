@@ -9,15 +9,34 @@ import random
 from typing import Any
 
 import pytest
+from tests.cpo_rl.runners.support import ensemble_cfg, make_env, make_runner
 
 from cpo_rl.algorithms import ensemble_ppo
 from cpo_rl.config import _CHOICES, ACTIVATIONS, EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
 from cpo_rl.presets import PRESETS
 from cpo_rl.runners.options import PROGRESS_MODES
-from tests.cpo_rl.runners.support import ensemble_cfg, make_env, make_runner
 
-ODD = [None, "", "x", "1", True, False, [], [1], {}, -1, 0, 1.5, float("nan"), float("inf"), -float("inf"), 1e30, -1e-30, "nan"]
+ODD = [
+    None,
+    "",
+    "x",
+    "1",
+    True,
+    False,
+    [],
+    [1],
+    {},
+    -1,
+    0,
+    1.5,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    1e30,
+    -1e-30,
+    "nan",
+]
 """Values that users and scripts pass by accident."""
 
 SKIPPED = {"class_name", "compile"}
@@ -46,18 +65,26 @@ def plausible(rng: random.Random, name: str, kind: str) -> Any:
 def random_cfg(rng: random.Random) -> dict[str, Any]:
     """Return a small valid configuration with one to four random changes."""
     cfg = ensemble_cfg(rng.choice(list(PRESETS)), rng.choice(["none", "none", "lstm"]))
-    fields = [("algorithm", f) for f in dataclasses.fields(EnsembleCfg)] + [("model", f) for f in dataclasses.fields(ModelCfg)]
+    fields = [("algorithm", f) for f in dataclasses.fields(EnsembleCfg)] + [
+        ("model", f) for f in dataclasses.fields(ModelCfg)
+    ]
     fields = [(section, f) for section, f in fields if f.name not in SKIPPED]
     for _ in range(rng.randint(1, 4)):
         section, field = rng.choice(fields)
         odd = rng.random() < 0.1
         cfg[section][field.name] = rng.choice(ODD) if odd else plausible(rng, field.name, str(field.type))
     runner = {
-        "num_steps_per_env": [1, 2, 3, 8, 0, -8, "8", None], "save_interval": [1, 5, 0, "a"], "keep_last": [0, 1, -1, 2.5],
-        "keep_best": [0, 3, -1], "best_metric": ["auto", "Leader/return", "nothing", 3], "progress": [*PROGRESS_MODES, "loud"],
-        "stop_grace_s": [0, 1.0, -1, "x"], "seed": [0, 1, 2**31 - 1, None, "s", -5], "obs_groups": [{"actor": ["policy"]}, {}, None,
-        {"actor": ["vision"]}, {"actor": []}], "unknown_to_everyone": [1],
-    }  # fmt: skip
+        "num_steps_per_env": [1, 2, 3, 8, 0, -8, "8", None],
+        "save_interval": [1, 5, 0, "a"],
+        "keep_last": [0, 1, -1, 2.5],
+        "keep_best": [0, 3, -1],
+        "best_metric": ["auto", "Leader/return", "nothing", 3],
+        "progress": [*PROGRESS_MODES, "loud"],
+        "stop_grace_s": [0, 1.0, -1, "x"],
+        "seed": [0, 1, 2**31 - 1, None, "s", -5],
+        "obs_groups": [{"actor": ["policy"]}, {}, None, {"actor": ["vision"]}, {"actor": []}],
+        "unknown_to_everyone": [1],
+    }
     if rng.random() < 0.3:
         name = rng.choice(list(runner))
         cfg[name] = rng.choice(runner[name])

@@ -14,9 +14,13 @@ from rich.console import Console
 from cpo_rl.runners.progress import ProgressDisplay, format_count, format_duration
 
 METRICS = {
-    "Perf/env_steps_per_s": 1534.2, "Leader/return": 3.14159, "Leader/successes": 0.25, "Ensemble/kl_mean": 0.5,
-    "Optimization/learning_rate": 5e-4, "Train/mean_reward": 99.0,
-}  # fmt: skip
+    "Perf/env_steps_per_s": 1534.2,
+    "Leader/return": 3.14159,
+    "Leader/successes": 0.25,
+    "Ensemble/kl_mean": 0.5,
+    "Optimization/learning_rate": 5e-4,
+    "Train/mean_reward": 99.0,
+}
 
 
 def console(terminal):
@@ -25,14 +29,26 @@ def console(terminal):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s"), (3599.9, "1 h 00 min"), (18180, "5 h 03 min"),
-     (187200, "2 d 04 h"), (-3, "0 s"), (math.inf, "?"), (math.nan, "?")],
-)  # fmt: skip
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (187, "3 min 07 s"),
+        (3599.9, "1 h 00 min"),
+        (18180, "5 h 03 min"),
+        (187200, "2 d 04 h"),
+        (-3, "0 s"),
+        (math.inf, "?"),
+        (math.nan, "?"),
+    ],
+)
 def test_durations(seconds, text):
     assert format_duration(seconds) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (950, "950"), (12_340, "12.3 k"), (4.567e6, "4.57 M"), (2e10, "20 G")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (950, "950"), (12_340, "12.3 k"), (4.567e6, "4.57 M"), (2e10, "20 G")]
+)
 def test_counts(value, text):
     assert format_count(value) == text
 
@@ -71,8 +87,20 @@ def test_a_panel_on_a_terminal():
     display.message("the disk is full")
     display.stop()
     text = out.file.getvalue()
-    for part in ("CpoLab-Task", "env-steps/s", "1,534", "leader return", "3.142", "leader successes", "0.25", "inter-policy KL",
-                 "5.0e-04", "3 of 10", "1 min 30 s", "the disk is full"):  # fmt: skip
+    for part in (
+        "CpoLab-Task",
+        "env-steps/s",
+        "1,534",
+        "leader return",
+        "3.142",
+        "leader successes",
+        "0.25",
+        "inter-policy KL",
+        "5.0e-04",
+        "3 of 10",
+        "1 min 30 s",
+        "the disk is full",
+    ):
         assert part in text
     assert text.endswith("\x1b[?25h"), "the cursor must be visible again"
 

@@ -118,7 +118,9 @@ def test_a_half_written_line_is_ignored_and_removed_on_continuation(tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(
-    rows=st.lists(st.dictionaries(st.sampled_from(["a", 'b "q"', "c,d", "e/f"]), st.floats(width=32)), min_size=1, max_size=8),
+    rows=st.lists(
+        st.dictionaries(st.sampled_from(["a", 'b "q"', "c,d", "e/f"]), st.floats(width=32)), min_size=1, max_size=8
+    ),
     keep=st.integers(0, 8),
 )
 def test_any_table_reads_back_and_truncates(tmp_path_factory, rows, keep):
@@ -152,5 +154,6 @@ def test_config_hash_ignores_key_order_only():
 
 
 def test_reading_runs_imports_no_torch():
-    code = "import sys, cpo_rl.runners.run_folder, cpo_rl.checkpoint.store, cpo_rl.checkpoint.select; sys.exit('torch' in sys.modules)"
+    modules = "cpo_rl.runners.run_folder, cpo_rl.checkpoint.store, cpo_rl.checkpoint.select"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -52,7 +52,9 @@ def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab runs", description="List runs with progress and health.", epilog=_EPILOG)
     parser.add_argument("root", nargs="?", default=LOG_ROOT, help=f"folder of runs (default: {LOG_ROOT})")
     parser.add_argument("--task", help="only runs of this task")
-    parser.add_argument("--health", nargs="+", choices=tuple(_HEALTH), metavar="STATE", help="only runs in these states")
+    parser.add_argument(
+        "--health", nargs="+", choices=tuple(_HEALTH), metavar="STATE", help="only runs in these states"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     return parser
 

@@ -15,7 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["TEMPORARY_SUFFIX", "atomic_write", "remove_leftovers", "sync_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "TEMPORARY_SUFFIX",
+    "atomic_write",
+    "remove_leftovers",
+    "sync_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ending of files that are still being written; their names also start with a dot."""
@@ -92,7 +100,11 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
     """
     removed = []
     for entry in os.scandir(folder):
-        if entry.name.startswith(".") and entry.name.endswith(TEMPORARY_SUFFIX) and entry.is_file(follow_symlinks=False):
+        if (
+            entry.name.startswith(".")
+            and entry.name.endswith(TEMPORARY_SUFFIX)
+            and entry.is_file(follow_symlinks=False)
+        ):
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)
                 removed.append(entry.name)

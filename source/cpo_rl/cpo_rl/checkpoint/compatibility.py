@@ -55,7 +55,9 @@ def differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[s
     ]
 
 
-def check_identity(stored: Mapping[str, Any], current: Mapping[str, Any], name: str, *, force: bool = False) -> list[str]:
+def check_identity(
+    stored: Mapping[str, Any], current: Mapping[str, Any], name: str, *, force: bool = False
+) -> list[str]:
     """Refuse a checkpoint that belongs to something else.
 
     Args:

@@ -107,7 +107,8 @@ class CheckpointManifest:
             raise UserError(f"checkpoint manifest {str(path)!r} is missing or damaged; choose another checkpoint.")
         if manifest.format > FORMAT:
             raise UserError(
-                f"checkpoint manifest {str(path)!r} has format {manifest.format}; this version reads up to {FORMAT}, update it."
+                f"checkpoint manifest {str(path)!r} has format {manifest.format}; "
+                f"this version reads up to {FORMAT}, update it."
             )
         return manifest
 

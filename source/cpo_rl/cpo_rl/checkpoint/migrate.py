@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Reading checkpoints of older formats.
 
-====== ==================================================================================================================
+====== =================================================================================================================
 format difference to the one before
-====== ==================================================================================================================
+====== =================================================================================================================
 0      what rsl_rl's own runner writes: ``iter`` is the index of the last finished iteration; no state of the runner
 1      ``format`` is stored; ``iter`` counts finished iterations; ``runner`` holds counters, generators and env state
-====== ==================================================================================================================
+====== =================================================================================================================
 
 A new format adds one function to :data:`MIGRATIONS` and one stored file to ``tests/cpo_rl/checkpoint/fixtures``.
 """

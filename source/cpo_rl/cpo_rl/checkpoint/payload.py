@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Tensors and plain values to bytes and back, without executing anything.
 
-The bytes are an ordinary torch zip archive, so rsl_rl's own ``runner.load`` opens them. Its table of contents is written
-in pickle's instruction set, which is why reading is fenced three times: the archive may only be torch's uncompressed
-zip form, the instructions may name nothing but the builders of tensors and ordered dictionaries, and torch's restricted
-reader (``weights_only=True``), which has no way to import or call anything else, does the rest. A file that wants more
-is refused before the first instruction runs.
+The bytes are an ordinary torch zip archive, so rsl_rl's own ``runner.load`` opens them. Its table of contents is
+written in pickle's instruction set, which is why reading is fenced three times: the archive may only be torch's
+uncompressed zip form, the instructions may name nothing but the builders of tensors and ordered dictionaries, and
+torch's restricted reader (``weights_only=True``), which has no way to import or call anything else, does the rest. A
+file that wants more is refused before the first instruction runs.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import pickletools
 import zipfile
 from collections import OrderedDict
@@ -22,12 +23,15 @@ import torch
 
 from ..errors import UserError
 
-__all__ = ["from_bytes", "plain_copy", "to_bytes"]
+__all__ = ["first_not_finite", "from_bytes", "plain_copy", "to_bytes"]
 
 _ALLOWED = frozenset(
     {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
-    | {f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")}
-)  # fmt: skip
+    | {
+        f"torch {kind}Storage"
+        for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+    }
+)
 """The only names the instructions of a checkpoint may refer to."""
 
 _IMPORTING = frozenset({"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
@@ -57,7 +61,9 @@ def plain_copy(value: Any, path: str = "payload") -> Any:
         return {key: plain_copy(item, f"{path}.{key}") for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(plain_copy(item, f"{path}[{i}]") for i, item in enumerate(value))
-    raise TypeError(f"{path} is a {type(value).__name__}; a checkpoint holds tensors, numbers, strings, lists and dicts.")
+    raise TypeError(
+        f"{path} is a {type(value).__name__}; a checkpoint holds tensors, numbers, strings, lists and dicts."
+    )
 
 
 def to_bytes(payload: Mapping[str, Any]) -> bytes:
@@ -71,7 +77,9 @@ def to_bytes(payload: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes, name: str = "checkpoint", map_location: str | torch.device | None = "cpu") -> dict[str, Any]:
+def from_bytes(
+    data: bytes, name: str = "checkpoint", map_location: str | torch.device | None = "cpu"
+) -> dict[str, Any]:
     """Read a payload without executing anything it contains.
 
     Args:
@@ -90,10 +98,25 @@ def from_bytes(data: bytes, name: str = "checkpoint", map_location: str | torch.
         payload = torch.load(io.BytesIO(data), map_location=map_location, weights_only=True)
         payload = _checked(payload)
     except Exception as error:  # a hostile file may raise anything in there; none of it is our bug
-        raise UserError(f"{name} was refused: it does not read as tensors and plain values ({_first_line(error)}).") from None
+        raise UserError(
+            f"{name} was refused: it does not read as tensors and plain values ({_first_line(error)})."
+        ) from None
     if not isinstance(payload, dict) or not all(isinstance(key, str) for key in payload):
         raise UserError(f"{name} was refused: it holds no dictionary of named entries.")
     return payload
+
+
+def first_not_finite(value: Any, path: str = "") -> str | None:
+    """Return where a nested payload first holds a floating point number that is not finite, or None."""
+    if isinstance(value, torch.Tensor):
+        bad = value.is_floating_point() and not bool(torch.isfinite(value).all())
+    elif isinstance(value, (Mapping, list, tuple)):
+        items = value.items() if isinstance(value, Mapping) else enumerate(value)
+        found = (first_not_finite(item, f"{path}.{key}".lstrip(".")) for key, item in items)
+        return next((place for place in found if place is not None), None)
+    else:
+        bad = isinstance(value, float) and not math.isfinite(value)
+    return path if bad else None
 
 
 def _inspect(data: bytes, name: str) -> None:
@@ -102,13 +125,17 @@ def _inspect(data: bytes, name: str) -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             tables = [entry for entry in entries if entry.filename.endswith(".pkl")]
-            stored = all(e.compress_type == zipfile.ZIP_STORED for e in entries) and sum(e.file_size for e in entries) <= len(data)
+            stored = all(e.compress_type == zipfile.ZIP_STORED for e in entries) and sum(
+                e.file_size for e in entries
+            ) <= len(data)
             if len(tables) != 1 or not tables[0].filename.endswith("/data.pkl") or not stored:
                 raise UserError(f"{name} was refused: it is no checkpoint in torch's uncompressed zip format.")
             instructions = archive.read(tables[0])
         for opcode, argument, _ in pickletools.genops(instructions):
             if opcode.name in _IMPORTING or (opcode.name == "GLOBAL" and argument not in _ALLOWED):
-                raise UserError(f"{name} was refused: it refers to {argument or opcode.name!r}, which no checkpoint needs.")
+                raise UserError(
+                    f"{name} was refused: it refers to {argument or opcode.name!r}, which no checkpoint needs."
+                )
     except UserError:
         raise
     except Exception as error:  # zipfile and pickletools raise many kinds on damaged input

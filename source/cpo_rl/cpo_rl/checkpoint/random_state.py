@@ -24,10 +24,15 @@ def capture(device: str | torch.device = "cpu") -> dict[str, Any]:
     algorithm, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
         "python": {"version": version, "words": _pack(np.array(words, dtype=np.uint32)), "gauss": gauss},
-        "numpy": {"algorithm": algorithm, "keys": _pack(np.asarray(keys)),
-                  "position": int(position), "has_gauss": int(has_gauss), "cached": float(cached)},
+        "numpy": {
+            "algorithm": algorithm,
+            "keys": _pack(np.asarray(keys)),
+            "position": int(position),
+            "has_gauss": int(has_gauss),
+            "cached": float(cached),
+        },
         "torch": torch.get_rng_state(),
-    }  # fmt: skip
+    }
     if torch.device(device).type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(torch.device(device))
     return state
@@ -46,7 +51,9 @@ def restore(state: Mapping[str, Any], device: str | torch.device = "cpu") -> lis
     python, numpy = state["python"], state["numpy"]
     words = tuple(_unpack(python["words"]).tolist())
     random.setstate((python["version"], words, python["gauss"]))
-    np.random.set_state((numpy["algorithm"], _unpack(numpy["keys"]), numpy["position"], numpy["has_gauss"], numpy["cached"]))
+    np.random.set_state(
+        (numpy["algorithm"], _unpack(numpy["keys"]), numpy["position"], numpy["has_gauss"], numpy["cached"])
+    )
     torch.set_rng_state(state["torch"].cpu())
     wants_cuda = torch.device(device).type == "cuda"
     if wants_cuda and "cuda" in state:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """From ``latest``, ``best``, a run folder or a file name to a checkpoint.
 
-The selectors mean what they mean in Isaac Lab: the newest compatible run decides, then the checkpoint in it. Runs of the
-stock launcher are found through its ``run.json``; their checkpoints carry no checksum and are taken as they are.
+The selectors mean what they mean in Isaac Lab: the newest compatible run decides, then the checkpoint in it. Runs of
+the stock launcher are found through its ``run.json``; their checkpoints carry no checksum and are taken as they are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def resolve_checkpoint(
         checkpoint: ``latest``, ``best``, a run folder (its latest), ``<run folder>:best`` or a file.
         log_root: Folder of the experiment's runs, searched for the two words.
         task: Gym id that the run must have been started with; None takes any.
-        agent: Agent entry point that the run must have been started with, as in Isaac Lab's ``run.json``; None takes any.
+        agent: Agent entry point that the run must have been started with, as in Isaac Lab's ``run.json``; None takes
+            any.
 
     Raises:
         UserError: If there is no such checkpoint, saying where was looked.
@@ -44,7 +45,9 @@ def resolve_checkpoint(
             if found is not None:
                 return found
         of_task = f" of task {task!r}" if task else ""
-        raise UserError(f"--checkpoint {checkpoint} found no run{of_task} with a complete checkpoint in {str(log_root)!r}.")
+        raise UserError(
+            f"--checkpoint {checkpoint} found no run{of_task} with a complete checkpoint in {str(log_root)!r}."
+        )
     folder, _, selector = checkpoint.rpartition(":")
     if selector not in SELECTORS or not Path(folder).is_dir():
         folder, selector = checkpoint, "latest"

@@ -65,7 +65,9 @@ def read_complete(path: str | os.PathLike[str]) -> tuple[bytes, CheckpointManife
     except OSError as error:
         raise UserError(f"checkpoint {str(path)!r} cannot be read ({error.strerror}); choose another.") from None
     if not manifest.matches(data):
-        raise UserError(f"checkpoint {str(path)!r} is damaged (its checksum differs from its manifest); choose another.")
+        raise UserError(
+            f"checkpoint {str(path)!r} is damaged (its checksum differs from its manifest); choose another."
+        )
     return data, manifest
 
 
@@ -152,7 +154,7 @@ class CheckpointStore:
         deleted = []
         for iteration in set(iterations) - keep:
             path = self.path(iteration)
-            # The file first: a sidecar left alone is recognised and cleared, a file left alone could look like a checkpoint.
+            # The file first: a sidecar left alone is recognised and cleared, a file alone could look like a checkpoint.
             path.unlink(missing_ok=True)
             manifest_path(path).unlink(missing_ok=True)
             deleted.append(path)

@@ -39,7 +39,11 @@ class GuardWatch:
         """Gradient steps held back since the last iteration in which none was."""
 
     def check(
-        self, iteration: int, env_steps: int, metrics: Mapping[str, float], folder: Path | None,
+        self,
+        iteration: int,
+        env_steps: int,
+        metrics: Mapping[str, float],
+        folder: Path | None,
         try_write: Callable[[str, Callable[[], object]], bool],
     ) -> tuple[str | None, str | None]:
         """Judge an iteration.
@@ -53,7 +57,7 @@ class GuardWatch:
 
         Returns:
             The sentence about this iteration's skipped update, or None; and the sentence to stop with, or None.
-        """  # fmt: skip
+        """
         if not hasattr(self._alg, "guard_report"):
             bad = [name for name, value in metrics.items() if name.startswith("Loss/") and not math.isfinite(value)]
             found = f"The metric {bad[0]!r} of iteration {iteration} is not finite" if bad else None
@@ -70,7 +74,10 @@ class GuardWatch:
             if try_write("the dump", lambda: self._dump(path, report, iteration, env_steps)):
                 said += f" (details: cpo-lab doctor --dump {path})"
         limit = f" after {self.skipped_in_a_row} skipped updates in a row" if self._alg.cfg.non_finite == "skip" else ""
-        return f"{said}; the update was skipped.", f"{said}; stopped{limit} before it reached the weights." if self._stops() else None
+        return (
+            f"{said}; the update was skipped.",
+            f"{said}; stopped{limit} before it reached the weights." if self._stops() else None,
+        )
 
     def _stops(self) -> bool:
         cfg = self._alg.cfg
@@ -91,5 +98,6 @@ class GuardWatch:
         model = getattr(self._alg, "model", None)
         named = model.named_parameters() if model is not None else ()
         parameters = [name for name, p in named if p.grad is not None and not bool(p.grad.isfinite().all())]
-        write_dump(path, report, iteration=iteration, env_steps=env_steps, states=states, parameters=parameters,
-                   **self._facts)  # fmt: skip
+        write_dump(
+            path, report, iteration=iteration, env_steps=env_steps, states=states, parameters=parameters, **self._facts
+        )

@@ -35,7 +35,11 @@ class EpisodeMeter:
         # where(), not a product: an infinite reward times zero would be NaN in the environments that did not finish
         zero = torch.zeros((), device=self.reward.device)
         self._sums += torch.stack(
-            [ended.sum(), torch.where(ended > 0, self.reward, zero).sum(), torch.where(ended > 0, self.length, zero).sum()]
+            [
+                ended.sum(),
+                torch.where(ended > 0, self.reward, zero).sum(),
+                torch.where(ended > 0, self.length, zero).sum(),
+            ]
         )
         self.reward.masked_fill_(ended > 0, 0.0)
         self.length.masked_fill_(ended > 0, 0.0)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UserError
 
-__all__ = ["PROGRESS_MODES", "RunnerOptions"]
+__all__ = ["PROGRESS_MODES", "RunnerOptions", "plain_config"]
 
 PROGRESS_MODES = ("auto", "plain", "off")
 """``auto`` draws on terminals and prints lines elsewhere, ``plain`` always prints lines, ``off`` prints nothing."""
@@ -74,3 +74,16 @@ class RunnerOptions:
         if not isinstance(values.get("best_metric", ""), str):
             raise UserError(f"best_metric must name a metric such as 'Leader/return', got {values['best_metric']!r}.")
         return cls(**values)
+
+
+def plain_config(value: Any) -> Any:
+    """Return a configuration as JSON values: callables by their names, floats that are not finite as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_config(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_config(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, "__qualname__", None) or str(value)

@@ -37,14 +37,14 @@ class RankState:
     """Captures and restores one rank's part of a checkpoint.
 
     The environment's part is what it declares: ``env.unwrapped.state_for_checkpoint()`` and
-    ``restore_from_checkpoint(state)``. An environment whose attribute ``checkpoint_is_exact`` is true continues exactly;
-    one that restores only its task state (a simulator) starts new episodes. ``common_step_counter``, on which Isaac Lab's
-    curricula are keyed, is kept in any case.
+    ``restore_from_checkpoint(state)``. An environment whose attribute ``checkpoint_is_exact`` is true continues
+    exactly; one that restores only its task state (a simulator) starts new episodes. ``common_step_counter``, on which
+    Isaac Lab's curricula are keyed, is kept in any case.
 
     Args:
         env: rsl_rl environment.
-        alg: The algorithm; its optional ``reset_episodes()`` is called when the environments start new episodes, and its
-            optional ``rank_state()`` and ``load_rank_state(state)`` keep what each of several ranks has for itself.
+        alg: The algorithm; its optional ``reset_episodes()`` is called when the environments start new episodes, and
+            its optional ``rank_state()`` and ``load_rank_state(state)`` keep what each of several ranks has for itself.
         device: Device of the algorithm.
         several: Whether several processes train together; a single one's state is all in ``alg.save()``.
     """
@@ -84,14 +84,19 @@ class RankState:
         report = Restored()
         ranks: Sequence[Mapping[str, Any]] = runner["ranks"]
         if not runner["exact"]:
-            report.sentences.append("the checkpoint was saved in the middle of a rollout, which is collected again.")
+            report.sentences.append(
+                "the checkpoint is not of the end of a sound iteration; its rollout is collected again."
+            )
         if "common_step_counter" in ranks[0] and hasattr(self._env, "common_step_counter"):
             self._env.common_step_counter = ranks[0]["common_step_counter"]
         if runner["world_size"] != world_size:
-            report.sentences.append(f"{runner['world_size']} ranks before, {world_size} now: generators and episodes start anew.")
+            report.sentences.append(
+                f"{runner['world_size']} ranks before, {world_size} now: generators and episodes start anew."
+            )
         elif runner["num_envs"] != self._num_envs:
             report.sentences.append(
-                f"{runner['num_envs']} environments per rank before, {self._num_envs} now: generators and episodes start anew."
+                f"{runner['num_envs']} environments per rank before, {self._num_envs} now: "
+                "generators and episodes start anew."
             )
         else:
             report.random = ranks[rank]["random"]
@@ -117,7 +122,9 @@ class RankState:
         try:
             self._env.restore_from_checkpoint(state["env"])
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
-            report.sentences.append(f"the state of {kind} does not fit ({error}): every environment starts a new episode.")
+            report.sentences.append(
+                f"the state of {kind} does not fit ({error}): every environment starts a new episode."
+            )
             return False
         if not getattr(self._env, "checkpoint_is_exact", False):
             names = ", ".join(sorted(str(name) for name in state["env"])) or "nothing"

@@ -66,8 +66,10 @@ def git_commit(folder: str | os.PathLike[str] | None = None) -> str | None:
     """
     where = str(folder or Path(__file__).parent)
     try:
-        run = [subprocess.run(["git", "-C", where, *args], capture_output=True, text=True, timeout=10, check=True).stdout
-               for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])]
+        run = [
+            subprocess.run(["git", "-C", where, *args], capture_output=True, text=True, timeout=10, check=True).stdout
+            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
     except (OSError, subprocess.SubprocessError):
         return None
     return run[0].strip() + ("+changes" if run[1].strip() else "")
@@ -107,10 +109,26 @@ class RunFolder:
         folder = Path(path)
         if (folder / cls.MANIFEST).exists():
             raise UserError(f"log_dir {str(folder)!r} already holds a run; resume it or choose another run name.")
-        manifest = {"format": RUN_FORMAT, "task": None, "algorithm": None, "seed": None, "num_envs": None, "device": None,
-                    "physics": None, "config_hash": None, "status": "running", "iteration": 0, "env_steps": 0,
-                    "versions": library_versions(), "hardware": hardware(), "git_commit": git_commit(), "pid": os.getpid(),
-                    "created": now(), "updated": now(), "history": []}  # fmt: skip
+        manifest = {
+            "format": RUN_FORMAT,
+            "task": None,
+            "algorithm": None,
+            "seed": None,
+            "num_envs": None,
+            "device": None,
+            "physics": None,
+            "config_hash": None,
+            "status": "running",
+            "iteration": 0,
+            "env_steps": 0,
+            "versions": library_versions(),
+            "hardware": hardware(),
+            "git_commit": git_commit(),
+            "pid": os.getpid(),
+            "created": now(),
+            "updated": now(),
+            "history": [],
+        }
         manifest.update(fields)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -131,9 +149,13 @@ class RunFolder:
             manifest = json.loads(file.read_text(encoding="utf-8"))
             version = manifest["format"]
         except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"run folder {str(path)!r} holds no readable {cls.MANIFEST}; name the folder of a run.") from None
+            raise UserError(
+                f"run folder {str(path)!r} holds no readable {cls.MANIFEST}; name the folder of a run."
+            ) from None
         if not isinstance(version, int) or version > RUN_FORMAT:
-            raise UserError(f"run folder {str(path)!r} has format {version}; this version reads up to {RUN_FORMAT}, update it.")
+            raise UserError(
+                f"run folder {str(path)!r} has format {version}; this version reads up to {RUN_FORMAT}, update it."
+            )
         return cls(path, manifest)
 
     @property

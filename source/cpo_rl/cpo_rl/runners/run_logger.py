@@ -32,8 +32,8 @@ _HEADLINE = ("Leader/return", "Leader/successes", "Train/mean_reward", "Perf/env
 class RunLogger(Logger):
     """Writes metrics, diagnostics, manifest and progress once per finished iteration.
 
-    rsl_rl's runner calls :meth:`process_env_step` after every step and :meth:`log` after every update. What comes in per
-    step stays on the device until :meth:`log` reads it in one transfer. The three callbacks are how
+    rsl_rl's runner calls :meth:`process_env_step` after every step and :meth:`log` after every update. What comes in
+    per step stays on the device until :meth:`log` reads it in one transfer. The three callbacks are how
     :class:`~cpo_rl.runners.EnsembleRunner` acts inside rsl_rl's loop.
 
     Args:
@@ -132,8 +132,14 @@ class RunLogger(Logger):
         # a policy none of whose episodes has ended yet has no return: not available, unlike a loss that is NaN
         metrics = {n: v for n, v in metrics.items() if not (math.isnan(v) and n.startswith(("Leader/", "Policy_")))}
         seconds = max(collect_time + learn_time, 1e-9)
-        metrics.update({"Perf/env_steps_per_s": steps / seconds, "Perf/collection_s": collect_time,
-                        "Perf/update_s": learn_time, "Perf/total_env_steps": float(self.tot_timesteps)})  # fmt: skip
+        metrics.update(
+            {
+                "Perf/env_steps_per_s": steps / seconds,
+                "Perf/collection_s": collect_time,
+                "Perf/update_s": learn_time,
+                "Perf/total_env_steps": float(self.tot_timesteps),
+            }
+        )
         self._last_metrics = metrics
         self._rank(iteration, metrics)
         self._write(iteration, metrics)
@@ -141,7 +147,7 @@ class RunLogger(Logger):
         self.progress.update(iteration, total_it, self.tot_timesteps, left_s, metrics)
         self._on_iteration(iteration, metrics)
 
-    # -- state -----------------------------------------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------------------------------
 
     def start_at(self, iteration: int) -> None:
         """Say that the next iteration is number ``iteration + 1`` and drop table rows after ``iteration``."""
@@ -219,9 +225,7 @@ class RunLogger(Logger):
         folder, table, matrices = self.folder, self._table, self._matrices
         if folder is None or table is None or matrices is None:
             return
-        self.try_write(
-            "metrics.csv", lambda: table.append(iteration, self.tot_timesteps, self.tot_time, metrics)
-        )
+        self.try_write("metrics.csv", lambda: table.append(iteration, self.tot_timesteps, self.tot_time, metrics))
         values = self._diagnostics()
         if values:
             self.try_write("diagnostics.jsonl", lambda: matrices.append(iteration, self.tot_timesteps, values))
@@ -240,7 +244,9 @@ class RunLogger(Logger):
         last = {n: self._last_metrics[n] for n in _HEADLINE if math.isfinite(self._last_metrics.get(n, math.nan))}
         if last:
             fields["last"] = last
-        fields.update(iteration=iteration, env_steps=self.tot_timesteps, wall_clock_s=round(self.tot_time, 3), best=self.best)
+        fields.update(
+            iteration=iteration, env_steps=self.tot_timesteps, wall_clock_s=round(self.tot_time, 3), best=self.best
+        )
         self.try_write(folder.MANIFEST, lambda: folder.update(**fields))
 
     def _time_left(self, iteration: int, start_it: int, total_it: int, seconds: float) -> float:

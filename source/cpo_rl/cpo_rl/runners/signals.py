@@ -72,8 +72,8 @@ class StopRequests:
     """Context in which the handled signals ask for a stop instead of ending the process.
 
     The handler only takes a note, so it is safe at any moment. After the first SIGINT the next one has its default
-    effect again and ends the process at once, even inside the simulator's compiled code. Outside the main thread signals
-    cannot be handled, and the context does nothing.
+    effect again and ends the process at once, even inside the simulator's compiled code. Outside the main thread
+    signals cannot be handled, and the context does nothing.
     """
 
     def __init__(self) -> None:

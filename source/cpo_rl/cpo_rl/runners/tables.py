@@ -1,6 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
-"""The two growing files of a run: ``metrics.csv`` (one row per iteration) and ``diagnostics.jsonl`` (one object a line).
+"""The two growing files of a run: ``metrics.csv`` (a row per iteration) and ``diagnostics.jsonl`` (an object a line).
 
 Both are appended with one write per line, so a kill can at most leave a last line without its newline; readers ignore
 such a line and :meth:`truncate_after` removes it when a run continues.
@@ -122,8 +122,11 @@ class MetricsTable:
         if not lines:
             return 0
         position = self.columns.index("iteration")
-        kept = [line for line, cells in zip(lines[1:], csv.reader(lines[1:]), strict=True)
-                if position < len(cells) and _number(cells[position]) <= iteration]
+        kept = [
+            line
+            for line, cells in zip(lines[1:], csv.reader(lines[1:]), strict=True)
+            if position < len(cells) and _number(cells[position]) <= iteration
+        ]
         text = "\n".join([lines[0], *kept]) + "\n"
         if len(text.encode("utf-8")) != self.path.stat().st_size:
             write_text(self.path, text)
