@@ -62,7 +62,7 @@ def test_every_figure_is_in_the_page_and_in_files(complete):
     report, out = complete
     page = read_page(out)
     assert len(report.plates) > 25
-    assert all(plate.figure is not None for plate in report.plates)
+    assert not any(plate.is_empty for plate in report.plates)
     for plate in report.plates:
         assert f"data-plate='{plate.key}'" in page
         ElementTree.parse(out / "figures" / f"{plate.key}.svg")
@@ -139,7 +139,7 @@ def test_runs_with_nothing_but_a_manifest_give_a_report_without_figures(tmp_path
         (folder / file).unlink()
     report = build_report([folder])
     write_report(report, tmp_path / "out")
-    assert all(plate.figure is None for plate in report.plates)
+    assert all(plate.is_empty for plate in report.plates)
     assert "No data in these runs." in read_page(tmp_path / "out")
 
 
@@ -190,3 +190,15 @@ def test_one_seed_gives_no_probability_of_improvement(tmp_path):
     assert not any("improvement" in plate.key for plate in build_report(folders).plates)
     folders += [write_run(tmp_path, name, 1) for name in ("ppo", "sapg")]
     assert sum("improvement" in plate.key for plate in build_report(folders).plates) == 2
+
+
+def test_many_groups_are_drawn_in_several_processes_with_the_same_result(tmp_path, monkeypatch):
+    folders = [
+        write_run(tmp_path, name, 0, task=task, iterations=4, num_policies=2)
+        for task in ("One", "Two")
+        for name in ("ppo", "sapg", "cpo")
+    ]
+    several = build_report(folders)
+    monkeypatch.setattr("cpo_lab.report.build.GROUPS_PER_POOL", 100)
+    alone = build_report(folders)
+    assert [(p.key, p.svg, p.caption) for p in several.plates] == [(p.key, p.svg, p.caption) for p in alone.plates]

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
+import multiprocessing
+import os
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +25,8 @@ from cpo_rl.checkpoint.atomic import TEMPORARY_SUFFIX, write_text
 
 __all__ = ["Report", "TaskReport", "build_report", "write_report"]
 
-_log = logging.getLogger(__name__)
+GROUPS_PER_POOL = 6
+"""From this many groups of several tasks on, tasks are drawn in processes of their own."""
 
 
 @dataclass
@@ -77,14 +80,18 @@ def build_report(
     progress(f"reading {len(folders)} runs")
     runs = read_runs(folders)
     groups = group_runs(runs)
-    tasks: list[TaskReport] = []
-    with style.styled():
-        for name in sorted({group.task for group in groups}):
-            progress(f"drawing {name}")
-            slug = re.sub(r"\W+", "-", name).strip("-").lower()
-            slug = slug if slug not in {t.slug for t in tasks} else f"{slug}-{len(tasks)}"
-            tasks.append(_task_report(name, slug, [group for group in groups if group.task == name]))
-    return Report(title, runs, tasks)
+    jobs: dict[str, tuple[str, list[Group]]] = {}
+    for name in sorted({group.task for group in groups}):
+        slug = _slug(name)
+        slug = slug if slug not in jobs else f"{slug}-{len(jobs)}"
+        jobs[slug] = (name, [group for group in groups if group.task == name])
+    progress(f"drawing {len(groups)} groups")
+    workers = min(len(jobs), os.cpu_count() or 1, 8) if len(groups) >= GROUPS_PER_POOL else 1
+    arguments = ([name for name, _ in jobs.values()], list(jobs), [members for _, members in jobs.values()])
+    if workers < 2:
+        return Report(title, runs, list(map(_task_report, *arguments)))
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return Report(title, runs, list(pool.map(_task_report, *arguments)))
 
 
 def write_report(report: Report, out: Path) -> Path:
@@ -102,19 +109,14 @@ def write_report(report: Report, out: Path) -> Path:
     figures, data = out / "figures", out / "data"
     figures.mkdir(parents=True, exist_ok=True)
     data.mkdir(exist_ok=True)
-    drawings: dict[str, str] = {}
-    with style.styled():
-        for plate in report.plates:
-            if plate.figure is None:
-                continue
-            svg = style.svg_of(plate.figure, plate.key)
-            _replace(figures / f"{plate.key}.svg", (style.SVG_PROLOG + svg).encode())
-            _replace(figures / f"{plate.key}.png", style.png_of(plate.figure))
-            drawings[plate.key] = svg
+    for plate in report.plates:
+        if not plate.is_empty:
+            _replace(figures / f"{plate.key}.svg", (style.SVG_PROLOG + plate.svg).encode())
+            _replace(figures / f"{plate.key}.png", plate.png)
     write_text(data / "final_scores.csv", _final_scores_csv(report))
     write_text(data / "curves.csv", _curves_csv(report))
     page = out / "report.html"
-    write_text(page, render_page(report, drawings))
+    write_text(page, render_page(report))
     return page
 
 
@@ -126,6 +128,16 @@ def _replace(file: Path, content: bytes) -> None:
 
 
 def _task_report(name: str, slug: str, groups: list[Group]) -> TaskReport:
+    """Draws and renders everything about one task."""
+    with style.styled():
+        task = _draw(name, slug, groups)
+        for _, plates in task.sections:
+            for plate in plates:
+                plate.render()
+    return task
+
+
+def _draw(name: str, slug: str, groups: list[Group]) -> TaskReport:
     extras = curves.leader_extras(groups)
     scores = [*curves.LEARNING, *[spec for spec in extras if "success" in spec.tag]]
     task = TaskReport(name, slug, groups, scores)

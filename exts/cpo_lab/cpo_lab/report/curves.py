@@ -35,7 +35,22 @@ class Plate:
     caption: str
     """How to read it, and what is missing in it."""
     figure: Figure | None
-    """None if no run has the data; the report then shows the caption in a frame."""
+    """The figure until it is rendered; None if no run has the data, and the report shows the caption in a frame."""
+    svg: str = ""
+    """The rendered figure as an SVG element."""
+    png: bytes = b""
+    """The rendered figure as a PNG file."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return self.figure is None and not self.svg
+
+    def render(self) -> None:
+        """Turns the figure into files' content, which is small and can be passed between processes."""
+        if self.figure is not None:
+            self.svg, self.png = style.svg_of(self.figure, self.key), style.png_of(self.figure)
+            self.figure = None
 
 
 @dataclass(frozen=True)

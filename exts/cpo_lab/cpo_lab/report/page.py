@@ -31,21 +31,19 @@ MAX_SETTINGS = 60
 """Longest table of differing settings; the rest is counted."""
 
 
-def render_page(report: Report, drawings: dict[str, str]) -> str:
+def render_page(report: Report) -> str:
     """Puts a report together.
 
     Args:
         report: A drawn report.
-        drawings: SVG element per plate key.
 
     Returns:
         A complete HTML document.
     """
-    several = len(report.tasks) > 1
     body = [
         _header(report),
         _glance(report),
-        *(_task(task, drawings, several) for task in report.tasks),
+        *(_task(task) for task in report.tasks),
         _settings(report),
         _runs(report),
         _problems(report),
@@ -185,28 +183,27 @@ def _machine(value: object) -> object:
     return {k: v for k, v in value.items() if k != "host"} if isinstance(value, dict) else value
 
 
-def _task(task: TaskReport, drawings: dict[str, str], several: bool) -> str:
+def _task(task: TaskReport) -> str:
     parts = [f"<section id='{task.slug}'><h2>{escape(task.task)}</h2>"]
     for title, plates in task.sections:
         maps = [(g, m) for g, m in task.maps if title == f"{g.label}: its policies"]
         if plates:
             parts.append(f"<h3>{escape(title)}</h3><div class='plates'>")
             parts += [_kl_slider(group, entry, f"{task.slug}-{i}") for i, (group, entry) in enumerate(maps)]
-            parts += [_plate(plate, drawings) for plate in plates]
+            parts += [_plate(plate) for plate in plates]
             parts.append("</div>")
     return "".join(parts) + "</section>"
 
 
-def _plate(plate: Plate, drawings: dict[str, str]) -> str:
+def _plate(plate: Plate) -> str:
     caption = f"<figcaption>{escape(plate.caption)}</figcaption>"
-    drawing = drawings.get(plate.key)
-    if drawing is None:
+    if plate.is_empty:
         return (
             f"<figure class='missing' data-plate='{escape(plate.key)}'><div><strong>{escape(plate.title)}</strong>"
             f"<br>No data in these runs.</div>{caption}</figure>"
         )
     label = escape(f"{plate.title}. {plate.caption}", quote=True)
-    svg = drawing.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    svg = plate.svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
     return f"<figure data-plate='{escape(plate.key)}'>{svg}{caption}</figure>"
 
 
