@@ -76,6 +76,18 @@ def test_task(task, engine, tmp_path):
     assert seen["physics"]["finger step response, time constant"] == pytest.approx(133.0, rel=0.2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["ovphysx", "newton_mjwarp"])
+def test_runs_with_the_same_seed_repeat_bit_for_bit(engine, tmp_path):
+    """40 random steps with resets among them, in two processes: all observations and rewards are equal."""
+    digests = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        digests.append(run_checks("Regrasp-KukaAllegro", engine, folder)["steps"]["digest"])
+    assert digests[0] == digests[1]
+
+
 def random_steps(steps: dict, size: int, object_set: str) -> None:
     assert steps["shape"] == [6, size]
     assert steps["finite"]
