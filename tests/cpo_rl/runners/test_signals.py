@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -23,24 +24,79 @@ from cpo_rl.runners.tables import read_metrics
 ROOT = Path(__file__).parents[3]
 
 
-def start(folder, **options):
-    paths = [str(ROOT), str(ROOT / "source/cpo_rl"), str(ROOT / "exts/cpo_lab")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "tests.cpo_rl.runners.signal_job",
-        str(folder),
-        *(f"{k}={v}" for k, v in options.items()),
-    ]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+class Server:
+    """The process that forks the jobs, and what it said about them."""
+
+    def __init__(self):
+        paths = [str(ROOT), str(ROOT / "source/cpo_rl"), str(ROOT / "exts/cpo_lab")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cpo_rl.runners.signal_job"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.started: queue.Queue[int] = queue.Queue()
+        self.ended: dict[int, int] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.process.stdout:
+            kind, pid, *code = line.split()
+            if kind == "started":
+                self.started.put(int(pid))
+            else:
+                self.ended[int(pid)] = int(code[0])
+
+
+class Job:
+    """One job; the same folder may have several one after the other."""
+
+    def __init__(self, server, folder, **options):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.server = server
+        self.output = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.out")
+        words = [str(self.output), str(folder), *(f"{k}={v}" for k, v in options.items())]
+        server.process.stdin.write(" ".join(words) + "\n")
+        server.process.stdin.flush()
+        self.pid = server.started.get(timeout=120)
+
+    def poll(self):
+        return self.server.ended.get(self.pid)
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+
+@pytest.fixture(scope="module")
+def server():
+    serving = Server()
+    yield serving
+    serving.process.stdin.close()
+    serving.process.wait(timeout=60)
+
+
+@pytest.fixture
+def start(server):
+    """Start jobs; whatever still runs at the end of the test is killed."""
+    jobs = []
+
+    def begin(folder, **options):
+        jobs.append(Job(server, folder, **options))
+        return jobs[-1]
+
+    yield begin
+    for job in jobs:
+        if job.poll() is None:
+            job.send_signal(signal.SIGKILL)
 
 
 def wait_until(condition, job, timeout=90.0):
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, "the job did not get there in time"
-        assert job.poll() is None, job.communicate()[0]
+        assert job.poll() is None, job.output.read_text()
         time.sleep(0.02)
 
 
@@ -52,15 +108,18 @@ def manifest(folder):
 
 
 def finish(job, timeout=60.0):
-    output, _ = job.communicate(timeout=timeout)
-    return job.returncode, output
+    end = time.monotonic() + timeout
+    while job.poll() is None:
+        assert time.monotonic() < end, f"the job did not end in time:\n{job.output.read_text()}"
+        time.sleep(0.02)
+    return job.poll(), job.output.read_text()
 
 
 @pytest.mark.parametrize(
     ("number", "code", "status"),
     [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "stopped"), (signal.SIGUSR1, 138, "preempted")],
 )
-def test_a_signal_leads_to_a_checkpoint_and_its_exit_code(tmp_path, number, code, status):
+def test_a_signal_leads_to_a_checkpoint_and_its_exit_code(start, tmp_path, number, code, status):
     job = start(tmp_path / "run")
     wait_until(lambda: manifest(tmp_path / "run").get("iteration", 0) >= 2, job)
     job.send_signal(number)
@@ -80,7 +139,7 @@ def test_a_signal_leads_to_a_checkpoint_and_its_exit_code(tmp_path, number, code
         assert [event["event"] for event in manifest(tmp_path / "run")["history"]] == ["resumed"]
 
 
-def test_a_rollout_too_long_to_wait_for_is_cut_short(tmp_path):
+def test_a_rollout_too_long_to_wait_for_is_cut_short(start, tmp_path):
     job = start(tmp_path / "run", sleep_s=0.1, steps=100_000, grace_s=0.5)
     wait_until((tmp_path / "run/stepping").exists, job)
     job.send_signal(signal.SIGTERM)
@@ -93,7 +152,7 @@ def test_a_rollout_too_long_to_wait_for_is_cut_short(tmp_path):
     assert returned == 0 and "rollout is collected again" in output
 
 
-def test_a_second_interrupt_ends_the_process_at_once(tmp_path):
+def test_a_second_interrupt_ends_the_process_at_once(start, tmp_path):
     job = start(tmp_path / "run", sleep_s=30)
     wait_until((tmp_path / "run/stepping").exists, job)
     job.send_signal(signal.SIGINT)
@@ -105,7 +164,7 @@ def test_a_second_interrupt_ends_the_process_at_once(tmp_path):
     assert RunFolder.open(tmp_path / "run").health() == "lost"
 
 
-def test_an_exception_leaves_the_last_checkpoint_and_a_readable_end_of_the_log(tmp_path):
+def test_an_exception_leaves_the_last_checkpoint_and_a_readable_end_of_the_log(start, tmp_path):
     job = start(tmp_path / "run", fail_at=8 * 5 + 3, save_interval=2)
     returned, _ = finish(job, timeout=90)
     stored = manifest(tmp_path / "run")
