@@ -34,11 +34,12 @@ def train(task_name: str, algorithm: str, seed: int, iterations: int | None, log
     cfg |= {"num_steps_per_env": task.horizon, "save_interval": 50, "seed": seed, "obs_groups": {"actor": ["policy"]}}
     folder = log_root / f"toy_{task_name}" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{algorithm}_{seed}"
     (folder / "params").mkdir(parents=True)
-    (folder / "params" / "agent.yaml").write_text(yaml.safe_dump(cfg))
     (folder / "params" / "env.yaml").write_text(yaml.safe_dump(asdict(env.cfg)))
     runner = EnsembleRunner(
         env, cfg, str(folder), "cpu", task=f"Toy-{task_name.capitalize()}", algorithm=algorithm, physics="none"
     )
+    complete = {**cfg, "algorithm": asdict(runner.alg.cfg)}  # defaults included, so that the report compares them
+    (folder / "params" / "agent.yaml").write_text(yaml.safe_dump(complete))
     runner.learn(iterations or task.max_iterations)
     return folder
 

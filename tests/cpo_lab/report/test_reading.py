@@ -135,9 +135,10 @@ def test_find_runs_says_what_it_did_not_find(tmp_path):
         find_runs([tmp_path / "empty"])
 
 
-def test_an_ensemble_of_one_is_not_taken_for_damage(tmp_path):
+@pytest.mark.parametrize("content", ['"kl_matrix": [[0.0]], "ess": []', '"borrowed": []'])
+def test_an_ensemble_of_one_is_not_taken_for_damage(tmp_path, content):
     folder = write_run(tmp_path, "ppo")
-    (folder / "diagnostics.jsonl").write_text('{"iteration": 5, "env_steps": 50, "kl_matrix": [[0.0]], "ess": []}\n')
+    (folder / "diagnostics.jsonl").write_text(f'{{"iteration": 5, "env_steps": 50, {content}}}\n')
     run = read_run(folder)
     assert run.problems == []
     assert run.snapshots == []
@@ -154,3 +155,13 @@ def test_return_of_rsl_rls_own_ppo_stands_for_the_leader(tmp_path):
     folder.mkdir()
     (folder / "metrics.csv").write_text("iteration,env_steps,wall_clock_s,Train/mean_reward\n1,10,1,5\n")
     assert read_run(folder).metrics["Leader/return"].tolist() == [5.0]
+
+
+def test_damaged_diagnostics_lines_are_counted(tmp_path):
+    folder = write_run(tmp_path)
+    good = '{"env_steps": 7, "kl_matrix": [[0, 1], [1, 0]]}'
+    bad = ['{"env_steps": 8, "kl_matrix": [[0, 1]]}', '{"kl_matrix": [[0, 1], [1, 0]]}', "[]", '{"env_steps": 9, "kl']
+    (folder / "diagnostics.jsonl").write_text("\n".join([good, *bad]) + "\n")
+    run = read_run(folder)
+    assert [snapshot.env_steps for snapshot in run.snapshots] == [7]
+    assert any("4 damaged line" in problem for problem in run.problems)

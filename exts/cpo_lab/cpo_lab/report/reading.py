@@ -307,12 +307,12 @@ def _read_diagnostics(run: Run) -> None:
         with file.open("rb") as stream:
             size = stream.seek(0, 2)
             for line in _spread_lines(stream, size):
-                snapshot = _parse_snapshot(line)
-                if snapshot is None:
+                try:
+                    snapshot = _parse_snapshot(line)
+                except (ValueError, TypeError):
                     damaged += 1
-                elif len(snapshot.kl_matrix) < 2:
-                    return  # one policy: nothing to compare
-                elif not run.snapshots or snapshot.env_steps > run.snapshots[-1].env_steps:
+                    continue
+                if snapshot and (not run.snapshots or snapshot.env_steps > run.snapshots[-1].env_steps):
                     run.snapshots.append(snapshot)
     except OSError as error:
         run.problems.append(f"diagnostics.jsonl is damaged ({_reason(error)}).")
@@ -345,15 +345,22 @@ def _spread_lines(stream: Any, size: int) -> Iterator[bytes]:
 
 
 def _parse_snapshot(line: bytes) -> Snapshot | None:
-    try:
-        entry = json.loads(line)
-        matrix = np.array(entry["kl_matrix"], dtype=np.float64)
-        steps = float(entry.get("env_steps", entry.get("iteration")))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    """Reads one line; None if it holds no matrix of two or more policies.
+
+    Raises:
+        ValueError: If the line is no JSON object or its matrix is not square.
+        TypeError: If a number is missing.
+    """
+    entry = json.loads(line)
+    if not isinstance(entry, dict):
+        raise ValueError("not a JSON object")
+    if "kl_matrix" not in entry:
         return None
+    matrix = np.array(entry["kl_matrix"], dtype=np.float64)
+    steps = float(entry.get("env_steps", entry.get("iteration")))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        return None
-    return Snapshot(steps, matrix)
+        raise ValueError("the matrix is not square")
+    return Snapshot(steps, matrix) if len(matrix) > 1 else None
 
 
 def _is_ensemble(run: Run) -> bool:
