@@ -7,6 +7,7 @@ This module imports no torch, so that commands which only read runs start at onc
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -58,6 +59,7 @@ def hardware() -> dict[str, str | int]:
     return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
 
 
+@functools.cache
 def git_commit(folder: str | os.PathLike[str] | None = None) -> str | None:
     """Return the commit of the checkout that holds ``folder`` (default: this package), ``+changes`` if it is dirty.
 
