@@ -48,11 +48,11 @@ def resolve_checkpoint(
         raise UserError(
             f"--checkpoint {checkpoint} found no run{of_task} with a complete checkpoint in {str(log_root)!r}."
         )
-    folder, _, selector = checkpoint.rpartition(":")
-    if selector not in SELECTORS or not Path(folder).is_dir():
-        folder, selector = checkpoint, "latest"
-    if Path(folder).is_dir():
-        found = checkpoint_in(Path(folder), selector)
+    place, _, selector = checkpoint.rpartition(":")
+    if selector not in SELECTORS or not Path(place).is_dir():
+        place, selector = checkpoint, "latest"
+    if Path(place).is_dir():
+        found = checkpoint_in(Path(place), selector)
         if found is None:
             raise UserError(f"--checkpoint {checkpoint}: the folder holds no complete checkpoint.")
         return found

@@ -90,8 +90,8 @@ class CheckpointedRunner(OnPolicyRunner):
         """
         if self.store is None:
             return True
-        store, payload = self.store, self._payload(None)
-        if self.folder is None:
+        store, folder, payload = self.store, self.folder, self._payload(None)
+        if folder is None:
             return True
         broken = first_not_finite({name: payload.get(name) for name in payload if name not in _MAY_BE_NAN})
         if broken is not None:
@@ -105,9 +105,7 @@ class CheckpointedRunner(OnPolicyRunner):
         if saved:
             self.logger.save_model(str(store.path(self.completed_iterations)), self.completed_iterations)
         else:
-            self.logger.try_write(
-                "manifest.json", lambda: self.folder and self.folder.note("checkpoint failed", file=name)
-            )
+            self.logger.try_write(folder.MANIFEST, lambda: folder.note("checkpoint failed", file=name))
         return saved
 
     def save(self, path: str, infos: dict | None = None) -> None:

@@ -203,7 +203,7 @@ class EnsembleRunner(CheckpointedRunner):
             self.completed_iterations,
             self.logger.tot_timesteps,
             metrics,
-            self.folder and self.folder.path,
+            self.folder.path if self.folder else None,
             self.logger.try_write,
         )
         if stop is not None:

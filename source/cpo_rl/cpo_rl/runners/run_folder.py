@@ -111,7 +111,7 @@ class RunFolder:
         folder = Path(path)
         if (folder / cls.MANIFEST).exists():
             raise UserError(f"log_dir {str(folder)!r} already holds a run; resume it or choose another run name.")
-        manifest = {
+        manifest: dict[str, Any] = {
             "format": RUN_FORMAT,
             "task": None,
             "algorithm": None,

@@ -231,7 +231,7 @@ class RunLogger(Logger):
             self.try_write("diagnostics.jsonl", lambda: matrices.append(iteration, self.tot_timesteps, values))
         writer = self.writer
         if writer is not None:
-            self.try_write("the event log", lambda: [writer.add_scalar(n, v, iteration) for n, v in metrics.items()])
+            self.try_write("the event log", lambda: _log_scalars(writer, metrics, iteration))
         if time.monotonic() - self._manifest_written >= 1.0:
             self._manifest_written = time.monotonic()
             self.write_manifest(iteration)
@@ -264,3 +264,9 @@ class RunLogger(Logger):
         for line in said.getvalue().splitlines():
             _log.info(line)
         return files
+
+
+def _log_scalars(writer: Any, metrics: Mapping[str, float], iteration: int) -> None:
+    """Give every metric to TensorBoard or the configured writer."""
+    for name, value in metrics.items():
+        writer.add_scalar(name, value, iteration)
