@@ -463,7 +463,10 @@ class AllegroKukaEnv(TaskEnv):
         self.policy_steps = int(state["policy_steps"])
         for name in self._CHECKPOINT:
             own, stored = getattr(self, name), state[name].to(self.device)
-            if own.shape == stored.shape:
+            if own.dim() == 0:
+                # replaced, not written: the old scalar may stem from a runner's inference mode, where it cannot be
+                setattr(self, name, stored.clone())
+            elif own.shape == stored.shape:
                 own.copy_(stored)
         if not torch.equal(state["objects"].cpu(), torch.tensor(self.shapes)):
             logger.warning("The objects differ from those of the checkpoint; object_set and num_objects select them.")

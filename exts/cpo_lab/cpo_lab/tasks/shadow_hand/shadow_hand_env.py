@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 import warp as wp
 
+from cpo_lab.assets.hand_objects import PEN_START, egg_cfg, pen_cfg
 from cpo_lab.assets.shadow_hand import shadow_hand_usd
 from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, DRIVEN_JOINTS, FINGERTIPS, shadow_hand
 from cpo_lab.tasks.base_env import TaskEnv
@@ -58,6 +59,12 @@ class ShadowHandEnv(TaskEnv):
             cfg.scene.joint_wrench = None
         if cfg.self_collision and cfg.scene.robot.spawn.usd_path == shadow_hand_usd(False):
             cfg.scene.robot.spawn.usd_path = shadow_hand_usd(True)
+        cfg.check()
+        tolerance = cfg.success_tolerance
+        if cfg.object_shape == "egg":
+            cfg.scene.object = egg_cfg(cfg.scene.object.init_state.pos)
+        elif cfg.object_shape == "pen":
+            cfg.scene.object, tolerance = pen_cfg(PEN_START), 2.0 * tolerance
         super().__init__(cfg, render_mode, **kwargs)
         self.hand, self.object = self.scene["robot"], self.scene["object"]
         self.rules = ReorientRules(
@@ -66,7 +73,7 @@ class ShadowHandEnv(TaskEnv):
             rotation_epsilon=cfg.rotation_epsilon,
             action_scale=cfg.action_scale,
             success_bonus=cfg.success_bonus,
-            success_tolerance=cfg.success_tolerance,
+            success_tolerance=tolerance,
             fall_distance=cfg.fall_distance,
             fall_penalty=cfg.fall_penalty,
         )
@@ -240,7 +247,9 @@ class ShadowHandEnv(TaskEnv):
     def _set_debug_vis_impl(self, debug_vis: bool) -> None:
         """Show or hide the goal; the marker is made when it is first shown."""
         if debug_vis and self._goal_marker is None:
-            self._goal_marker = GoalMarker(self.cfg.scene.object.spawn.size[0], self.num_envs, self.device)
+            # the egg's and the pen's goal is shown by a cube as well, whose colours tell the orientation
+            edge = getattr(self.cfg.scene.object.spawn, "size", (0.05,))[0]
+            self._goal_marker = GoalMarker(edge, self.num_envs, self.device)
         if self._goal_marker is not None:
             self._goal_marker.show(debug_vis)
 

@@ -21,6 +21,7 @@ from cpo_lab.physics.presets import HandPhysicsCfg, default_device
 from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.common.layout import layout_size
 from cpo_lab.tasks.shadow_hand.layout import SHADOW_OBSERVATIONS
+from cpo_rl.errors import UserError
 
 
 @configclass
@@ -119,14 +120,22 @@ class ShadowHandEnvCfg(TaskEnvCfg):
     success_bonus: float = 250.0
     """Reward for reaching a goal."""
 
+    object_shape: Literal["block", "egg", "pen"] = "block"
+    """What is turned. The egg and the pen replace ``scene.object``; the pen starts lower and doubles the tolerance."""
+
     success_tolerance: float = 0.1
-    """Rotation distance that counts as reached, radians, > 0."""
+    """Rotation distance that counts as reached, radians, > 0; doubled for the pen, as in the reference."""
 
     fall_distance: float = 0.24
     """Distance from the goal position at which the cube counts as fallen, metres, > 0."""
 
     fall_penalty: float = 0.0
     """Reward when the cube falls."""
+
+    def check(self) -> None:
+        """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work."""
+        if self.object_shape not in ("block", "egg", "pen"):
+            raise UserError(f"object_shape must be block, egg or pen, not {self.object_shape!r}.")
 
     def __post_init__(self) -> None:
         """Fill in what depends on the machine."""
