@@ -45,6 +45,13 @@ def as_obs(x: torch.Tensor) -> TensorDict:
     return TensorDict({"policy": x}, batch_size=[len(x)])
 
 
+@pytest.fixture(autouse=True)
+def fewer_steps(request, monkeypatch):
+    """The full check belongs to one test; the others look at something else."""
+    if "thousand" not in request.node.name:
+        monkeypatch.setattr(export, "CHECK_STEPS", 50)
+
+
 @pytest.mark.parametrize(
     ("kind", "policy"), [*((kind, "leader") for kind in KINDS), ("lstm", 1), ("lstm", "input"), ("mlp_plain", "input")]
 )
@@ -210,6 +217,42 @@ def test_a_file_that_acts_differently_is_never_written(tmp_path, monkeypatch, da
     with pytest.raises(ExportMismatchError, match=r"policy\.pt differs from the model"):
         export_policy(make_model(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_rounding_that_a_network_amplifies_is_no_error_but_a_wrong_weight_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "CHECK_STEPS", 200)
+    model = make_model("lstm", hidden_dims=[64, 64], rnn_hidden_dim=64)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(5.0)
+    found = export_policy(model, tmp_path)["files"]["policy.onnx"]
+    assert found["max_difference"] > 1.0e-5, "the network is meant to amplify rounding"
+    assert found["max_difference"] <= found["allowed_difference"]
+    genuine = ExportedPolicy.build
+
+    def damaged(model: EnsembleActorCritic, policy: int | str | None = None) -> torch.nn.Module:
+        module = genuine(model, policy)
+        module.network.rest[-1].weight[0, 0] *= 1.01
+        return module
+
+    monkeypatch.setattr(ExportedPolicy, "build", staticmethod(damaged))
+    with pytest.raises(ExportMismatchError):
+        export_policy(model, tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("policy", [1, "input"])
+def test_modules_act_alike_before_they_are_scripted(policy):
+    module, model = ExportedPolicy.build(make_model("lstm"), policy), make_model("lstm")
+    ids = torch.full((3,), 1)
+    arguments = (ids,) if policy == "input" else ()
+    for dones in (None, torch.tensor([True, False, False]), None):
+        x = torch.randn(3, NUM_OBS) + 50.0
+        torch.testing.assert_close(module(x, *arguments), model(as_obs(x), ids).detach())
+        module.reset(dones)
+        model.reset(dones)
+    if policy == "input":
+        with pytest.raises(ValueError, match="policy_ids must lie in"):
+            module(x, ids + NUM_POLICIES)
 
 
 def test_without_onnxruntime_the_reference_evaluator_checks(tmp_path, monkeypatch, caplog):

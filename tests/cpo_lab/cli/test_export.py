@@ -52,6 +52,12 @@ def make_run(root: Path, *, sidecar: bool, task: str = TASK, num_obs: int = NUM_
     return path
 
 
+@pytest.fixture(autouse=True)
+def fewer_steps(monkeypatch):
+    """tests/cpo_rl/test_export.py makes the full check."""
+    monkeypatch.setattr("cpo_rl.export.CHECK_STEPS", 20)
+
+
 @pytest.mark.parametrize(("sidecar", "iteration"), [(True, 12), (False, 13)])
 def test_the_newest_run_is_exported_with_its_meaning(tmp_path, capsys, sidecar, iteration):
     checkpoint = make_run(tmp_path, sidecar=sidecar)

@@ -157,3 +157,16 @@ def test_forgetting_episodes_keeps_what_they_taught():
     assert float(algorithm.episodes.running_return.abs().max()) == 0.0
     assert torch.equal(algorithm.episodes.finished, finished)
     assert all(float(t.abs().max()) == 0.0 for t in algorithm._state[0])
+
+
+def test_broadcasting_takes_rank_zeros_parameters_and_drawing(monkeypatch):
+    first = make_algorithm(NUM_ENVS)
+    second = make_algorithm(NUM_ENVS, seed=7, multi_gpu_cfg={"global_rank": 1, "local_rank": 1, "world_size": 2})
+    sent = [*first.model.state_dict().values(), *first.adversary.discriminator.state_dict().values()]
+    queue = iter([*sent, first.follower_generator.get_state()])
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, src: tensor.copy_(next(queue)))
+    second.broadcast_parameters()
+    assert next(queue, None) is None
+    assert_same(second.model.state_dict(), first.model.state_dict())
+    assert_same(second.adversary.discriminator.state_dict(), first.adversary.discriminator.state_dict())
+    assert second._draw_followers() == first._draw_followers()
