@@ -1,0 +1,59 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""docs/add_a_task.md is followed to the letter: its files are written, and its task is trained."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[3] / "docs" / "add_a_task.md"
+PROGRAM = "import sys, my_tasks; from cpo_lab.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def files() -> dict[str, str]:
+    text = PAGE.read_text(encoding="utf-8")
+    return dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL))
+
+
+def test_the_page_has_three_files_that_compile():
+    assert sorted(files()) == ["my_tasks/__init__.py", "my_tasks/agents.py", "my_tasks/toss.py"]
+    for name, text in files().items():
+        compile(text, name, "exec")
+    assert PROGRAM in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_links_exist():
+    for target in re.findall(r"\]\(([^)#]+?)\)", PAGE.read_text(encoding="utf-8")):
+        assert (PAGE.parent / target).exists(), target
+
+
+@pytest.mark.sim
+@pytest.mark.timeout(600)
+def test_the_task_trains(tmp_path):
+    for name, text in files().items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    arguments = ["train", "--task", "My-Toss-Cube-Direct", "--num_envs", "24", "--max_iterations", "2"]
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments, "--device", "cpu", "physics=ovphysx"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    (metrics,) = (tmp_path / "logs" / "rsl_rl" / "toss").glob("*/metrics.csv")
+    rows = list(csv.DictReader(metrics.open()))
+    assert [row["iteration"] for row in rows] == ["1", "2"]
+    assert "Task/highest" in rows[0]
