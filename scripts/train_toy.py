@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/envs is pa
 from tests.envs.gate_runs import ALGORITHMS, TASKS
 
 from cpo_rl.runners import EnsembleRunner
+from cpo_rl.runners.signals import RunOutcome
 
 
-def train(task_name: str, algorithm: str, seed: int, iterations: int | None, log_root: Path) -> Path:
-    """Train one run and return its folder."""
+def train(task_name: str, algorithm: str, seed: int, iterations: int | None, log_root: Path) -> RunOutcome:
+    """Train one run and return how it ended."""
     task = TASKS[task_name]
     torch.manual_seed(seed)
     env = task.make_env(task.num_envs, seed, True)
@@ -41,7 +42,8 @@ def train(task_name: str, algorithm: str, seed: int, iterations: int | None, log
     complete = {**cfg, "algorithm": asdict(runner.alg.cfg)}  # defaults included, so that the report compares them
     (folder / "params" / "agent.yaml").write_text(yaml.safe_dump(complete))
     runner.learn(iterations or task.max_iterations)
-    return folder
+    sys.stdout.write(f"{folder}: {runner.outcome.message}\n")
+    return runner.outcome
 
 
 def main() -> int:
@@ -56,8 +58,9 @@ def main() -> int:
     args = parser.parse_args()
     for seed in args.seed:
         for algorithm in args.algorithm:
-            folder = train(args.task, algorithm, seed, args.iterations, args.log_root)
-            sys.stdout.write(f"{folder}\n")
+            outcome = train(args.task, algorithm, seed, args.iterations, args.log_root)
+            if outcome.status != "finished":
+                return outcome.exit_code
     return 0
 
 
