@@ -17,7 +17,7 @@ from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg, build_cfg
 from cpo_rl.presets import PRESETS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["algorithms.md", "fidelity.md", "distributed.md"]
+PAGES = ["algorithms.md", "fidelity.md", "distributed.md", "export.md"]
 FIELDS = {f.name: f for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}
 
 
