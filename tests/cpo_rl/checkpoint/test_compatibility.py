@@ -55,6 +55,15 @@ def test_force_lets_pass_and_reports():
     assert check_identity({"task": "A"}, {"task": "B"}, "c.pt", force=True) == ["task 'A' instead of 'B'"]
 
 
+def test_other_files_of_the_same_robot_are_only_reported():
+    stored, current = {"task": "A", "assets": "x"}, {"task": "A", "assets": "y"}
+    assert check_identity(stored, current, "c.pt") == ["robot and object files 'x' instead of 'y'"]
+    with pytest.raises(UserError) as refusal:
+        check_identity({**stored, "task": "B"}, current, "c.pt")
+    assert "files" not in str(refusal.value)
+    assert len(check_identity({**stored, "task": "B"}, current, "c.pt", force=True)) == 2
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
@@ -56,6 +60,22 @@ class TaskEnv(DirectRLEnv):
             logger.warning(line)
         super().__init__(cfg, render_mode, **kwargs)
 
+    def checkpoint_fingerprint(self) -> dict[str, str]:
+        """Return which robots and which files of theirs a checkpoint of this run belongs to.
+
+        Returns:
+            ``robot``: names of the articulations' files without the content hash of generated ones; a checkpoint of
+            other robots is refused. ``assets``: a hash over the files of all articulations and objects; a difference is
+            only reported, because a generated file also changes when nothing about the robot does.
+        """
+        robots = sorted(_usd_files(self.scene.articulations))
+        files = sorted({*robots, *_usd_files(self.scene.rigid_objects)})
+        digest = hashlib.sha256()
+        for file in files:
+            digest.update(file.read_bytes() if file.is_file() else str(file).encode())
+        names = sorted({re.sub(r"_[0-9a-f]{16}$", "", file.stem) for file in robots})
+        return {"robot": "+".join(names), "assets": digest.hexdigest()[:16]}
+
     @staticmethod
     def fit_to_engine(cfg: TaskEnvCfg) -> list[str]:
         """Change what must differ between engines; ``cfg.sim.physics`` is the engine that will run.
@@ -67,3 +87,9 @@ class TaskEnv(DirectRLEnv):
             One line for every change.
         """
         return []
+
+
+def _usd_files(assets: Mapping[str, Any]) -> set[Path]:
+    """Return the USD files that assets are spawned from."""
+    paths = (getattr(asset.cfg.spawn, "usd_path", None) for asset in assets.values())
+    return {Path(path) for path in paths if path}

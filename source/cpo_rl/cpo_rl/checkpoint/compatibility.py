@@ -11,12 +11,16 @@ from ..errors import UserError
 
 __all__ = ["check_identity", "differences", "env_identity"]
 
+ADVISORY = ("assets",)
+"""Entries whose difference is reported but refuses nothing."""
+
 _LABELS = {
     "task": "task",
     "num_actions": "number of actions",
     "observations": "observation layout",
     "num_policies": "number of policies",
-    "architecture": "network",
+    "robot": "robot",
+    "assets": "robot and object files",
 }
 
 
@@ -26,7 +30,7 @@ def env_identity(env: Any, observations: Mapping[str, Any], task: str | None, nu
     Args:
         env: The vectorized environment. ``env.unwrapped.spec.id`` names the task when it was made by gymnasium; the
             optional method ``env.unwrapped.checkpoint_fingerprint() -> dict[str, str]`` adds entries such as ``robot``,
-            ``assets`` or ``observation_order``.
+            ``observation_order``, and ``assets``, which is only reported when it differs.
         observations: One observation of it: group name to tensor [N, ...].
         task: Gym id, when the caller knows it better than the environment.
         num_policies: Policies M of the ensemble.
@@ -67,12 +71,13 @@ def check_identity(
         force: Load it regardless.
 
     Returns:
-        The differences that ``force`` let pass.
+        The differences that may pass: those in :data:`ADVISORY`, and all with ``force``.
 
     Raises:
-        UserError: If they differ and ``force`` is not set, naming the differences.
+        UserError: If something else differs and ``force`` is not set, naming the differences.
     """
-    found = differences(stored, current)
+    binding = {key: value for key, value in stored.items() if key not in ADVISORY}
+    found = differences(binding, current)
     if found and not force:
         raise UserError(f"{name} was trained with {', '.join(found)}; choose another checkpoint or add --force.")
-    return found
+    return differences(stored, current)

@@ -149,7 +149,7 @@ class CheckpointedRunner(OnPolicyRunner):
         payload = self._read(path, name, map_location or self.device)
         runner = payload.get("runner") or {}
         for difference in check_identity(runner.get("identity", {}), self.identity, name, force=force):
-            self._notes.append(f"{name} has {difference}; loaded as asked.")
+            self._notes.append(f"{name} has {difference}; loaded nevertheless.")
         try:
             counts = self.alg.load(payload, load_cfg, strict)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
