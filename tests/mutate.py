@@ -58,9 +58,10 @@ AREAS = {
     ),
     "mixing": Area(
         ["storage/roles.py", "algorithms/relabel.py", "algorithms/preparation.py", "algorithms/update.py"],
-        ["tests/cpo_rl/test_oracles_structure.py", "tests/cpo_rl/test_oracles_batch.py", "tests/cpo_rl/test_oracles_losses.py",
-         "tests/cpo_rl/test_oracles_gradients.py", "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py",
-         "tests/cpo_rl/algorithms", "tests/cpo_rl/runners/test_finite_guard.py"],
+        ["tests/cpo_rl/test_oracles_structure.py", "tests/cpo_rl/test_oracles_batch.py",
+         "tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_oracles_gradients.py",
+         "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py", "tests/cpo_rl/algorithms",
+         "tests/cpo_rl/runners/test_finite_guard.py"],
     ),
 }  # fmt: skip
 

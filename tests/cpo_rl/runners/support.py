@@ -24,7 +24,7 @@ class NoisyTrackingEnv(TrackingEnv):
 
     def _advance(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         rewards, terminated = super()._advance(actions)
-        noise = torch.randn(self.num_envs) + random.random() + float(np.random.rand())
+        noise = torch.randn(self.num_envs, device=self.device) + random.random() + float(np.random.rand())
         return rewards + 0.01 * noise, terminated
 
 

@@ -68,6 +68,23 @@ def test_interrupted_equals_uninterrupted(tmp_path, name, rnn, coef):
     assert second.learn_until(5) is None and second.completed_iterations == 5
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("rnn", ["none", "lstm"])
+def test_interrupted_equals_uninterrupted_on_a_gpu(tmp_path, rnn):
+    """The noise of a rollout comes from the device's generators there; sums of this size are reproducible."""
+    cfg = ensemble_cfg("cpo", rnn)
+    on_gpu = {"device": "cuda:0"}
+    whole = make_runner(cfg, tmp_path / "whole", env=make_env(**on_gpu), **on_gpu)
+    whole.learn(4)
+    make_runner(cfg, tmp_path / "parts", env=make_env(**on_gpu), **on_gpu).learn(2)
+    second = make_runner(cfg, tmp_path / "parts", env=make_env(seed=123, **on_gpu), seed=99, **on_gpu)
+    assert second.resume()
+    scramble()
+    second.learn(2)
+    assert differing(final_state(whole), final_state(second)) == []
+
+
 def test_the_comparison_sees_a_resume_without_random_state(tmp_path):
     cfg = ensemble_cfg()
     whole = make_runner(cfg, tmp_path / "whole")
