@@ -195,8 +195,9 @@ def measure(
         recorder = _Recorder(env, quota)
         policy.eval()
         policy.reset()
-        # An episode has at most this many steps; a task that exceeds it does not end its episodes.
-        limit = (quota + 1) * int(env.max_episode_length) + _CHECK_INTERVAL
+        # A task that exceeds this many steps does not end its episodes; the arms' clock starts anew at every success.
+        clocks = int(getattr(env.unwrapped.cfg, "max_successes", 0)) + 1
+        limit = (quota + 1) * clocks * int(env.max_episode_length) + _CHECK_INTERVAL
         for step in range(limit):
             if step % _CHECK_INTERVAL == 0:
                 finished = recorder.finished
