@@ -297,3 +297,15 @@ def test_oracle_36_no_borrowing_and_no_coupling_is_independent_learners_on_one_t
         assert not alone[-1]["embedding"][others].any()
         assert not alone[-1]["log_std"][others].any()
     _agree(gradients, {n: (alone[0][n] + alone[1][n] + alone[2][n]) / 3 for n in gradients})
+
+
+def test_borrowed_rows_count_as_clipped_around_their_own_center():
+    """Before any step the leader is the old leader, so the ratio equals the center and no borrowed row is clipped."""
+    fractions = {}
+    for center in ("one", "old_leader"):
+        alg, batch = _ready(moved=0.0, borrowed_clip_center=center)
+        alg.metrics.read(alg.ranks)
+        gradient_step(alg, batch)
+        scalars, _ = alg.metrics.read(alg.ranks)
+        fractions[center] = scalars["Ensemble/clipped_fraction_borrowed"]
+    assert fractions["old_leader"] == 0.0 < fractions["one"]

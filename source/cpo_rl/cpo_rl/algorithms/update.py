@@ -156,8 +156,11 @@ class PolicyUpdate:
         n, n_awac, q = sum(sizes[:3]), sizes[3], out.mean.shape[1]
         log_prob = gaussian.log_prob(data["action"], out.mean, out.log_std)
         ratio = (log_prob[:n] - data["old_log_prob"]).exp()
-        row_loss, kl = self._surrogate(out, data, ratio, log_prob, sizes[0])
-        policy_loss, parts = self._by_role(row_loss, ratio, data["advantage"], sizes)
+        center: Tensor | float = 1.0
+        if data["center"] is not None:
+            center = torch.cat((torch.ones_like(ratio[: n - sizes[2]]), data["center"]))
+        row_loss, kl = self._surrogate(out, data, ratio, log_prob, center, sizes[0])
+        policy_loss, parts = self._by_role(row_loss, ratio, data["advantage"], center, sizes)
         if kl is not None:
             parts["Loss/kl"] = kl.mean()
             if c.kl_form == "closed_form":
@@ -178,13 +181,16 @@ class PolicyUpdate:
         return total / counted, {name: value.detach() for name, value in parts.items()}
 
     def _surrogate(
-        self, out: Evaluation, data: dict[str, Any], ratio: Tensor, log_prob: Tensor, count: int
+        self,
+        out: Evaluation,
+        data: dict[str, Any],
+        ratio: Tensor,
+        log_prob: Tensor,
+        center: Tensor | float,
+        count: int,
     ) -> tuple[Tensor, Tensor | None]:
         """Surrogate of every gradient row [n, q], and the followers' KL to the leader [n_follower, q] if it counts."""
         c, advantage = self.cfg, data["advantage"]
-        center: Tensor | float = 1.0
-        if data["center"] is not None:
-            center = torch.cat((torch.ones_like(ratio[: len(ratio) - len(data["center"])]), data["center"]))
         if data["leader_mean"] is None:
             return losses.surrogate(advantage, ratio, c.clip_param, center), None
         leader_log_std = self.model.log_std[-1].detach()
@@ -200,7 +206,12 @@ class PolicyUpdate:
         return torch.cat((followers, others)), kl
 
     def _by_role(
-        self, row_loss: Tensor, ratio: Tensor, advantage: Tensor, sizes: tuple[int, int, int, int]
+        self,
+        row_loss: Tensor,
+        ratio: Tensor,
+        advantage: Tensor,
+        center: Tensor | float,
+        sizes: tuple[int, int, int, int],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the surrogate over roles, and its means, clipped fractions and flow of gradient by role.
 
@@ -210,7 +221,7 @@ class PolicyUpdate:
         c = self.cfg
         weights = {"follower": c.follower_weight, "leader": c.leader_weight, "borrowed": c.borrowed_weight}
         with torch.no_grad():
-            clipped = ((ratio - 1.0).abs() > c.clip_param).to(ratio.dtype).split(sizes[:3])
+            clipped = ((ratio / center - 1.0).abs() > c.clip_param).to(ratio.dtype).split(sizes[:3])
             unclipped = -advantage * ratio
             flow = torch.where(row_loss == unclipped, unclipped.abs(), 0.0).split(sizes[:3])
         total, parts = row_loss.new_zeros(()), {}
