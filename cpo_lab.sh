@@ -195,10 +195,12 @@ run_tests() {
     for argument in "$@"; do
         if [[ -e ${argument%%::*} ]]; then exec "${pytest[@]}" "$@"; fi
     done
+    # one worker per core; a file's tests stay together, because they share what is costly to set up
+    local workers=(-n "$(nproc)" --dist loadfile)
     say "Learning library (no simulator)"
-    "${pytest[@]}" tests/cpo_rl "$@" || library=$?
-    say "Tasks, commands and simulators"
-    "${pytest[@]}" tests --ignore=tests/cpo_rl "$@" || rest=$?
+    "${pytest[@]}" tests/cpo_rl "${workers[@]}" -m "not slow and not long" "$@" || library=$?
+    say "Training, processes, tasks, commands and simulators"
+    "${pytest[@]}" tests "${workers[@]}" -m "not slow and (long or not library)" "$@" || rest=$?
     # 5 means that a selection such as -k matched nothing in one of the halves.
     [[ $library == 5 && $rest == 5 ]] && return 5
     [[ ($library == 0 || $library == 5) && ($rest == 0 || $rest == 5) ]] || return 1

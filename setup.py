@@ -45,6 +45,7 @@ EXTRAS = {
         "pytest>=8",
         "pytest-cov",
         "pytest-timeout",
+        "pytest-xdist",
         "hypothesis",
         "ruff",
         "mypy",

@@ -13,8 +13,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked ``gpu`` without a CUDA device and tests marked ``kit`` without Isaac Sim."""
+    """Mark the learning library's tests; skip those marked ``gpu`` or ``kit`` without a CUDA device or Isaac Sim."""
+    for item in items:
+        if "cpo_rl" in item.path.parts:
+            item.add_marker("library")
     if any(item.get_closest_marker("gpu") for item in items) and not _has_cuda():
         _skip(items, "gpu", "needs a CUDA device")
     if importlib.util.find_spec("isaacsim") is None:

@@ -20,6 +20,8 @@ from cpo_rl.export import ExportMismatchError, export_policy, model_from_checkpo
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.export import ExportedNetwork, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
 
+pytestmark = pytest.mark.long
+
 NUM_OBS, NUM_ACTIONS, NUM_POLICIES = 7, 3, 4
 
 KINDS = {

@@ -13,6 +13,8 @@ import torch
 from tests.envs import learning_gate
 from tests.envs.gate_runs import TASKS, Run, train
 
+pytestmark = pytest.mark.long
+
 SEED = 3
 """A seed with which both ensembles are quick; the full gate runs five."""
 

@@ -17,6 +17,8 @@ import torch
 from cpo_rl.checkpoint.payload import from_bytes, to_bytes
 from cpo_rl.checkpoint.store import CheckpointStore
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).with_name("kill_trials.py")
 ROOT = SCRIPT.parents[3]
 

@@ -21,6 +21,8 @@ from cpo_rl.runners.run_folder import RunFolder
 from cpo_rl.runners.signals import RunOutcome, StopRequests
 from cpo_rl.runners.tables import read_metrics
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[3]
 
 
