@@ -115,6 +115,15 @@ def test_reaching_the_last_goal_is_no_fall():
     assert measure(env, IdPolicy(), [0], 2).values["fall"].tolist() == [0, 1]
 
 
+def test_episodes_longer_than_the_clock_are_waited_for():
+    env = ScriptedEnv(lengths=[400], pace=[90])
+    env.cfg = SimpleNamespace(max_successes=50)
+    env.max_episode_length = 100  # the arms' clock starts anew at every success
+    values = measure(env, IdPolicy(), [0], 2).values
+    assert values["length"].tolist() == [400, 400]
+    assert values["successes"].tolist() == [4, 4]
+
+
 def test_shapes_are_told_apart():
     env = ScriptedEnv(lengths=[3] * 4, pace=[100] * 4)
     episodes = measure(env, IdPolicy(), [0], 4)

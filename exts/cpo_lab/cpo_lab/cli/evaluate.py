@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import re
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +182,11 @@ def _measure(
 
 
 def _names(files: list[Path]) -> list[str]:
-    """Return a short name per checkpoint: the run's folder and, where a run occurs twice, the file."""
+    """Return a short unique name per checkpoint: of the run or its folder, with the file if a run occurs twice."""
     folders = [file.parent.name for file in files]
-    names = [f"{d}/{f.stem}" if folders.count(d) > 1 else d for d, f in zip(folders, files, strict=True)]
+    short = [re.sub(r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_", "", folder) for folder in folders]
+    runs_named = short if len(set(short)) == len(set(folders)) else folders
+    names = [f"{d}/{f.stem}" if folders.count(f.parent.name) > 1 else d for d, f in zip(runs_named, files, strict=True)]
     return [f"{n} ({k + 1})" if names.count(n) > 1 else n for k, n in enumerate(names)]
 
 
@@ -221,6 +224,9 @@ def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) 
     several = len({s.checkpoint for s in overall}) > 1
     for quantity in order_of(list({s.quantity for s in overall})):
         unit = UNITS.get(quantity, "")
+        if not any(s.episodes for s in overall if s.quantity == quantity):
+            console.print(f"{quantity}: in no episode", highlight=False)
+            continue
         table = Table(
             title=f"{quantity} [{unit}]".replace("[", r"\[") if unit else quantity, title_justify="left", box=None
         )
@@ -293,6 +299,8 @@ def _write_json(
             "episodes": [
                 {
                     "checkpoint": entry.name,
+                    "run": entry.checkpoint.parent.name,
+                    "file": entry.checkpoint.name,
                     "policy": entry.episodes.policy.tolist(),
                     "shape": entry.episodes.shape.tolist(),
                     **{name: listed(values) for name, values in entry.episodes.values.items()},

@@ -95,6 +95,7 @@ class _Recorder:
     def __init__(self, env: Any, quota: int) -> None:
         self.env, self.quota = env.unwrapped, quota
         self.device = self.env.device
+        self.max_successes = int(getattr(getattr(self.env, "cfg", None), "max_successes", 0))
         n = env.num_envs
         self.counts = torch.zeros(n, dtype=torch.long, device=self.device)
         self.returns = torch.zeros(n, device=self.device)
@@ -141,9 +142,8 @@ class _Recorder:
         if terminated is None:
             time_outs = extras.get("time_outs")
             terminated = done if time_outs is None else done & ~time_outs.bool()
-        most = getattr(getattr(self.env, "cfg", None), "max_successes", 0)
-        if most and "successes" in metrics:
-            terminated = terminated & (metrics["successes"] < most)
+        if self.max_successes and "successes" in metrics:
+            terminated = terminated & (metrics["successes"] < self.max_successes)
         return terminated.float()
 
     def _store(self, done: Tensor, values: dict[str, Tensor]) -> None:
@@ -196,7 +196,7 @@ def measure(
         policy.eval()
         policy.reset()
         # A task that exceeds this many steps does not end its episodes; the arms' clock starts anew at every success.
-        clocks = int(getattr(env.unwrapped.cfg, "max_successes", 0)) + 1
+        clocks = recorder.max_successes + 1
         limit = (quota + 1) * clocks * int(env.max_episode_length) + _CHECK_INTERVAL
         for step in range(limit):
             if step % _CHECK_INTERVAL == 0:
