@@ -77,7 +77,7 @@ def checkpoint(tmp_path_factory):
     [
         (RobotEnv, "Lift-Shadow", 2, "task 'Reorient-Shadow' instead of 'Lift-Shadow'"),
         (OtherRobotEnv, "Reorient-Shadow", 2, "robot 'shadow_hand' instead of 'allegro_hand'"),
-        (RobotEnv, "Reorient-Shadow", 3, "observation layout"),
+        (RobotEnv, "Reorient-Shadow", 3, "number of actions 2 instead of 3, observation layout {'policy'"),
     ],
 )
 @pytest.mark.parametrize("sidecar", [True, False])

@@ -307,7 +307,15 @@ def test_the_text_of_a_dump_line_by_line(tmp_path):
         "dones": torch.zeros(2, 1),
         "raw": torch.full((2,), nan),
     }
-    facts = {"iteration": 7, "env_steps": 900, "task": "T", "algorithm": None, "seed": 1, "config": {"x": 1}}
+    facts = {
+        "iteration": 7,
+        "env_steps": 900,
+        "task": "T",
+        "algorithm": None,
+        "seed": 1,
+        "git_commit": "abc",
+        "config": {"x": 1},
+    }
     write_dump(tmp_path / "d.pt", report, states=states, parameters=["a.weight", "b"], **facts)
     assert describe(tmp_path / "d.pt").splitlines() == [
         "The first number that was not finite was in the rewards of environments 2, 5 at step 3 of the rollout.",
@@ -315,6 +323,7 @@ def test_the_text_of_a_dump_line_by_line(tmp_path):
         "  iteration    7",
         "  env_steps    900",
         "  seed         1",
+        "  git_commit   abc",
         "Last states of environments 2, 5:",
         "  rewards                      shape [2, 2], finite entries from 0.5 to 1, "
         "2 not finite: [0, 0] = nan, [1, 1] = inf",
