@@ -50,9 +50,9 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder in which CPO trained for three iterations."""
+    """A folder in which CPO trained for five iterations."""
     folder = tmp_path_factory.mktemp("trained")
-    output = train(folder, "--num_envs", str(NUM_ENVS), "--iterations", "3", "--seed", "5")
+    output = train(folder, "--num_envs", str(NUM_ENVS), "--iterations", "5", "--seed", "5")
     assert "chosen for this machine" in output  # the physics engine
     return folder
 
@@ -67,16 +67,16 @@ def test_run_folder(trained):
         NUM_ENVS,
     )
     manifest = json.loads((run / "manifest.json").read_text())
-    assert (manifest["status"], manifest["iteration"], manifest["algorithm"]) == ("finished", 3, "cpo")
-    assert [row["iteration"] for row in rows(run)] == ["1", "2", "3"]
+    assert (manifest["status"], manifest["iteration"], manifest["algorithm"]) == ("finished", 5, "cpo")
+    assert [row["iteration"] for row in rows(run)] == ["1", "2", "3", "4", "5"]
     assert all(
-        (run / name).stat().st_size for name in ("model_3.pt", "model_3.json", "params/env.yaml", "params/agent.yaml")
+        (run / name).stat().st_size for name in ("model_5.pt", "model_5.json", "params/env.yaml", "params/agent.yaml")
     )
     assert list(run.glob("events.out.tfevents.*"))
 
 
 def test_same_seed_gives_identical_numbers(trained, tmp_path):
-    train(tmp_path, "--num_envs", str(NUM_ENVS), "--iterations", "3", "--seed", "5")
+    train(tmp_path, "--num_envs", str(NUM_ENVS), "--iterations", "5", "--seed", "5")
     first, second = rows(only_run(trained)), rows(only_run(tmp_path))
     learned = [
         name for name in first[0] if name.startswith(("Loss/", "Optimization/", "Ensemble/", "Value/", "Leader/"))
