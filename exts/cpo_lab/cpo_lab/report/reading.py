@@ -357,10 +357,10 @@ def _parse_snapshot(line: bytes) -> Snapshot | None:
     if "kl_matrix" not in entry:
         return None
     matrix = np.array(entry["kl_matrix"], dtype=np.float64)
-    steps = float(entry.get("env_steps", entry.get("iteration")))
+    steps: Any = entry.get("env_steps", entry.get("iteration"))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError("the matrix is not square")
-    return Snapshot(steps, matrix) if len(matrix) > 1 else None
+    return Snapshot(float(steps), matrix) if len(matrix) > 1 else None
 
 
 def _is_ensemble(run: Run) -> bool:
