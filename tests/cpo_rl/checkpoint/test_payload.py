@@ -149,7 +149,7 @@ def test_names_beyond_tensors_are_refused(name):
 
 def test_other_ways_to_import_are_refused():
     for instructions in (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", b"(ios\nsystem\n.", b"\x80\x02\x82\x01."):
-        with pytest.raises(UserError, match="^checkpoint was refused: it refers to"):
+        with pytest.raises(UserError, match=r"^checkpoint was refused: it refers to"):
             from_bytes(torch_zip(instructions))
 
 

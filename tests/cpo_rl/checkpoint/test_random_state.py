@@ -42,5 +42,20 @@ def test_a_captured_state_gives_the_same_numbers_after_a_round_trip(before):
     assert [draw() for _ in range(5)] == expected
 
 
+def test_the_generator_of_the_gpu_in_use_goes_with_it(monkeypatch):
+    state, seen = torch.arange(16, dtype=torch.uint8), []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: state if device == torch.device("cuda:3") else None)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *args: seen.append(args))
+    captured = capture("cuda:3")
+    assert torch.equal(captured["cuda"], state)
+    assert restore(captured, "cuda:3") == []
+    assert len(seen) == 1
+    assert torch.equal(seen[0][0], state)
+    assert seen[0][1] == torch.device("cuda:3")
+    assert "cuda" not in capture("cpu")
+    assert "moved between CPU and CUDA" in restore(capture("cpu"), "cuda:3")[0]
+    assert len(seen) == 1
+
+
 def test_a_state_from_a_gpu_says_what_is_lost_on_a_cpu():
     assert "moved between CPU and CUDA" in restore({**capture(), "cuda": torch.zeros(16, dtype=torch.uint8)})[0]

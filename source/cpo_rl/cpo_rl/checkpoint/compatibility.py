@@ -15,11 +15,9 @@ ADVISORY = ("assets",)
 """Entries whose difference is reported but refuses nothing."""
 
 _LABELS = {
-    "task": "task",
     "num_actions": "number of actions",
     "observations": "observation layout",
     "num_policies": "number of policies",
-    "robot": "robot",
     "assets": "robot and object files",
 }
 

@@ -71,8 +71,8 @@ def checkpoint_in(folder: Path, selector: str = "latest") -> Path | None:
     # first checkpoint and the sidecar. Beside sidecars a lone file is passed over.
     if any(checkpoint_iteration(file.with_suffix(".pt")) is not None for file in folder.glob("model_*.json")):
         return None
-    plain = [file for file in folder.glob("model_*.pt") if checkpoint_iteration(file) is not None]
-    return max(plain, key=lambda file: checkpoint_iteration(file) or 0, default=None)
+    plain = {n: file for file in folder.glob("model_*.pt") if (n := checkpoint_iteration(file)) is not None}
+    return plain[max(plain)] if plain else None
 
 
 def _runs(root: Path, task: str | None, agent: str | None) -> Iterator[tuple[datetime, Path]]:
