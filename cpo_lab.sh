@@ -196,7 +196,7 @@ run_tests() {
         if [[ -e ${argument%%::*} ]]; then exec "${pytest[@]}" "$@"; fi
     done
     # one worker per core; a file's tests stay together, because they share what is costly to set up
-    local workers=(-n "$(nproc)" --dist loadfile)
+    local workers=(-n logical --dist loadfile)
     say "Learning library (no simulator)"
     "${pytest[@]}" tests/cpo_rl "${workers[@]}" -m "not slow and not long" "$@" || library=$?
     say "Training, processes, tasks, commands and simulators"

@@ -253,8 +253,8 @@ def test_tests_run_the_library_first(machine):
         (machine / "project" / folder).mkdir(parents=True)
     done = call(machine, "test", "-q")
     assert done.stdout.splitlines() == [
-        "python -m pytest tests/cpo_rl -q",
-        "python -m pytest tests --ignore=tests/cpo_rl -q",
+        "python -m pytest tests/cpo_rl -n logical --dist loadfile -m not slow and not long -q",
+        "python -m pytest tests -n logical --dist loadfile -m not slow and (long or not library) -q",
     ]
     done = call(machine, "test", "tests/cpo_lab", "-k", "cube")
     assert done.stdout.splitlines() == ["python -m pytest tests/cpo_lab -k cube"]

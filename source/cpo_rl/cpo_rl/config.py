@@ -414,4 +414,4 @@ def _check_types(cfg: Any, section: str) -> None:
             )
 
 
-_KINDS = {f.name: f.type for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}
+_KINDS = {f.name: str(f.type) for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}

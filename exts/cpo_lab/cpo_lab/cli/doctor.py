@@ -264,13 +264,20 @@ def run(argv: list[str]) -> int:
         prog="cpo-lab doctor",
         description="Check this machine and say how to fix what is missing, or check the physics of a task.",
         epilog="examples:\n  cpo-lab doctor\n"
-        "  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp",
+        "  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp\n"
+        "  cpo-lab doctor --dump RUN_FOLDER/dump_120.pt",
     )
+    parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
     parser.add_argument("--task", help="measure the physics of this task on an engine, instead of the machine")
     parser.add_argument("--device", help="cpu or cuda:0, with --task [cuda:0 if there is one]")
     parser.add_argument("--num_envs", type=positive_int, metavar="N", help="environments, with --task [8]")
     args, rest = parser.parse_known_args(argv)
     overrides = split_overrides(rest, parser)
+    if args.dump:
+        from cpo_rl.checkpoint.dump import describe
+
+        sys.stdout.write(describe(args.dump) + "\n")
+        return 0
     if args.task is not None:
         return _check_task(args, overrides)
     if overrides or args.device or args.num_envs:
