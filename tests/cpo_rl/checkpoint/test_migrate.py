@@ -63,6 +63,8 @@ def test_migrating_counts_finished_iterations_and_leaves_the_original_alone():
 def test_what_is_no_training_checkpoint_is_refused(payload):
     with pytest.raises(UserError, match=r"x\.pt lacks the entries"):
         migrate(payload, "x.pt")
+    with pytest.raises(UserError, match="^checkpoint lacks"):
+        migrate(payload)
 
 
 def test_a_newer_format_is_refused_by_number():

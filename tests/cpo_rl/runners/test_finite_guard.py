@@ -349,6 +349,10 @@ def test_sentences():
     assert sentence(report) == "The first number that was not finite was in the rewards during the update"
     many = {"tensor": "rewards", "step": 0, "env_ids": list(range(10))}
     assert sentence(many).endswith("of environments 0, 1, 2, 3, 4, 5, 6, 7 and 2 more at step 0 of the rollout")
+    eight = {"tensor": "rewards", "step": 0, "env_ids": list(range(8))}
+    assert sentence(eight).endswith("of environments 0, 1, 2, 3, 4, 5, 6, 7 at step 0 of the rollout")
+    nine = {"tensor": "rewards", "step": 0, "env_ids": list(range(9))}
+    assert "7 and 1 more" in sentence(nine)
 
 
 def test_what_is_no_dump_is_refused(tmp_path):
@@ -360,6 +364,8 @@ def test_what_is_no_dump_is_refused(tmp_path):
         ("a.pt", b"x"),
         ("b.pt", to_bytes({"iter": 3})),
         ("c.pt", to_bytes({"dump_format": 99, "report": {}})),
+        ("d.pt", to_bytes({"dump_format": 1, "report": 3})),
+        ("e.pt", to_bytes({"dump_format": "1", "report": {}})),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=name):

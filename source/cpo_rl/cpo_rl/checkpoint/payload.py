@@ -51,7 +51,7 @@ def plain_copy(value: Any, path: str = "payload") -> Any:
         TypeError: If something else is inside, naming its place.
     """
     if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True).contiguous().clone()
+        return value.detach().cpu().clone(memory_format=torch.contiguous_format)
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Mapping):
@@ -155,5 +155,4 @@ def _checked(value: Any) -> Any:
 
 def _first_line(error: Exception) -> str:
     """Return the first line of an exception's message, shortened."""
-    text = str(error).strip().split("\n")[0]
-    return (text[:120] + "...") if len(text) > 120 else text or type(error).__name__
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -155,12 +155,12 @@ class CheckpointStore:
         for iteration in set(iterations) - keep:
             path = self.path(iteration)
             # The file first: a sidecar left alone is recognised and cleared, a file alone could look like a checkpoint.
-            path.unlink(missing_ok=True)
-            manifest_path(path).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # no mutant: only a second process could have deleted it
+            manifest_path(path).unlink(missing_ok=True)  # no mutant: likewise
             deleted.append(path)
         for sidecar in self.folder.glob("model_*.json"):
             if _NAME.fullmatch(f"{sidecar.stem}.pt") and not sidecar.with_suffix(".pt").exists():
-                sidecar.unlink(missing_ok=True)
+                sidecar.unlink(missing_ok=True)  # no mutant: likewise
         return sorted(deleted)
 
     def clean(self) -> list[str]:
