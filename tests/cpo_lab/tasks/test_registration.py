@@ -11,10 +11,10 @@ from importlib.metadata import entry_points
 import gymnasium
 import pytest
 
-import cpo_lab.tasks  # noqa: F401
+import cpo_lab.tasks
 
 IDS = sorted(name for name in gymnasium.registry if name.startswith("CpoLab-"))
-KEYS = ("rsl_rl_cfg_entry_point", *(f"rsl_rl_{name}_cfg_entry_point" for name in ("cpo", "sapg", "ppo")))
+KEYS = ("rsl_rl_cfg_entry_point", *(f"rsl_rl_{name}_cfg_entry_point" for name in cpo_lab.tasks.AGENTS))
 
 
 def test_importing_the_tasks_loads_no_simulator_and_no_torch():
@@ -46,6 +46,22 @@ def test_every_entry_exists(task):
     for key in ("env_cfg_entry_point", *KEYS):
         module, name = kwargs[key].split(":")
         assert callable(getattr(importlib.import_module(module), name))
+    with pytest.raises(AttributeError):
+        getattr(importlib.import_module(module), f"{name}_of_nobody")
+
+
+@pytest.mark.parametrize("task", ["CpoLab-Reorient-Cube-Shadow-Direct", "CpoLab-Throw-KukaAllegro-Direct"])
+def test_stock_ppo_takes_the_tasks_numbers(task):
+    pytest.importorskip("isaaclab")
+    from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
+
+    ours = load_cfg_from_registry(task, "rsl_rl_ppo_cfg_entry_point")
+    stock = load_cfg_from_registry(task, "rsl_rl_stock_ppo_cfg_entry_point")
+    assert stock.algorithm.class_name == "PPO"
+    for name in ("num_mini_batches", "num_learning_epochs", "learning_rate", "clip_param", "desired_kl", "gamma", "lam"):
+        assert getattr(stock.algorithm, name) == getattr(ours.algorithm, name), name
+    assert stock.actor.hidden_dims == ours.model.hidden_dims
+    assert stock.actor.class_name == {"none": "MLPModel", "lstm": "RNNModel"}[ours.model.rnn_type]
 
 
 @pytest.mark.parametrize(("algorithm", "policies", "mini_batches"), [("cpo", 6, 4), ("sapg", 6, 2), ("ppo", 1, 2)])

@@ -11,16 +11,20 @@ from __future__ import annotations
 
 import gymnasium
 
+from cpo_rl.presets import PRESETS
+
+_USUAL = ("cpo", "sapg", "ppo")
+AGENTS = (*_USUAL, *(name for name in PRESETS if name not in _USUAL), "stock_ppo")
+"""Agents of every task: the presets of the ensemble algorithm, and rsl_rl's own PPO for comparison."""
+
 
 def _register(task_id: str, family: str, env: str, env_cfg: str, agents: str = "agents.rsl_rl_cfg:") -> None:
-    """Register ``task_id`` from names inside ``cpo_lab.tasks.<family>``, with one agent entry per algorithm.
+    """Register ``task_id`` from names inside ``cpo_lab.tasks.<family>``, with one entry per agent.
 
-    ``agents`` is the module with the run settings, a colon, and what precedes the algorithm in their names.
+    ``agents`` is the module with the run settings, a colon, and what precedes the agent in their names.
     """
     package = f"{__name__}.{family}"
-    entries = {
-        f"rsl_rl_{algorithm}_cfg_entry_point": f"{package}.{agents}{algorithm}" for algorithm in ("cpo", "sapg", "ppo")
-    }
+    entries = {f"rsl_rl_{agent}_cfg_entry_point": f"{package}.{agents}{agent}" for agent in AGENTS}
     gymnasium.register(
         id=task_id,
         entry_point=f"{package}.{env}",

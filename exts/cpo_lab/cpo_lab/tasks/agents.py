@@ -9,10 +9,18 @@ so that Hydra overrides such as ``agent.algorithm.awac_coef=0.002`` and ``agent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from isaaclab.utils import configclass
-from isaaclab_rl.rsl_rl import RslRlBaseRunnerCfg
+from isaaclab_rl.rsl_rl import (
+    RslRlBaseRunnerCfg,
+    RslRlMLPModelCfg,
+    RslRlOnPolicyRunnerCfg,
+    RslRlPpoAlgorithmCfg,
+    RslRlRNNModelCfg,
+)
 
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.presets import preset
@@ -103,3 +111,75 @@ def ensemble_runner_cfg(
     if values.get("num_policies") == 1:
         model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
     return EnsembleRunnerCfg(model=EnsembleModelCfg(**model), algorithm=EnsembleAlgorithmCfg(**values), **runner)
+
+
+def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any) -> RslRlOnPolicyRunnerCfg:
+    """Make a task's run settings for rsl_rl's own PPO and models, for comparison with ours.
+
+    The numbers are the task's. What rsl_rl does otherwise stays: two networks instead of a shared trunk, unscaled
+    rewards, no value normalizer, one standard deviation, an adaptation of the learning rate after every mini-batch.
+
+    Args:
+        model: fields of :class:`cpo_rl.config.ModelCfg`.
+        algorithm: the task's algorithm fields.
+        runner: fields of rsl_rl's runner.
+    """
+    layers: dict[str, Any] = {
+        "hidden_dims": list(model["hidden_dims"]),
+        "activation": model["activation"],
+        "obs_normalization": True,
+    }
+    kind: type[RslRlMLPModelCfg] = RslRlMLPModelCfg
+    if model.get("rnn_type", "none") == "lstm":
+        kind = RslRlRNNModelCfg
+        layers.update(rnn_type="lstm", rnn_hidden_dim=model["rnn_hidden_dim"], rnn_num_layers=model["rnn_num_layers"])
+    noise = RslRlMLPModelCfg.GaussianDistributionCfg(init_std=1.0, std_type="log")
+    learning = RslRlPpoAlgorithmCfg(
+        num_learning_epochs=algorithm["num_learning_epochs"],
+        num_mini_batches=algorithm["num_mini_batches"],
+        learning_rate=algorithm["learning_rate"],
+        schedule="adaptive",
+        gamma=algorithm["gamma"],
+        lam=algorithm["lam"],
+        entropy_coef=0.0,
+        desired_kl=algorithm["desired_kl"],
+        max_grad_norm=algorithm["max_grad_norm"],
+        value_loss_coef=2.0,
+        use_clipped_value_loss=True,
+        clip_param=algorithm["clip_param"],
+    )
+    return RslRlOnPolicyRunnerCfg(
+        actor=kind(distribution_cfg=noise, **layers),
+        critic=kind(**layers),
+        algorithm=learning,
+        obs_groups={"actor": ["policy"], "critic": ["policy"]},
+        **runner,
+    )
+
+
+def agent_entry(agent: str, make: Callable[[str], RslRlBaseRunnerCfg]) -> Callable[[], RslRlBaseRunnerCfg]:
+    """The function that a task registers for an agent.
+
+    A task's module of run settings answers ``getattr(module, agent)`` with it, so no agent needs a line of its own.
+
+    Args:
+        agent: one of :data:`cpo_lab.tasks.AGENTS`.
+        make: makes the task's run settings for an agent.
+
+    Raises:
+        AttributeError: if there is no such agent, as a module does for an unknown name.
+    """
+    from cpo_lab.tasks import AGENTS
+
+    if agent not in AGENTS:
+        raise AttributeError(f"no agent {agent!r}")
+    return partial(make, agent)
+
+
+def task_runner_cfg(
+    agent: str, *, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any
+) -> RslRlBaseRunnerCfg:
+    """Make a task's run settings for any agent: a preset of ours or rsl_rl's own PPO (``stock_ppo``)."""
+    if agent == "stock_ppo":
+        return stock_ppo_runner_cfg(model=model, algorithm=algorithm, **runner)
+    return ensemble_runner_cfg(agent, model=model, algorithm=algorithm, **runner)

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from cpo_lab.physics.presets import default_device
-from cpo_lab.tasks.agents import EnsembleRunnerCfg, ensemble_runner_cfg
+from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry, task_runner_cfg
 
 MODEL: dict[str, Any] = {"hidden_dims": [512, 256, 128], "activation": "elu", "observation_clip": 5.0}
 """Shared trunk."""
@@ -33,10 +34,10 @@ ALGORITHM: dict[str, Any] = {
 """What the algorithms share; each preset adds or switches off its own terms. No entropy ladder in this task."""
 
 
-def _runner(preset: str) -> EnsembleRunnerCfg:
-    """Run settings for a preset; the learner works on the GPU if there is one."""
-    return ensemble_runner_cfg(
-        preset,
+def _runner(agent: str) -> RslRlBaseRunnerCfg:
+    """Run settings of an agent; the learner works on the GPU if there is one."""
+    return task_runner_cfg(
+        agent,
         model=MODEL,
         algorithm=ALGORITHM,
         num_steps_per_env=8,
@@ -47,16 +48,6 @@ def _runner(preset: str) -> EnsembleRunnerCfg:
     )
 
 
-def cpo() -> EnsembleRunnerCfg:
-    """Coupled Policy Optimization with 6 policies."""
-    return _runner("cpo")
-
-
-def sapg() -> EnsembleRunnerCfg:
-    """Split and Aggregate Policy Gradients with 6 policies."""
-    return _runner("sapg")
-
-
-def ppo() -> EnsembleRunnerCfg:
-    """One policy."""
-    return _runner("ppo")
+def __getattr__(name: str) -> Callable[[], RslRlBaseRunnerCfg]:
+    """The run settings called ``name`` in the task's registration, such as ``cpo``."""
+    return agent_entry(name, _runner)

@@ -9,10 +9,12 @@ for the entropy ladder of the SAPG command for reorientation with two arms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from cpo_lab.physics.presets import default_device
-from cpo_lab.tasks.agents import EnsembleRunnerCfg, ensemble_runner_cfg
+from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry, task_runner_cfg
 
 MODEL: dict[str, Any] = {
     "hidden_dims": [768, 512, 256],
@@ -55,10 +57,10 @@ TASKS: dict[str, dict[str, Any]] = {
 """What differs between tasks."""
 
 
-def _runner(preset: str, task: str) -> EnsembleRunnerCfg:
-    """Run settings of a task for a preset; the learner works on the GPU if there is one."""
-    return ensemble_runner_cfg(
-        preset,
+def _runner(task: str, agent: str) -> RslRlBaseRunnerCfg:
+    """Run settings of a task for an agent; the learner works on the GPU if there is one."""
+    return task_runner_cfg(
+        agent,
         model=MODEL,
         algorithm={**ALGORITHM, **TASKS[task]},
         num_steps_per_env=16,
@@ -69,76 +71,9 @@ def _runner(preset: str, task: str) -> EnsembleRunnerCfg:
     )
 
 
-def regrasp_cpo() -> EnsembleRunnerCfg:
-    """Regrasping with Coupled Policy Optimization."""
-    return _runner("cpo", "regrasp")
-
-
-def regrasp_sapg() -> EnsembleRunnerCfg:
-    """Regrasping with Split and Aggregate Policy Gradients."""
-    return _runner("sapg", "regrasp")
-
-
-def regrasp_ppo() -> EnsembleRunnerCfg:
-    """Regrasping with one policy."""
-    return _runner("ppo", "regrasp")
-
-
-def reorient_cpo() -> EnsembleRunnerCfg:
-    """Reorientation with Coupled Policy Optimization."""
-    return _runner("cpo", "reorient")
-
-
-def reorient_sapg() -> EnsembleRunnerCfg:
-    """Reorientation with Split and Aggregate Policy Gradients."""
-    return _runner("sapg", "reorient")
-
-
-def reorient_ppo() -> EnsembleRunnerCfg:
-    """Reorientation with one policy."""
-    return _runner("ppo", "reorient")
-
-
-def throw_cpo() -> EnsembleRunnerCfg:
-    """Throwing with Coupled Policy Optimization."""
-    return _runner("cpo", "throw")
-
-
-def throw_sapg() -> EnsembleRunnerCfg:
-    """Throwing with Split and Aggregate Policy Gradients."""
-    return _runner("sapg", "throw")
-
-
-def throw_ppo() -> EnsembleRunnerCfg:
-    """Throwing with one policy."""
-    return _runner("ppo", "throw")
-
-
-def dual_regrasp_cpo() -> EnsembleRunnerCfg:
-    """Regrasping with two arms and Coupled Policy Optimization."""
-    return _runner("cpo", "dual_regrasp")
-
-
-def dual_regrasp_sapg() -> EnsembleRunnerCfg:
-    """Regrasping with two arms and Split and Aggregate Policy Gradients."""
-    return _runner("sapg", "dual_regrasp")
-
-
-def dual_regrasp_ppo() -> EnsembleRunnerCfg:
-    """Regrasping with two arms and one policy."""
-    return _runner("ppo", "dual_regrasp")
-
-
-def dual_reorient_cpo() -> EnsembleRunnerCfg:
-    """Reorientation with two arms and Coupled Policy Optimization."""
-    return _runner("cpo", "dual_reorient")
-
-
-def dual_reorient_sapg() -> EnsembleRunnerCfg:
-    """Reorientation with two arms and Split and Aggregate Policy Gradients."""
-    return _runner("sapg", "dual_reorient")
-
-
-def dual_reorient_ppo() -> EnsembleRunnerCfg:
-    """Reorientation with two arms and one policy."""
-    return _runner("ppo", "dual_reorient")
+def __getattr__(name: str) -> Callable[[], RslRlBaseRunnerCfg]:
+    """The run settings called ``name`` in a task's registration, such as ``dual_reorient_cpo``."""
+    for task in TASKS:
+        if name.startswith(f"{task}_"):
+            return agent_entry(name.removeprefix(f"{task}_"), partial(_runner, task))
+    raise AttributeError(name)
