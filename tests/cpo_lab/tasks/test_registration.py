@@ -58,7 +58,8 @@ def test_stock_ppo_takes_the_tasks_numbers(task):
     ours = load_cfg_from_registry(task, "rsl_rl_ppo_cfg_entry_point")
     stock = load_cfg_from_registry(task, "rsl_rl_stock_ppo_cfg_entry_point")
     assert stock.algorithm.class_name == "PPO"
-    for name in ("num_mini_batches", "num_learning_epochs", "learning_rate", "clip_param", "desired_kl", "gamma", "lam"):
+    names = ("num_mini_batches", "num_learning_epochs", "learning_rate", "clip_param", "desired_kl", "gamma", "lam")
+    for name in names:
         assert getattr(stock.algorithm, name) == getattr(ours.algorithm, name), name
     assert stock.actor.hidden_dims == ours.model.hidden_dims
     assert stock.actor.class_name == {"none": "MLPModel", "lstm": "RNNModel"}[ours.model.rnn_type]
