@@ -63,12 +63,12 @@ def test_migrating_counts_finished_iterations_and_leaves_the_original_alone():
 def test_what_is_no_training_checkpoint_is_refused(payload):
     with pytest.raises(UserError, match=r"x\.pt lacks the entries"):
         migrate(payload, "x.pt")
-    with pytest.raises(UserError, match="^checkpoint lacks"):
+    with pytest.raises(UserError, match=r"^checkpoint lacks"):
         migrate(payload)
 
 
 def test_a_newer_format_is_refused_by_number():
-    with pytest.raises(UserError, match=f"x.pt has format {FORMAT + 1}; this version reads up to {FORMAT}"):
+    with pytest.raises(UserError, match=rf"x\.pt has format {FORMAT + 1}; this version reads up to {FORMAT}"):
         migrate({"iter": 1, "format": FORMAT + 1}, "x.pt")
 
 

@@ -102,6 +102,12 @@ def test_sidecars_that_say_nothing_are_refused(tmp_path, text):
         CheckpointManifest.read(tmp_path / "model_2.json")
 
 
+def test_the_state_before_the_first_iteration_is_a_checkpoint(tmp_path):
+    store = CheckpointStore(tmp_path)
+    add(store, 0)
+    assert store.latest() == store.path(0)
+
+
 def test_unknown_fields_of_a_sidecar_are_ignored(tmp_path):
     path = add(CheckpointStore(tmp_path), 2)
     values = json.loads(manifest_path(path).read_text())
