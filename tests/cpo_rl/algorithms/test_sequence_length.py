@@ -1,12 +1,11 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
-"""Without recurrence the length of a training sequence only groups rows, so one full-batch step must not depend on it."""
+"""Without recurrence the length of a training sequence only groups rows: one full-batch step does not depend on it."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-
 from tests.cpo_rl.runners.support import ensemble_cfg, make_runner
 
 
