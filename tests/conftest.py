@@ -8,9 +8,14 @@ import importlib.util
 import os
 
 import pytest
+from hypothesis import settings
 
 # Before torch is imported: on few cores spinning threads slow everything else down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples every time, so that a test run says something about a change; HYPOTHESIS_PROFILE=default draws anew.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.hookimpl(tryfirst=True)

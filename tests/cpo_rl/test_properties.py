@@ -24,7 +24,8 @@ from cpo_rl.targets import generalized_advantages, mean_and_std, one_step_return
 
 quick = settings(deadline=None, max_examples=60)
 
-finite = st.floats(-50.0, 50.0)
+# without the smallest numbers there are: a tie of two branches halves a gradient, and half of those is rounded away
+finite = st.floats(-50.0, 50.0).map(lambda x: x if abs(x) > 1e-300 else 0.0)
 clips = st.floats(0.01, 0.9)
 seeds = st.integers(0, 2**31 - 1)
 
