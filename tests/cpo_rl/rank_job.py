@@ -51,6 +51,8 @@ def main() -> None:
              "borrowed": borrowed, "metrics": metrics,
              "adversary": algorithm.adversary.discriminator.state_dict() if algorithm.adversary else {}}  # fmt: skip
     torch.save(state, out / f"{world}_{rank}.pt")
+    if world > 1:
+        torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def main() -> None:
     result["returns"] = runner.alg.episodes.running_return
     result["h"], result["c"] = runner.alg._state[0]
     torch.save({key: value.clone() for key, value in result.items()}, out / f"{name}_{rank}.pt")
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -270,6 +270,10 @@ def _train(
         elif checkpoint is not None:
             runner.load(str(checkpoint), force=force)
         runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
+        if Rank.of_this_process().several:
+            import torch
+
+            torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort it
     return runner.outcome.exit_code
 
 
