@@ -26,11 +26,6 @@ def kl_matrix(means: Tensor, log_std: Tensor) -> Tensor:
     return gaussian.kl(own, log_std[:, None, None], means, log_std[None, :, None]).mean(-1)
 
 
-def importance_weights(log_prob_leader: Tensor, log_prob_behavior: Tensor) -> Tensor:
-    """W = pi_L(a|s) / pi_i(a|s) on a follower's own actions; any shape."""
-    return torch.exp(log_prob_leader - log_prob_behavior)
-
-
 def effective_sample_size(weights: Tensor) -> Tensor:
     """(sum w)^2 / (n sum w^2) over the last axis, in (0, 1] (Kong 1992); computed on w / max w against overflow."""
     scaled = weights / weights.amax(-1, keepdim=True).clamp(min=1.0e-30)
