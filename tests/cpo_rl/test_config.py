@@ -134,6 +134,40 @@ def test_sizes_that_do_not_fit_are_refused_by_name(settings, num_envs, horizon, 
         EnsembleCfg(**settings).validate_batch(num_envs, horizon)
 
 
+@pytest.mark.parametrize(
+    ("num_envs", "horizon", "sequence_length", "wanted", "fitted", "needed"),
+    [
+        (12, 16, 16, 8, 2, 48),  # two environments of each of six policies give two whole sequences each
+        (12, 8, 1, 17, 16, 18),
+        (48, 16, 16, 8, 8, None),  # enough
+        (6, 16, 8, 8, 2, 24),
+    ],
+)
+def test_mini_batches_are_lowered_to_what_the_rollout_fills(num_envs, horizon, sequence_length, wanted, fitted, needed):
+    cfg = EnsembleCfg(num_mini_batches=wanted, sequence_length=sequence_length, fit_mini_batches=True)
+    line = cfg.fit_batch(num_envs, horizon)
+    assert cfg.num_mini_batches == fitted
+    assert line == (
+        None if needed is None else f"mini-batches: {fitted} instead of {wanted}, which need {needed} environments"
+    )
+    cfg.adversarial_coef = 0.0
+    cfg.validate_batch(num_envs, horizon)
+    if needed is not None:  # the line tells the truth
+        EnsembleCfg(num_mini_batches=wanted, sequence_length=sequence_length).validate_batch(needed, horizon)
+
+
+def test_mini_batches_are_not_lowered_unless_allowed():
+    cfg = EnsembleCfg(num_mini_batches=17)
+    assert cfg.fit_batch(12, 8) is None
+    assert cfg.num_mini_batches == 17
+
+
+def test_sizes_that_nothing_fits_are_left_to_the_refusal():
+    cfg = EnsembleCfg(num_mini_batches=4, sequence_length=16, fit_mini_batches=True)
+    assert cfg.fit_batch(3, 16) is None
+    assert cfg.fit_batch(12, 8) is None
+
+
 def test_discriminator_mini_batches_do_not_matter_without_a_discriminator():
     EnsembleCfg(discriminator_mini_batches=97, adversarial_coef=0.0).validate_batch(12, 8)
 

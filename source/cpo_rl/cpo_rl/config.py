@@ -48,6 +48,10 @@ class EnsembleCfg:
     num_mini_batches: int = 4
     """Mini-batches per pass, at least 1; independent of how many relabelled rows the batch holds."""
 
+    fit_mini_batches: bool = False
+    """Whether more mini-batches than a small number of environments can fill are lowered, visibly, instead of refused;
+    our tasks set it, because their numbers suit tens of thousands of environments."""
+
     sequence_length: int = 1
     """Consecutive steps of one environment kept together in a mini-batch; divides the horizon. Feed-forward models
     accept any value, recurrent ones learn through this many steps."""
@@ -277,7 +281,7 @@ class EnsembleCfg:
             )
         if horizon < 1 or horizon % self.sequence_length:
             raise UserError(f"sequence_length={self.sequence_length} must divide num_steps_per_env={horizon}.")
-        per_block = num_envs // self.num_policies * (horizon // self.sequence_length)
+        per_block = self._sequences_per_policy(num_envs, horizon)
         if self.num_mini_batches > per_block:
             raise UserError(
                 f"num_mini_batches={self.num_mini_batches} must not exceed the {per_block} sequences of one policy; "
@@ -288,6 +292,27 @@ class EnsembleCfg:
                 f"discriminator_mini_batches={self.discriminator_mini_batches} must not exceed the "
                 f"{num_envs * horizon} transitions of an iteration."
             )
+
+    def _sequences_per_policy(self, num_envs: int, horizon: int) -> int:
+        """Sequences that one policy collects in an iteration; each mini-batch needs one of every policy."""
+        return num_envs // self.num_policies * (horizon // self.sequence_length)
+
+    def fit_batch(self, num_envs: int, horizon: int) -> str | None:
+        """Lower ``num_mini_batches`` to what the rollout can fill if ``fit_mini_batches`` allows it; changed in place.
+
+        Args:
+            num_envs: environments N of this process.
+            horizon: steps T per environment and iteration.
+
+        Returns:
+            A line that tells what was lowered and how many environments would keep it; None if nothing was.
+        """
+        wanted, per_block = self.num_mini_batches, self._sequences_per_policy(num_envs, horizon)
+        if not self.fit_mini_batches or not 1 <= per_block < wanted:
+            return None
+        self.num_mini_batches = per_block
+        needed = math.ceil(wanted / (horizon // self.sequence_length)) * self.num_policies
+        return f"mini-batches: {per_block} instead of {wanted}, which need {needed} environments"
 
     def entropy_coefs(self) -> list[float]:
         """Entropy coefficient of each policy, follower 0 first, leader last (docs/algorithms.md)."""

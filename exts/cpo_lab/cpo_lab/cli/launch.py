@@ -71,6 +71,9 @@ class Resolved:
     chosen: list[str]
     """Names of the request's fields that were chosen automatically."""
 
+    fitted: list[str] = field(default_factory=list)
+    """What was changed so that the agent's settings fit the number of environments, one line each."""
+
     @property
     def num_policies(self) -> int:
         """Number of policies of the agent; 1 for an algorithm that is no ensemble."""
@@ -110,7 +113,7 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
         env_cfg.scene.num_envs = request.num_envs
     elif not any(setting.startswith("env.scene.num_envs=") for setting in settings):
         env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
-    _check_agent(agent_cfg, env_cfg.scene.num_envs)
+    fitted = _check_agent(agent_cfg, env_cfg.scene.num_envs)
     if hasattr(env_cfg, "check"):
         env_cfg.check()  # what only the task knows to be wrong
     _check_kit(env_cfg, engine)
@@ -123,7 +126,8 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
         "physics": physics,
         **{name: getattr(request, name) for name in ("device", "num_envs", "num_policies", "seed")},
     }
-    return Resolved(filled, key, env_cfg, agent_cfg, [name for name, value in given.items() if value is None])
+    chosen = [name for name, value in given.items() if value is None]
+    return Resolved(filled, key, env_cfg, agent_cfg, chosen, fitted)
 
 
 def physics_of(task: str) -> list[str]:
@@ -194,8 +198,12 @@ def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
     agent_cfg.algorithm.num_policies = count
 
 
-def _check_agent(agent_cfg: Any, num_envs: int) -> None:
-    """Check the ensemble's settings by themselves and against the size of a rollout."""
+def _check_agent(agent_cfg: Any, num_envs: int) -> list[str]:
+    """Check the ensemble's settings by themselves and against the size of a rollout, to which they are fitted.
+
+    Returns:
+        One line for everything that was fitted.
+    """
     from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
     from cpo_rl.runners.options import RunnerOptions
 
@@ -205,12 +213,15 @@ def _check_agent(agent_cfg: Any, num_envs: int) -> None:
             raise UserError(f"agent.{name}={value} must be an integer of at least 1.")
     RunnerOptions.from_cfg(vars(agent_cfg))
     if not isinstance(agent_cfg.algorithm, EnsembleCfg):
-        return  # an agent of another library configuration checks itself
+        return []  # an agent of another library configuration checks itself
     from isaaclab.utils import to_dict
 
     build_cfg(ModelCfg, to_dict(agent_cfg.model), "model")
     ensemble = build_cfg(EnsembleCfg, to_dict(agent_cfg.algorithm), "algorithm")
+    fitted = ensemble.fit_batch(num_envs, agent_cfg.num_steps_per_env)
+    agent_cfg.algorithm.num_mini_batches = ensemble.num_mini_batches
     ensemble.validate_batch(num_envs, agent_cfg.num_steps_per_env)
+    return [fitted] if fitted else []
 
 
 def _check_kit(env_cfg: Any, engine: str) -> None:

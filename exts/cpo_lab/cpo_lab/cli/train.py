@@ -235,6 +235,8 @@ def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
     for name, value in rows.items():
         chosen = "  [dim](chosen for this machine)[/]" if name in set(resolved.chosen) - {"seed"} else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
+    for line in resolved.fitted:
+        console.print(f"[bold]{'fitted':<11}[/] {escape(line)}", soft_wrap=True)
 
 
 def _train(

@@ -107,7 +107,7 @@ def ensemble_runner_cfg(
     Raises:
         UserError: on an unknown preset or field.
     """
-    values = preset(preset_name, **algorithm)
+    values = preset(preset_name, **{"fit_mini_batches": True, **algorithm})
     if values.get("num_policies") == 1:
         model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
     return EnsembleRunnerCfg(model=EnsembleModelCfg(**model), algorithm=EnsembleAlgorithmCfg(**values), **runner)

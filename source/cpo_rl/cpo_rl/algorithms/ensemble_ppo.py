@@ -20,6 +20,7 @@ M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader 
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -41,6 +42,8 @@ from cpo_rl.errors import UserError
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.actor_critic import clear_state
 from cpo_rl.storage import RoleTables, Rollout
+
+_log = logging.getLogger(__name__)
 
 
 class EnsemblePPO:
@@ -118,6 +121,9 @@ class EnsemblePPO:
         algorithm = build_cfg(EnsembleCfg, cfg["algorithm"], "algorithm")
         model_cfg = build_cfg(ModelCfg, cfg.get("model", {}), "model")
         horizon = cfg["num_steps_per_env"]
+        fitted = algorithm.fit_batch(env.num_envs, horizon)
+        if fitted:
+            _log.warning(fitted)
         algorithm.validate_batch(env.num_envs, horizon)
         groups = (cfg.get("obs_groups") or {}).get("actor") or ["policy"]
         missing = [g for g in groups if g not in obs.keys()]  # noqa: SIM118  (a TensorDict is no mapping)
