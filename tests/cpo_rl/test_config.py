@@ -7,9 +7,10 @@ import dataclasses
 
 import pytest
 
-from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg, build_cfg
+from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
 from cpo_rl.presets import MINI_BATCH_FACTOR, PRESETS, preset
+from cpo_rl.settings import build_cfg
 
 OUT_OF_RANGE = {
     "algorithm": {

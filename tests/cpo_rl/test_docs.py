@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg, build_cfg
+from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg
 from cpo_rl.presets import PRESETS
+from cpo_rl.settings import build_cfg
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["algorithms.md", "fidelity.md", "distributed.md", "export.md"]

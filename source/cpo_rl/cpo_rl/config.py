@@ -13,9 +13,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from cpo_rl.errors import UserError
+from cpo_rl.settings import check_types, positive_ints, require
 
 ROW_SETS = {
     "on_policy": ("follower", "leader"),
@@ -206,7 +206,7 @@ class EnsembleCfg:
         Raises:
             UserError: naming the first field that is out of range.
         """
-        _check_types(self, "algorithm")
+        check_types(self, _KINDS, "algorithm")
         for name in (
             "num_policies",
             "num_learning_epochs",
@@ -215,7 +215,7 @@ class EnsembleCfg:
             "discriminator_mini_batches",
             "diagnostics_interval",
         ):
-            _require(self, name, getattr(self, name) >= 1, "be at least 1")
+            require(self, name, getattr(self, name) >= 1, "be at least 1")
         for name in (
             "learning_rate",
             "desired_kl",
@@ -227,7 +227,7 @@ class EnsembleCfg:
             "awac_weight_max",
             "discriminator_learning_rate",
         ):
-            _require(self, name, getattr(self, name) > 0.0, "be above 0")
+            require(self, name, getattr(self, name) > 0.0, "be above 0")
         for name in (
             "value_loss_coef",
             "entropy_coef",
@@ -242,25 +242,25 @@ class EnsembleCfg:
             "max_skipped_updates",
             "borrowed_followers",
         ):
-            _require(self, name, getattr(self, name) >= 0, "not be negative")
-        _require(
+            require(self, name, getattr(self, name) >= 0, "not be negative")
+        require(
             self, "learning_rate_max", self.learning_rate_max >= self.learning_rate_min, "be at least learning_rate_min"
         )
-        _require(self, "gamma", 0.0 < self.gamma <= 1.0, "lie in (0, 1]")
-        _require(self, "lam", 0.0 <= self.lam <= 1.0, "lie in [0, 1]")
-        _require(self, "clip_param", 0.0 < self.clip_param < 1.0, "lie in (0, 1)")
-        _require(self, "awac_fraction", 0.0 < self.awac_fraction <= 1.0, "lie in (0, 1]")
-        _require(
+        require(self, "gamma", 0.0 < self.gamma <= 1.0, "lie in (0, 1]")
+        require(self, "lam", 0.0 <= self.lam <= 1.0, "lie in [0, 1]")
+        require(self, "clip_param", 0.0 < self.clip_param < 1.0, "lie in (0, 1)")
+        require(self, "awac_fraction", 0.0 < self.awac_fraction <= 1.0, "lie in (0, 1]")
+        require(
             self,
             "borrowed_followers",
             self.borrowed_followers <= self.num_policies - 1,
             f"be at most num_policies - 1 = {self.num_policies - 1}",
         )
-        _require(
-            self, "discriminator_hidden_dims", _positive_ints(self.discriminator_hidden_dims), "list positive integers"
+        require(
+            self, "discriminator_hidden_dims", positive_ints(self.discriminator_hidden_dims), "list positive integers"
         )
         for name, choices in _CHOICES.items():
-            _require(self, name, getattr(self, name) in choices, f"be one of {', '.join(choices)}")
+            require(self, name, getattr(self, name) in choices, f"be one of {', '.join(choices)}")
 
     def validate_batch(self, num_envs: int, horizon: int) -> None:
         """Check the settings against the size of a rollout.
@@ -364,14 +364,14 @@ class ModelCfg:
         Raises:
             UserError: naming the first field that is out of range.
         """
-        _check_types(self, "model")
-        _require(self, "hidden_dims", _positive_ints(self.hidden_dims), "list positive integers")
-        _require(self, "activation", self.activation in ACTIVATIONS, f"be one of {', '.join(ACTIVATIONS)}")
-        _require(self, "embedding_dim", self.embedding_dim >= 0, "not be negative")
-        _require(self, "rnn_type", self.rnn_type in ("none", "lstm"), "be one of none, lstm")
-        _require(self, "rnn_hidden_dim", self.rnn_hidden_dim >= 1, "be at least 1")
-        _require(self, "rnn_num_layers", self.rnn_num_layers >= 1, "be at least 1")
-        _require(self, "observation_clip", self.observation_clip > 0.0, "be above 0")
+        check_types(self, _KINDS, "model")
+        require(self, "hidden_dims", positive_ints(self.hidden_dims), "list positive integers")
+        require(self, "activation", self.activation in ACTIVATIONS, f"be one of {', '.join(ACTIVATIONS)}")
+        require(self, "embedding_dim", self.embedding_dim >= 0, "not be negative")
+        require(self, "rnn_type", self.rnn_type in ("none", "lstm"), "be one of none, lstm")
+        require(self, "rnn_hidden_dim", self.rnn_hidden_dim >= 1, "be at least 1")
+        require(self, "rnn_num_layers", self.rnn_num_layers >= 1, "be at least 1")
+        require(self, "observation_clip", self.observation_clip > 0.0, "be above 0")
 
 
 _CHOICES = {
@@ -389,54 +389,5 @@ _CHOICES = {
 }
 
 
-def build_cfg(cls: type, settings: dict[str, Any], section: str) -> Any:
-    """Make a validated settings object from a dictionary.
-
-    Args:
-        cls: :class:`EnsembleCfg` or :class:`ModelCfg`.
-        settings: field values; ``class_name`` is ignored because rsl_rl uses it to find the class.
-        section: name of the section, for messages (``algorithm`` or ``model``).
-
-    Raises:
-        UserError: on an unknown field or a value out of range.
-    """
-    known = {f.name for f in dataclasses.fields(cls)}
-    values = {k: v for k, v in settings.items() if k != "class_name"}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UserError(f"Unknown {section} field {unknown[0]!r}; known fields are {', '.join(sorted(known))}.")
-    cfg = cls(**values)
-    cfg.validate()
-    return cfg
-
-
-def _require(cfg: object, name: str, ok: bool, rule: str) -> None:
-    if not ok:
-        raise UserError(f"{name}={getattr(cfg, name)!r} must {rule}.")
-
-
-def _positive_ints(values: Any) -> bool:
-    return isinstance(values, list | tuple) and len(values) > 0 and all(type(v) is int and v > 0 for v in values)
-
-
-def _check_types(cfg: Any, section: str) -> None:
-    """Refuse values of the wrong kind and non-finite numbers, so that range checks cannot be fooled."""
-    for f in dataclasses.fields(cfg):
-        if f.name not in _KINDS:
-            continue
-        value, kind = getattr(cfg, f.name), _KINDS[f.name]
-        good = {
-            "int": type(value) is int,
-            "float": type(value) in (int, float) and math.isfinite(value),
-            "bool": type(value) is bool,
-            "str": isinstance(value, str),
-        }.get(kind, True)
-        if not good:
-            raise UserError(
-                f"{section} field {f.name}={value!r} must be a finite {kind}."
-                if kind == "float"
-                else f"{section} field {f.name}={value!r} must be of type {kind}."
-            )
-
-
+# of the plain classes, because Isaac Lab's subclasses replace the annotations
 _KINDS = {f.name: str(f.type) for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}

@@ -204,8 +204,9 @@ def _check_agent(agent_cfg: Any, num_envs: int) -> list[str]:
     Returns:
         One line for everything that was fitted.
     """
-    from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
+    from cpo_rl.config import EnsembleCfg, ModelCfg
     from cpo_rl.runners.options import RunnerOptions
+    from cpo_rl.settings import build_cfg
 
     for name in ("num_steps_per_env", "max_iterations", "save_interval"):
         value = getattr(agent_cfg, name)

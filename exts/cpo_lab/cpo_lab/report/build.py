@@ -11,57 +11,23 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from cpo_lab.report import curves, style
+from cpo_lab.report.content import Report, TaskReport
 from cpo_lab.report.curves import CurveSpec, Plate
-from cpo_lab.report.ensemble import KlMaps, ensemble_plates, kl_maps
+from cpo_lab.report.ensemble import ensemble_plates, kl_maps
 from cpo_lab.report.grouping import Group, group_runs
-from cpo_lab.report.reading import Run, read_runs
+from cpo_lab.report.page import render_page
+from cpo_lab.report.reading import read_runs
 from cpo_rl.checkpoint.atomic import TEMPORARY_SUFFIX, write_text
 
-__all__ = ["Report", "TaskReport", "build_report", "write_report"]
+__all__ = ["build_report", "write_report"]
 
 GROUPS_PER_POOL = 6
 """From this many groups of several tasks on, tasks are drawn in processes of their own."""
-
-
-@dataclass
-class TaskReport:
-    """Everything the report says about one task."""
-
-    task: str
-    """Task id."""
-    slug: str
-    """Task id in characters that suit file names and anchors."""
-    groups: list[Group]
-    """Groups of runs of this task."""
-    scores: list[CurveSpec]
-    """Leader metrics that are compared at the end of training, headline first."""
-    sections: list[tuple[str, list[Plate]]] = field(default_factory=list)
-    """Section title and its plates, in reading order."""
-    maps: list[tuple[Group, KlMaps]] = field(default_factory=list)
-    """KL maps per ensemble that recorded them."""
-
-
-@dataclass
-class Report:
-    """A drawn report."""
-
-    title: str
-    """Heading of the page."""
-    runs: list[Run]
-    """All runs, readable or not."""
-    tasks: list[TaskReport]
-    """One entry per task."""
-
-    @property
-    def plates(self) -> list[Plate]:
-        """All plates in reading order."""
-        return [plate for task in self.tasks for _, plates in task.sections for plate in plates]
 
 
 def build_report(
@@ -104,8 +70,6 @@ def write_report(report: Report, out: Path) -> Path:
     Returns:
         Path of the page, which needs none of the other files.
     """
-    from cpo_lab.report.page import render_page
-
     figures, data = out / "figures", out / "data"
     figures.mkdir(parents=True, exist_ok=True)
     data.mkdir(exist_ok=True)

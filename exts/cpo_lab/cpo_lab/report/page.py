@@ -13,8 +13,8 @@ from importlib.resources import files
 
 from cpo_lab import __version__
 from cpo_lab.report import curves, style
-from cpo_lab.report.build import Report, TaskReport
 from cpo_lab.report.configs import differing_keys
+from cpo_lab.report.content import Report, TaskReport
 from cpo_lab.report.curves import Plate
 from cpo_lab.report.ensemble import KlMaps, policy_name
 from cpo_lab.report.grouping import Group

@@ -33,7 +33,7 @@ from cpo_rl.algorithms.adversary import Adversary
 from cpo_rl.algorithms.inspection import PolicyDiagnostics
 from cpo_rl.algorithms.preparation import TargetPreparation
 from cpo_rl.algorithms.update import PolicyUpdate
-from cpo_rl.config import EnsembleCfg, ModelCfg, build_cfg
+from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.diagnostics.episodes import EpisodeStatistics
 from cpo_rl.diagnostics.guard import FiniteGuard
 from cpo_rl.diagnostics.metrics import DeviceMetrics
@@ -41,6 +41,7 @@ from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.actor_critic import clear_state
+from cpo_rl.settings import build_cfg
 from cpo_rl.storage import RoleTables, Rollout
 
 _log = logging.getLogger(__name__)

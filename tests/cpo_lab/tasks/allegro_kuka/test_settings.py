@@ -19,8 +19,8 @@ from cpo_lab.tasks.allegro_kuka import allegro_kuka_env_cfg as settings
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS, kuka_observations
 from cpo_lab.tasks.common.joints import indices_of
 from cpo_lab.tasks.common.layout import layout_size
-from cpo_rl.config import build_cfg
 from cpo_rl.errors import UserError
+from cpo_rl.settings import build_cfg
 
 SUITE = {
     # observations, actions, episode steps, success steps, object set, entropy scale, awac temperature
