@@ -48,9 +48,10 @@ def test_training_goes_on_in_a_run_of_its_own(foreign, monkeypatch):
     seen = []
     monkeypatch.setattr(train, "_train", lambda *args: seen.append(args) or 0)
     assert main(["train", "--resume", str(foreign), "--task", TASK, "--force", "--iterations", "9"]) == 0
-    resolved, log_dir, checkpoint, _, force = seen[0]
-    assert (resolved.request.task, resolved.request.overrides, checkpoint, force) == (TASK, [], foreign, True)
-    assert log_dir != foreign.parent
+    (plan,) = seen[0]
+    request = plan.resolved.request
+    assert (request.task, request.overrides, plan.checkpoint, plan.force) == (TASK, [], foreign, True)
+    assert plan.log_dir != foreign.parent
 
 
 def test_force_without_another_task_continues_the_run_itself(foreign, monkeypatch):
@@ -61,7 +62,8 @@ def test_force_without_another_task_continues_the_run_itself(foreign, monkeypatc
     seen = []
     monkeypatch.setattr(train, "_train", lambda *args: seen.append(args) or 0)
     assert main(["train", "--resume", str(foreign), "--force"]) == 0
-    assert seen[0][1] == foreign.parent and seen[0][4] is True
+    (plan,) = seen[0]
+    assert plan.log_dir == foreign.parent and plan.force is True
 
 
 def test_playing_takes_it(foreign, monkeypatch):

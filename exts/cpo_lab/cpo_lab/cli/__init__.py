@@ -32,6 +32,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "train": Command("cpo_lab.cli.train", "train an ensemble of policies on a task"),
+    "pbt": Command("cpo_lab.cli.pbt", "train a population that copies its best members"),
     "play": Command("cpo_lab.cli.play", "show, picture or film a trained policy"),
     "evaluate": Command("cpo_lab.cli.evaluate", "measure a trained policy over many episodes"),
     "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report"),

@@ -17,9 +17,9 @@ from cpo_rl.runners.run_folder import RunFolder, find_runs
 from .common import CommandParser, split_overrides
 from .runs import LOG_ROOT
 
-__all__ = ["run", "summary"]
+__all__ = ["HEALTH_COLORS", "run", "summary"]
 
-_HEALTH = {
+HEALTH_COLORS = {
     "running": "green",
     "finished": "bold",
     "stopped": "yellow",
@@ -53,7 +53,7 @@ def _parser() -> CommandParser:
     parser.add_argument("root", nargs="?", default=LOG_ROOT, help=f"folder of runs (default: {LOG_ROOT})")
     parser.add_argument("--task", help="only runs of this task")
     parser.add_argument(
-        "--health", nargs="+", choices=tuple(_HEALTH), metavar="STATE", help="only runs in these states"
+        "--health", nargs="+", choices=tuple(HEALTH_COLORS), metavar="STATE", help="only runs in these states"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     return parser
@@ -143,7 +143,7 @@ def _print_table(rows: list[dict[str, Any]], root: Path) -> None:
         folder = Path(row["folder"])
         name = folder.relative_to(root.resolve()).as_posix() if folder.is_relative_to(root.resolve()) else str(folder)
         goal = row["max_iterations"]
-        health = f"[{_HEALTH.get(row['health'], 'red')}]{row['health']}[/]"
+        health = f"[{HEALTH_COLORS.get(row['health'], 'red')}]{row['health']}[/]"
         if row["left_s"] is not None:
             health += f", {format_duration(row['left_s'])} left"
         if row["health"] == "running" and (row["silent_s"] or 0.0) > _STALE_S:

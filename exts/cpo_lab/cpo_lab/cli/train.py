@@ -9,7 +9,8 @@ runner, sizes chosen for the machine, and every mistake reported before the simu
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import contextlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -30,9 +31,10 @@ from .common import (
     split_overrides,
 )
 from .launch import Request, Resolved, make_env, resolve, simulation
+from .membership import Membership, add_options, take_membership
 from .ranks import Rank
 
-__all__ = ["run"]
+__all__ = ["Plan", "make_plan", "run"]
 
 CPU_ITERATIONS = 1000
 """Iterations of a run on the CPU unless told otherwise: some two million transitions."""
@@ -107,7 +109,31 @@ def _parser() -> CommandParser:
         "--log_dir", metavar="DIR", help="exact run folder, for jobs that are started again (with --resume auto)"
     )
     parser.add_argument("--viz", metavar="NAMES", help="viewers, such as newton_gl or viser (default: none)")
+    add_options(parser)
     return parser
+
+
+@dataclass
+class Plan:
+    """A run that was checked and can start."""
+
+    resolved: Resolved
+    """What to run."""
+
+    log_dir: Path
+    """The run folder."""
+
+    checkpoint: Path | None
+    """Checkpoint to continue from."""
+
+    visualizers: list[str]
+    """Viewers to open."""
+
+    force: bool
+    """Whether the checkpoint of something else is loaded as far as it fits."""
+
+    membership: Membership | None
+    """Place in a population, if it is part of one."""
 
 
 def run(argv: list[str]) -> int:
@@ -116,8 +142,31 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: On input that the user can correct, before the simulator starts.
     """
+    plan = make_plan(argv)
+    if plan is None:
+        return 0
+    rank, resolved = Rank.of_this_process(), plan.resolved
+    with plan.membership.claim(resolved) if plan.membership else contextlib.nullcontext():
+        if rank.is_first:
+            _show(plan)
+        number = rank.rank + (plan.membership.member if plan.membership else 0)
+        # or all processes and members would meet the same goals and noise
+        resolved.agent_cfg.seed = resolved.env_cfg.seed = resolved.agent_cfg.seed + number
+        return _train(plan)
+
+
+def make_plan(argv: list[str]) -> Plan | None:
+    """Check the arguments and make the configuration they ask for; nothing but the run folder is made.
+
+    Returns:
+        The run, or None if a run that is to be continued automatically has all its iterations, which is said.
+
+    Raises:
+        UserError: On input that the user can correct.
+    """
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
+    membership, rest = take_membership(args, rest)
     overrides = split_overrides(rest, parser)
     runs.check_run_name(args.run_name)
     checkpoint = _checkpoint(args)
@@ -139,7 +188,7 @@ def run(argv: list[str]) -> int:
             runs.check_identity_of(checkpoint, request.task)
         if args.resume == "auto" and runs.iteration_of(checkpoint) >= cfg.max_iterations:
             Console().print(f"Nothing to do: {checkpoint} has all {cfg.max_iterations} iterations.")
-            return 0
+            return None
     if checkpoint is not None and runs.is_newest(checkpoint) and _of_task(checkpoint, request.task):
         log_dir = checkpoint.parent
     else:  # an older checkpoint starts a run of its own, so that no run has two histories
@@ -147,10 +196,9 @@ def run(argv: list[str]) -> int:
             raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
         log_dir = log_root if args.log_dir else runs.new_run_folder(log_root, cfg.experiment_name, args.run_name)
     log_dir = prepare_folder(log_dir, "the run folder")
-    if rank.is_first:
-        _show(resolved, log_dir, checkpoint)
-    cfg.seed = resolved.env_cfg.seed = cfg.seed + rank.rank  # or all would meet the same goals and noise
-    return _train(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force)
+    if membership is not None:
+        resolved.chosen += membership.complete(resolved)
+    return Plan(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force, membership)
 
 
 def _suit_cpu(resolved: Resolved) -> None:
@@ -215,8 +263,9 @@ def _of_task(checkpoint: Path, task: str) -> bool:
     return runs.Run.read(checkpoint.parent).task in (None, task.split(":")[-1])
 
 
-def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
+def _show(plan: Plan) -> None:
     """Tell what will run and what of it was chosen automatically."""
+    resolved = plan.resolved
     request, cfg, policies = resolved.request, resolved.agent_cfg, resolved.num_policies
     num_envs = request.num_envs or 0
     rows = {
@@ -227,26 +276,28 @@ def _show(resolved: Resolved, log_dir: Path, checkpoint: Path | None) -> None:
         "device": request.device,
         "physics": request.physics,
         "seed": request.seed,
-        "run folder": log_dir,
+        "run folder": plan.log_dir,
     }
-    if checkpoint is not None:
-        rows["continues"] = checkpoint
+    if plan.membership is not None:
+        rows["population"] = str(plan.membership)
+    if plan.checkpoint is not None:
+        rows["continues"] = plan.checkpoint
+    chosen_rows = {"population" if name == "interval_steps" else name for name in resolved.chosen} - {"seed"}
     console = Console(highlight=False)
     for name, value in rows.items():
-        chosen = "  [dim](chosen for this machine)[/]" if name in set(resolved.chosen) - {"seed"} else ""
+        chosen = "  [dim](chosen for this machine)[/]" if name in chosen_rows else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
     for line in resolved.fitted:
         console.print(f"[bold]{'fitted':<11}[/] {escape(line)}", soft_wrap=True)
 
 
-def _train(
-    resolved: Resolved, log_dir: Path, checkpoint: Path | None, visualizers: list[str], force: bool = False
-) -> int:
+def _train(plan: Plan) -> int:
     """Start the simulator and train; return the exit status that tells how the run ended."""
     from isaaclab.utils import to_dict
     from isaaclab_rl.entrypoints.common import dump_train_configs, scoped_torch_backend_flags, write_run_manifest
     from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
 
+    resolved, log_dir, checkpoint = plan.resolved, plan.log_dir, plan.checkpoint
     request = resolved.request
     cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
     resolved.env_cfg.log_dir = str(log_dir)
@@ -254,10 +305,11 @@ def _train(
     backend = scoped_torch_backend_flags(
         cuda_matmul_allow_tf32=True, cudnn_allow_tf32=True, cudnn_deterministic=False, cudnn_benchmark=True
     )
-    with backend, simulation(resolved, visualizers), make_env(resolved) as env:
+    with backend, simulation(resolved, plan.visualizers), make_env(resolved) as env:
         from cpo_rl.runners import EnsembleRunner
 
-        runner = EnsembleRunner(
+        make_runner = plan.membership.runner if plan.membership else EnsembleRunner
+        runner = make_runner(
             env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics
         )
         if Rank.of_this_process().is_first:
@@ -268,9 +320,9 @@ def _train(
             runs.write_launch(log_dir, request, cfg.max_iterations)
             dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
         if checkpoint is not None and checkpoint.parent == log_dir:
-            runner.resume(force=force)
+            runner.resume(force=plan.force)
         elif checkpoint is not None:
-            runner.load(str(checkpoint), force=force)
+            runner.load(str(checkpoint), force=plan.force)
         runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
         if Rank.of_this_process().several:
             import torch

@@ -20,7 +20,9 @@ M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -263,6 +265,31 @@ class EnsemblePPO:
     def guard_report(self) -> dict[str, Any] | None:
         """Where the last rollout first held a non-finite number, or None. Reads the device."""
         return self.guard.report()
+
+    # -- population-based training -------------------------------------------------------------------------------------
+
+    def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
+        """Change settings between two iterations.
+
+        Args:
+            values: values by field of :class:`~cpo_rl.config.EnsembleCfg`, of those that no buffer's size depends on.
+
+        Raises:
+            UserError: if a value is out of range; nothing is changed then.
+        """
+        dataclasses.replace(self.cfg, **values).validate()
+        for name, value in values.items():
+            setattr(self.cfg, name, value)
+        if self.update_policy.graph:
+            self.update_policy.graph.forget()  # recorded steps hold the old values
+
+    def adopt(self, donor: dict[str, Any]) -> None:
+        """Go on from another run's network, statistics, optimizer and discriminator, as :meth:`save` returned them.
+
+        Counters, generators and episodes stay ours; recurrent states, which another network made, begin anew.
+        """
+        self.load(donor, {"optimizer": True})
+        self._state = self.model.initial_state(self.num_envs)
 
     # -- what rsl_rl's runner expects ----------------------------------------------------------------------------------
 

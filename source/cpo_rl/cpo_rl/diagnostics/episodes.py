@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -56,6 +58,22 @@ class EpisodeStatistics:
         weight = self.finished.view(self.num_policies, -1).to(torch.float32)
         count = weight.sum(1)
         return {n: ((v.view(self.num_policies, -1) * weight).sum(1), count) for n, v in self.last.items()}
+
+    def objective(self) -> float | None:
+        """Score of all policies: mean over environments of the last finished episode; reads the device.
+
+        Returns:
+            The task's ``objective`` if it reports one, else its ``successes``, else the return; None until every
+            environment has finished an episode since the start or :meth:`forget_finished`.
+        """
+        name = next(n for n in ("objective", "successes", "return") if n in self.last)
+        unknown = torch.full_like(self.running_return[0], torch.nan)
+        score = float(torch.where(self.finished.all(), self.last[name].mean(), unknown))
+        return score if math.isfinite(score) else None
+
+    def forget_finished(self) -> None:
+        """Count outcomes of episodes that end from now on only."""
+        self.finished.zero_()
 
     def forget_running(self) -> None:
         """Start counting new episodes; outcomes of finished ones stay."""

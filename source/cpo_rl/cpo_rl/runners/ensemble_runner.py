@@ -191,11 +191,15 @@ class EnsembleRunner(CheckpointedRunner):
         self.completed_iterations = iteration
         self._exact = True
         self._obey_guard(metrics)
+        self._between_iterations()
         number = self._agreed_signal()
         if number is not None:
             raise StopTraining(RunOutcome.of_signal(number))
         if iteration % self.options.save_interval == 0 and iteration < self._goal:
             self.save_checkpoint()
+
+    def _between_iterations(self) -> None:
+        """Do what a kind of training does after a sound iteration, before it may be saved; nothing here."""
 
     def _obey_guard(self, metrics: Mapping[str, float]) -> None:
         """Report an update that the finite guard held back; stop when it asks for it."""

@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Population-based training in DexPBT's style.
+
+P members train on their own and meet only through what they leave in a shared folder; there is no controller. From time
+to time each member publishes its score, hyper-parameters and checkpoint, looks at what the others published, and acts.
+
+* :mod:`~cpo_rl.pbt.settings`: how often, who may replace whom, how far mutations go.
+* :mod:`~cpo_rl.pbt.mutation`: how hyper-parameters mutate.
+* :mod:`~cpo_rl.pbt.selection`: who copies whom, a pure function.
+* :mod:`~cpo_rl.pbt.workspace`: the shared folder.
+* :mod:`~cpo_rl.pbt.member`: what a member knows about itself between decisions.
+
+Nothing here imports torch; :class:`cpo_rl.runners.pbt_runner.PbtRunner` trains a member.
+"""
+
+from .member import Member
+from .mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale, scale_clip, scale_horizon, step_count
+from .selection import (
+    Decision,
+    MemberState,
+    best_and_worst,
+    decide,
+    leads_enough,
+    objective_spread,
+    ranking,
+)
+from .settings import LEAST_MEMBERS, PbtCfg, pbt_settings
+from .workspace import Published, Workspace, member_state

@@ -1,0 +1,263 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The folder in which the members of a population meet.
+
+::
+
+    WORKSPACE/
+        population.json            what all members have in common: their number, task and agent
+        member_00/                 run folder of member 0 (docs/run_folder.md), and besides
+            pbt_history.jsonl      a line per decision
+            published/
+                state_<i>.json     what it published at the end of interval i
+                model_<n>.pt/.json the checkpoint that others may copy, after n iterations
+
+A member writes into its own folder only. Every published file appears whole or not at all; readers pass over what is
+missing, damaged or foreign, so a dead member blocks nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cpo_rl.checkpoint.atomic import write_json, write_text
+from cpo_rl.checkpoint.manifest import CheckpointManifest, manifest_path
+from cpo_rl.checkpoint.store import CheckpointStore, write_checkpoint
+from cpo_rl.errors import UserError
+from cpo_rl.runners.tables import DiagnosticsFile, complete_lines
+
+from .selection import MemberState
+
+__all__ = ["History", "Published", "Workspace", "member_state"]
+
+_STATE = re.compile(r"state_(\d+)\.json")
+_POPULATION = "population.json"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a member says about itself at the end of an interval."""
+
+    member: int
+    """Its number."""
+
+    interval: int
+    """Number of the interval: own environment steps divided by ``interval_steps``, rounded down."""
+
+    iteration: int
+    """Finished iterations, which name the checkpoint."""
+
+    env_steps: int
+    """Own environment steps."""
+
+    objective: float | None
+    """Score to maximize; None while unknown."""
+
+    parameters: dict[str, float]
+    """Hyper-parameters that led here."""
+
+    restarts: int = 0
+    """Restarts so far."""
+
+    created: str | None = None
+    """Time of writing in UTC, ISO 8601."""
+
+    @classmethod
+    def read(cls, path: Path) -> Published | None:
+        """Read a published state; None if the file is missing, damaged or not one."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            state = cls(**{f.name: content[f.name] for f in fields(cls) if f.name in content})
+            counts = (state.member, state.interval, state.iteration, state.env_steps, state.restarts)
+            whole = all(type(n) is int and n >= 0 for n in counts) and all(
+                isinstance(name, str) and _is_number(value) for name, value in state.parameters.items()
+            )
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        return state if whole and (state.objective is None or _is_number(state.objective)) else None
+
+
+class History:
+    """``pbt_history.jsonl`` of a member: a line per decision, with the iteration after which it was taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "pbt_history.jsonl"
+
+    def append(self, iteration: int, env_steps: int, event: Mapping[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            OSError: If the disk is full or read-only.
+        """
+        DiagnosticsFile(self.path).append(iteration, env_steps, event)
+
+    def truncate_after(self, iteration: int) -> None:
+        """Remove lines later than ``iteration``, whose decisions are taken again, and damaged ones."""
+        if self.path.exists():
+            kept = [event for event in self.read() if event["iteration"] <= iteration]
+            write_text(self.path, "".join(json.dumps(event) + "\n" for event in kept))
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the events that can be read, oldest first."""
+        events = []
+        for line in complete_lines(self.path):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and _is_number(event.get("iteration")):
+                events.append(event)
+        return events
+
+
+class Workspace:
+    """The shared folder of a population.
+
+    Args:
+        path: The folder; made by :meth:`join`.
+        members: Number of members P, at least 1.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], members: int) -> None:
+        self.path, self.members = Path(path), members
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> tuple[Workspace, dict[str, Any]]:
+        """Open an existing workspace; returns it and what its members have in common.
+
+        Raises:
+            UserError: If the folder is none.
+        """
+        try:
+            common = json.loads((Path(path) / _POPULATION).read_text(encoding="utf-8"))
+            return cls(path, int(common["members"])), common
+        except (OSError, ValueError, TypeError, KeyError):
+            raise UserError(
+                f"{str(path)!r} holds no population ({_POPULATION} is missing or damaged); give --workspace of one."
+            ) from None
+
+    def join(self, **common: Any) -> None:
+        """Make the folder, or make sure that it belongs to the same population.
+
+        Args:
+            **common: What all members must have in common, such as ``task`` and ``agent``.
+
+        Raises:
+            UserError: If the folder belongs to another population or cannot be written.
+        """
+        mine = {"members": self.members, **common}
+        if (self.path / _POPULATION).exists():
+            _, theirs = Workspace.open(self.path)
+            for name, value in mine.items():
+                if name in theirs and theirs[name] != value:
+                    raise UserError(
+                        f"Workspace {str(self.path)!r} holds a population with {name} {theirs[name]!r}, "
+                        f"not {value!r}; choose another workspace."
+                    )
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.path / _POPULATION, mine)
+        except OSError as error:
+            raise UserError(
+                f"Workspace {str(self.path)!r} cannot be written ({error.strerror}); choose another."
+            ) from None
+
+    def claim(self, member: int) -> BinaryIO:
+        """Reserve a member for this process, until the returned file is closed or the process ends.
+
+        Raises:
+            UserError: If another process trains this member.
+        """
+        import fcntl  # not on every platform, and only needed to train
+
+        folder = self.folder(member)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".claimed", "wb")  # noqa: SIM115  (open for as long as the process trains)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise UserError(
+                f"Another process already trains member {member} in {str(self.path)!r}; wait for it or stop it."
+            ) from None
+        except OSError:
+            pass  # a file system without locks; the user has to see to it
+        return file
+
+    def folder(self, member: int) -> Path:
+        """Return the run folder of a member."""
+        return self.path / f"member_{member:02d}"
+
+    def history(self, member: int) -> History:
+        """Return the history of a member."""
+        return History(self.folder(member))
+
+    def checkpoint(self, published: Published) -> Path:
+        """Return the checkpoint that belongs to a published state; it may be gone by now."""
+        return self.folder(published.member) / "published" / f"model_{published.iteration}.pt"
+
+    def publish(self, state: Published, data: bytes, manifest: CheckpointManifest, keep: int) -> None:
+        """Publish a member's state with its checkpoint: the checkpoint first, so that a state never lacks one.
+
+        Args:
+            state: The state.
+            data: The serialized checkpoint.
+            manifest: Its description.
+            keep: Newest checkpoints of this member to keep.
+
+        Raises:
+            OSError: If the disk is full or read-only; what was published before is intact.
+        """
+        path = self.checkpoint(state)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(path, data, manifest)
+        write_json(path.parent / f"state_{state.interval}.json", asdict(state))
+        CheckpointStore(path.parent, keep_last=keep, keep_best=0).rotate()
+
+    def retract_after(self, member: int, interval: int) -> None:
+        """Take back what a member published after an interval that it continues from, because it will differ now."""
+        folder = self.folder(member) / "published"
+        for state in self.published(member):
+            if state.interval > interval:
+                checkpoint = self.checkpoint(state)
+                for file in (folder / f"state_{state.interval}.json", checkpoint, manifest_path(checkpoint)):
+                    file.unlink(missing_ok=True)
+
+    def published(self, member: int) -> list[Published]:
+        """Return the readable states of a member, oldest first."""
+        found = []
+        folder = self.folder(member) / "published"
+        for name in os.listdir(folder) if folder.is_dir() else ():
+            match = _STATE.fullmatch(name)
+            state = Published.read(folder / name) if match else None
+            if match and state and (state.member, state.interval) == (member, int(match[1])):
+                found.append(state)
+        return sorted(found, key=lambda state: state.interval)
+
+    def newest(self, interval: int) -> list[Published | None]:
+        """Return every member's newest state of at most this interval, None where there is none.
+
+        A member that is ahead is seen as it was then, so that a slow one is compared with its equals.
+        """
+        return [
+            next((state for state in reversed(self.published(member)) if state.interval <= interval), None)
+            for member in range(self.members)
+        ]
+
+
+def member_state(published: Published | None) -> MemberState:
+    """Return what selection needs of a published state; an unknown score where there is none."""
+    return MemberState(published.objective, published.parameters) if published else MemberState(None, {})
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
