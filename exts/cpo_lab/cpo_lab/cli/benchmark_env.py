@@ -21,7 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .common import DEFAULT_TASK, find_task, positive_int
+from .common import DEFAULT_TASK, positive_int
+from .stock_task import is_stock, resolve_stock
 
 PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
 """Calls of an environment's parts that are the engine's."""
@@ -33,6 +34,7 @@ _EXAMPLES = """\
 examples:
   cpo-lab benchmark env                                                    Shadow Hand at 64, 256 and 1024 environments
   cpo-lab benchmark env --num_envs 64 256 --physics ovphysx newton_mjwarp
+  cpo-lab benchmark env --task CpoLab-Reorient-Cube-Shadow-Direct Isaac-Reorient-Cube-Shadow-Direct --num_envs 252
   cpo-lab benchmark env --device cuda:0 --num_envs 1024 4096 16384 24576 --output results/gpu"""
 
 
@@ -43,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--task", nargs="+", default=[DEFAULT_TASK], help=f"task ids [{DEFAULT_TASK}]")
+    parser.add_argument(
+        "--task", nargs="+", default=[DEFAULT_TASK], help=f"task ids, ours or Isaac Lab's [{DEFAULT_TASK}]"
+    )
     parser.add_argument("--num_envs", nargs="+", type=positive_int, default=[64, 256, 1024], metavar="N")
     parser.add_argument("--physics", nargs="+", default=[None], help="engines [the one that suits the device]")
     parser.add_argument("--device", default=None, help="cpu or cuda:0 [cuda:0 if there is one]")
@@ -66,7 +70,7 @@ def run(argv: list[str]) -> int:
         args.point.write_text(json.dumps(measure(args)))
         return 0
     for task in args.task:
-        find_task(task)
+        is_stock(task)  # which refuses unknown ones
     from rich.console import Console
 
     console = Console()
@@ -117,9 +121,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     from .launch import Request, make_env, resolve, simulation
 
     start = time.perf_counter()
-    resolved = resolve(
-        Request(args.task[0], "ppo", device=args.device, physics=args.physics[0], num_envs=args.num_envs[0], seed=0)
-    )
+    task, physics, num_envs = args.task[0], args.physics[0], args.num_envs[0]
+    if is_stock(task):
+        resolved = resolve_stock(task, args.device, physics, num_envs)
+    else:
+        resolved = resolve(Request(task, "ppo", device=args.device, physics=physics, num_envs=num_envs, seed=0))
     with simulation(resolved, []), make_env(resolved) as wrapped:
         env, device = wrapped.unwrapped, torch.device(resolved.request.device or "cpu")
         built = time.perf_counter() - start
@@ -249,16 +255,22 @@ def _write(prefix: Path, points: list[dict[str, Any]]) -> None:
 
     prefix.parent.mkdir(parents=True, exist_ok=True)
     prefix.with_suffix(".json").write_text(json.dumps(points, indent=2) + "\n")
-    figure, axes = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
     good = [point for point in points if "error" not in point]
-    for task, physics in dict.fromkeys((point["task"], point["physics"]) for point in good):
-        line = sorted(
-            (p["num_envs"], p["env_steps_per_s"]) for p in good if (p["task"], p["physics"]) == (task, physics)
-        )
-        axes.plot(*zip(*line, strict=True), marker="o", label=f"{task.removeprefix('CpoLab-')}, {physics}")
-    axes.set(xscale="log", yscale="log", xlabel="environments", ylabel="environment steps per second")
-    axes.grid(visible=True, which="both", alpha=0.3)
-    if good:
-        axes.legend(fontsize="small")
+    engines = list(dict.fromkeys(point["physics"] for point in good))
+    panels = max(len(engines), 1)
+    figure, axes = plt.subplots(
+        1, panels, sharey=True, squeeze=False, figsize=(4.8 * panels + 1.6, 4.0), layout="constrained"
+    )
+    for panel, engine in zip(axes[0], engines, strict=False):
+        for task in dict.fromkeys(point["task"] for point in good):
+            line = sorted(
+                (p["num_envs"], p["env_steps_per_s"]) for p in good if (p["task"], p["physics"]) == (task, engine)
+            )
+            if line:
+                panel.plot(*zip(*line, strict=True), marker="o", label=task.removeprefix("CpoLab-"))
+        panel.set(title=engine, xscale="log", yscale="log", xlabel="environments")
+        panel.grid(visible=True, which="both", alpha=0.3)
+        panel.legend(fontsize="small")
+    axes[0, 0].set_ylabel("environment steps per second")
     figure.savefig(prefix.with_suffix(".svg"))
     plt.close(figure)
