@@ -26,5 +26,5 @@ from .selection import (
     objective_spread,
     ranking,
 )
-from .settings import LEAST_MEMBERS, PbtCfg, pbt_settings
+from .settings import LEAST_MEMBERS, MUTABLE, PbtCfg, pbt_settings
 from .workspace import Published, Workspace, member_state
