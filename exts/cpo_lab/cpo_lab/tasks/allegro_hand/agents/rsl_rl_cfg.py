@@ -1,31 +1,24 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Run settings per algorithm. Sources: the reference's ``AllegroHandPPO.yaml`` and the commands of its README."""
+"""Run settings per algorithm. Sources: the reference's ``AllegroHandPPO.yaml`` and the commands of its README.
+
+What is not named here is as for the Shadow Hand, whose file has the same numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from cpo_lab.physics.presets import default_device
-from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry, task_runner_cfg
+from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry
+from cpo_lab.tasks.shadow_hand.agents import rsl_rl_cfg as shadow_hand
 
-MODEL: dict[str, Any] = {"hidden_dims": [512, 256, 128], "activation": "elu", "observation_clip": 5.0}
-"""Shared trunk."""
+MODEL: dict[str, Any] = {**shadow_hand.MODEL, "hidden_dims": [512, 256, 128]}
+"""Shared trunk, one layer shorter."""
 
 ALGORITHM: dict[str, Any] = {
-    "num_learning_epochs": 5,
-    "num_mini_batches": 2,  # PPO's number: 8 steps per environment in mini-batches of 4 N rows
-    "learning_rate": 5.0e-4,
-    "desired_kl": 0.016,
-    "clip_param": 0.2,
-    "gamma": 0.99,
-    "lam": 0.95,
-    "bound_loss_coef": 1.0e-4,
-    "max_grad_norm": 1.0,
-    "reward_scale": 0.01,
-    "bootstrap_time_outs": True,
+    **shadow_hand.ALGORITHM,
     "awac_coef": 0.0005,
     "awac_temperature": 0.1,
     "adversarial_coef": 0.001,
@@ -35,17 +28,7 @@ ALGORITHM: dict[str, Any] = {
 
 
 def _runner(agent: str) -> RslRlBaseRunnerCfg:
-    """Run settings of an agent; the learner works on the GPU if there is one."""
-    return task_runner_cfg(
-        agent,
-        model=MODEL,
-        algorithm=ALGORITHM,
-        num_steps_per_env=8,
-        max_iterations=104000,
-        save_interval=200,
-        experiment_name="allegro_hand_reorient_cube",
-        device=default_device(),
-    )
+    return shadow_hand.hand_runner_cfg(agent, "allegro_hand_reorient_cube", MODEL, ALGORITHM)
 
 
 def __getattr__(name: str) -> Callable[[], RslRlBaseRunnerCfg]:

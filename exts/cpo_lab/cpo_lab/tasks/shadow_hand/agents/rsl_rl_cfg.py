@@ -34,18 +34,24 @@ ALGORITHM: dict[str, Any] = {
 """What the algorithms share; each preset adds or switches off its own terms."""
 
 
-def _runner(agent: str) -> RslRlBaseRunnerCfg:
-    """Run settings of an agent; the learner works on the GPU if there is one."""
+def hand_runner_cfg(
+    agent: str, experiment_name: str, model: dict[str, Any], algorithm: dict[str, Any]
+) -> RslRlBaseRunnerCfg:
+    """Run settings of a hand's task for an agent; the learner works on the GPU if there is one."""
     return task_runner_cfg(
         agent,
-        model=MODEL,
-        algorithm=ALGORITHM,
+        model=model,
+        algorithm=algorithm,
         num_steps_per_env=8,
         max_iterations=104000,
         save_interval=200,
-        experiment_name="shadow_hand_reorient_cube",
+        experiment_name=experiment_name,
         device=default_device(),
     )
+
+
+def _runner(agent: str) -> RslRlBaseRunnerCfg:
+    return hand_runner_cfg(agent, "shadow_hand_reorient_cube", MODEL, ALGORITHM)
 
 
 def __getattr__(name: str) -> Callable[[], RslRlBaseRunnerCfg]:
