@@ -56,7 +56,7 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
 
 
 def shadow_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg:
-    """Articulation of the hand, joints at zero; ``spawn.usd_path`` is left for :func:`shadow_hand_usd` to fill in."""
+    """The hand, joints at zero; the environment fills in ``spawn.usd_path`` (:func:`shadow_hand_usd`)."""
     return ArticulationCfg(
         prim_path=prim_path,
         spawn=sim_utils.UsdFileCfg(usd_path=""),

@@ -287,6 +287,13 @@ def _show(plan: Plan) -> None:
     for name, value in rows.items():
         chosen = "  [dim](chosen for this machine)[/]" if name in chosen_rows else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
+    shapes, block = getattr(resolved.env_cfg, "num_shapes", lambda: 1)(), num_envs // policies
+    if policies > 1 and block < shapes:
+        console.print(
+            f"[yellow]warning[/]     {block} environments per policy cannot show a policy all {shapes} objects, so "
+            f"policies see different ones; env.num_objects={block} gives all the same",
+            soft_wrap=True,
+        )
     for line in resolved.fitted:
         console.print(f"[bold]{'fitted':<11}[/] {escape(line)}", soft_wrap=True)
 

@@ -15,9 +15,12 @@ from typing import Any, ClassVar
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.utils import configclass
 
+from cpo_lab.assets.availability import check_files
+from cpo_lab.assets.nucleus import NUCLEUS, AssetChoiceCfg
 from cpo_lab.physics.defaults import fit_num_envs, limit_torch_threads
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
 from cpo_lab.physics.presets import HandPhysicsCfg, PhysicsChoiceCfg, fit_to_device
+from cpo_rl.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,13 @@ class TaskEnvCfg(DirectRLEnvCfg):
     physics_choice: PhysicsChoiceCfg = PhysicsChoiceCfg()
     """Engine asked for with ``physics=NAME``; ``device`` if none was. Set by the presets, not by hand."""
 
+    assets: AssetChoiceCfg = AssetChoiceCfg()
+    """``nucleus`` if NVIDIA's robots were asked for with ``presets=nucleus_assets``, else ``builtin``. Set by the
+    presets, not by hand."""
+
+    no_nucleus_assets: ClassVar[str] = "none of NVIDIA's robots is set up for it"
+    """Why this task has no ``presets=nucleus_assets``; empty if it has."""
+
     cuda_num_envs: int = 24576
     """Environments on a CUDA device unless ``--num_envs`` says otherwise, at least 1 (reference: 24,576)."""
 
@@ -39,7 +49,17 @@ class TaskEnvCfg(DirectRLEnvCfg):
     """Environments on a CPU unless ``--num_envs`` says otherwise, at least 1; a multiple of the 6 policies."""
 
     def check(self) -> None:
-        """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work; called before anything starts."""
+        """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work; called before anything starts.
+
+        Here: for NVIDIA's robots where the task has none, and for a file that cannot be had.
+        """
+        if self.assets == NUCLEUS and self.no_nucleus_assets:
+            raise UserError(f"presets=nucleus_assets is not offered for this task: {self.no_nucleus_assets}.")
+        check_files(self.scene)
+
+    def num_shapes(self) -> int:
+        """Return how many different objects are dealt out to the environments; 1 if all have the same."""
+        return 1
 
 
 class TaskEnv(DirectRLEnv):

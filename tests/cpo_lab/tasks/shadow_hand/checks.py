@@ -35,12 +35,12 @@ def make_env(engine: str):
 def step_physics(env, targets: dict[str, float], seconds: float) -> dict[str, float]:
     """Command joint positions (others 0) past the task's logic; returns the positions of environment 0."""
     env.targets[:] = torch.tensor([targets.get(name, 0.0) for name in ALL_JOINTS])
-    env.hand.actuators.target_command.set_position_index(value=env.targets, joint_ids=env._joint_ids)
+    env.hand.actuators.target_command.set_position_index(value=env.targets, joint_ids=env.map.joint_ids)
     for _ in range(round(seconds * 120)):
         env.scene.write_data_to_sim()
         env.sim.step(render=False)
         env.scene.update(env.physics_dt)
-    positions = env.hand.data.joint_pos.torch[0, env._joints]
+    positions = env.hand.data.joint_pos.torch[0, env.map.joints]
     return dict(zip(ALL_JOINTS, positions.tolist(), strict=True))
 
 
@@ -48,8 +48,8 @@ def place(env, joints: dict[str, float], cube_height: float) -> None:
     """Put every hand at ``joints`` (others 0) and every cube ``cube_height`` metres above its start."""
     ids = torch.arange(ENVS, dtype=torch.int32)
     positions = torch.tensor([joints.get(name, 0.0) for name in ALL_JOINTS]).repeat(ENVS, 1)
-    env.hand.write_joint_position_to_sim_index(position=positions, joint_ids=env._joint_ids, env_ids=ids)
-    env.hand.write_joint_velocity_to_sim_index(velocity=positions * 0.0, joint_ids=env._joint_ids, env_ids=ids)
+    env.hand.write_joint_position_to_sim_index(position=positions, joint_ids=env.map.joint_ids, env_ids=ids)
+    env.hand.write_joint_velocity_to_sim_index(velocity=positions * 0.0, joint_ids=env.map.joint_ids, env_ids=ids)
     pose = env.object.data.default_root_pose.torch.clone()
     pose[:, :3] += env.scene.env_origins
     pose[:, 2] += cube_height
@@ -71,7 +71,7 @@ def check_model(env) -> dict:
     seen = {
         "mass": float(env.hand.data.body_mass.torch[0].sum()),
         "cube_mass": float(env.object.data.body_mass.torch[0].sum()),
-        "limits": torch.stack((env._lower, env._upper), dim=-1).tolist(),
+        "limits": torch.stack((env.map.lower, env.map.upper), dim=-1).tolist(),
         "tendons": sorted(env.hand.fixed_tendon_names),
         "bodies_at_zero": body_positions(env),
     }
@@ -130,7 +130,7 @@ def check_episode_ends(env) -> dict:
         "cube_height": observation["policy"][:, 74].tolist(),
         "log": {key: float(value) for key, value in extras["log"].items()},
         # the first observation of an episode must show the state after the reset, also for the links
-        "joints_after_reset": env.hand.data.joint_pos.torch[1, env._joints].tolist(),
+        "joints_after_reset": env.hand.data.joint_pos.torch[1, env.map.joints].tolist(),
         "tips_after_reset": observation["policy"][1, 96:161].view(5, 13)[:, :3].tolist(),
     }
     observation, *_ = env.step(idle)

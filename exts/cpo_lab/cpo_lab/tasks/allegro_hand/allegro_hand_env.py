@@ -8,12 +8,10 @@ The rules are the Shadow Hand's; the hand, the rate and the observation are othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
-from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS, JOINT_NAMES
 from cpo_lab.tasks.allegro_hand.allegro_hand_env_cfg import AllegroHandEnvCfg
 from cpo_lab.tasks.allegro_hand.layout import ALLEGRO_OBSERVATIONS
 from cpo_lab.tasks.common.layout import assemble
@@ -26,10 +24,6 @@ class AllegroHandEnv(ShadowHandEnv):
     """Turn a cube in the hand to one goal orientation after the other."""
 
     cfg: AllegroHandEnvCfg
-
-    joint_names: ClassVar[Sequence[str]] = JOINT_NAMES
-    driven_joint_names: ClassVar[Sequence[str]] = JOINT_NAMES
-    fingertip_links: ClassVar[Sequence[str]] = FINGERTIP_LINKS
 
     def __init__(self, cfg: AllegroHandEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         if cfg.joint_torque not in ("zeros", "applied"):
@@ -44,12 +38,12 @@ class AllegroHandEnv(ShadowHandEnv):
     def _get_observations(self) -> dict[str, torch.Tensor]:
         hand, origins = self.hand.data, self.scene.env_origins
         pose, velocity = self.object.data.root_link_pose_w.torch, self.object.data.root_com_vel_w.torch
-        position = hand.joint_pos.torch[:, self._joints]
+        position = self.map.read(hand.joint_pos)
         applied = self.cfg.joint_torque == "applied"
         values = {
-            "joint_position": unscale(position, self._lower, self._upper),
-            "joint_velocity": hand.joint_vel.torch[:, self._joints],
-            "joint_torque": hand.applied_torque.torch[:, self._joints] if applied else torch.zeros_like(position),
+            "joint_position": unscale(position, self.map.lower, self.map.upper),
+            "joint_velocity": self.map.read(hand.joint_vel),
+            "joint_torque": self.map.read(hand.applied_torque) if applied else torch.zeros_like(position),
             "object_pose": torch.cat((pose[:, :3] - origins, pose[:, 3:]), dim=-1),
             "object_linear_velocity": velocity[:, :3],
             "object_angular_velocity": velocity[:, 3:],

@@ -12,21 +12,42 @@ from isaaclab.assets import ArticulationCfg, RigidObjectCfg
 from isaaclab.sensors import JointWrenchSensorCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
+from isaaclab_tasks.utils import PresetCfg
 
 from cpo_lab.assets.allegro import allegro_hand_cfg
+from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS, JOINT_NAMES
 from cpo_lab.assets.cube import cube_cfg
+from cpo_lab.assets.nucleus import nucleus_allegro_hand_cfg
 from cpo_lab.physics.presets import HandPhysicsCfg, default_device
 from cpo_lab.tasks.allegro_hand.layout import ALLEGRO_OBSERVATIONS
 from cpo_lab.tasks.common.layout import layout_size
+from cpo_lab.tasks.shadow_hand.hand_names import HandNamesCfg
 from cpo_lab.tasks.shadow_hand.shadow_hand_env_cfg import ShadowHandEnvCfg, ShadowHandSceneCfg
+
+
+@configclass
+class AllegroHandNamesCfg(HandNamesCfg):
+    """Names in our Allegro Hand and in NVIDIA's."""
+
+    joints: tuple[str, ...] = JOINT_NAMES
+    motors: tuple[str, ...] = JOINT_NAMES
+    fingertips: tuple[str, ...] = FINGERTIP_LINKS
+
+
+@configclass
+class AllegroHandRobotCfg(PresetCfg):
+    """Our Allegro Hand and NVIDIA's, whose joints have the same names."""
+
+    nucleus_assets: ArticulationCfg = nucleus_allegro_hand_cfg()
+    default: ArticulationCfg = allegro_hand_cfg()
 
 
 @configclass
 class AllegroHandSceneCfg(ShadowHandSceneCfg):
     """The hand, palm up, and a cube above it."""
 
-    robot: ArticulationCfg = allegro_hand_cfg()
-    """The hand, generated from our number table."""
+    robot: AllegroHandRobotCfg = AllegroHandRobotCfg()
+    """The hand, generated from our number table; ``presets=nucleus_assets`` takes NVIDIA's."""
 
     object: RigidObjectCfg = cube_cfg(edge=0.065, density=400.0, position=(0.0, -0.2, 0.56))
     """A cube of 65 mm and 110 g."""
@@ -62,6 +83,9 @@ class AllegroHandEnvCfg(ShadowHandEnvCfg):
 
     scene: AllegroHandSceneCfg = AllegroHandSceneCfg()
     """Assets."""
+
+    names: HandNamesCfg = AllegroHandNamesCfg()
+    """What the hand's file calls its joints, motors and fingertips."""
 
     fingertip_wrench: Literal["sensor", "zeros"] = "zeros"
     """Not observed in this task."""

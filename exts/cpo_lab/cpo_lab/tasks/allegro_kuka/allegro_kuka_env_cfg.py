@@ -18,13 +18,13 @@ from isaaclab_newton.physics import NewtonCfg, NewtonCollisionPipelineCfg
 
 from cpo_lab.assets.allegro import kuka_allegro_cfg
 from cpo_lab.assets.cuboid_spawner import cuboid_set_cfg
-from cpo_lab.assets.cuboids import round_robin
+from cpo_lab.assets.cuboids import object_shapes, round_robin
 from cpo_lab.assets.furniture import NARROW_TABLE, WIDE_TABLE, bucket_cfg, ground_cfg, table_cfg
 from cpo_lab.assets.kuka_allegro_table import TWO_ARMS_JOINT_4
 from cpo_lab.physics.defaults import default_num_envs
 from cpo_lab.physics.presets import HandPhysicsCfg, default_device, newton_on_cpu, newton_on_cuda
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS, kuka_observations
-from cpo_lab.tasks.allegro_kuka.validation import check
+from cpo_lab.tasks.allegro_kuka.validation import check, check_robots
 from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.common.layout import layout_size
 
@@ -121,6 +121,10 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     physics_presets: ClassVar[type[HandPhysicsCfg]] = ArmPhysicsCfg
 
+    no_nucleus_assets: ClassVar[str] = (
+        "it needs the frames of palm and fingertips, which Isaac Lab does not state for NVIDIA's Kuka-Allegro"
+    )
+
     decimation: int = 2
     """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
 
@@ -184,10 +188,9 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     newton_finger_gains: tuple[float, float] = (10.0, 1.0)
     """Stiffness [N m/rad] and damping [N m s/rad] of the fingers on Newton, > 0; elsewhere they are 40 and 5 as in the
-    reference. MuJoCo's implicit integration adds damping times the time step (0.04 kg m^2 for a damping of 5, a
-    finger has
-    0.0001) to a joint's inertia, also while the torque is at its limit of 0.35 N m, which slows a step of 0.4 rad from
-    133 to 258 ms. With (10, 1) it takes 142 ms."""
+    reference. MuJoCo's implicit integration adds damping times the time step (0.04 kg m^2 for a damping of 5, a finger
+    has 0.0001) to a joint's inertia, also while the torque is at its limit of 0.35 N m, which slows a step of 0.4 rad
+    from 133 to 258 ms. With (10, 1) it takes 142 ms."""
 
     # reward ------------------------------------------------------------------------------------------------------
 
@@ -307,6 +310,12 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     def check(self) -> None:
         """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work."""
         check(self)
+        super().check()
+        check_robots(self)
+
+    def num_shapes(self) -> int:
+        """Return how many cuboids are dealt out to the environments."""
+        return len(object_shapes(self.object_set, self.num_objects or None))
 
     def __post_init__(self) -> None:
         """Fill in what depends on other fields or on the machine."""

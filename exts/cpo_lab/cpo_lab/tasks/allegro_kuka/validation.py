@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from cpo_lab.assets.cuboids import object_shapes
+from cpo_lab.assets.kuka_allegro_table import FINGERTIP_LINKS, JOINT_NAMES, PALM_LINK
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS
+from cpo_lab.tasks.common.robot_file import check_robot
 from cpo_rl.errors import UserError
 
 
@@ -42,3 +44,9 @@ def check(cfg: Any) -> None:
         )
     if any(a > b for a, b in zip(cfg.goal_low, cfg.goal_high, strict=True)):
         raise UserError(f"goal_low must not exceed goal_high, but they are {cfg.goal_low} and {cfg.goal_high}.")
+
+
+def check_robots(cfg: Any) -> None:
+    """Raise :class:`UserError` if an arm's file lacks a joint or link that the task names."""
+    for name in ("robot", "robot_2")[: cfg.num_arms]:
+        check_robot(f"env.scene.{name}", getattr(cfg.scene, name), JOINT_NAMES, (PALM_LINK, *FINGERTIP_LINKS))

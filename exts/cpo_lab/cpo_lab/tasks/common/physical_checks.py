@@ -82,8 +82,10 @@ def task_joints(env: Any) -> list[Joints]:
                    arm.default.clamp(arm.lower, arm.upper))
             for arm in env.arms
         ]  # fmt: skip
-    default = env._default_positions.clamp(env._lower, env._upper)
-    return [Joints(env.hand, list(env.hand.joint_names), env._joints, env._lower, env._upper, default)]
+    index = env.map.joints
+    lower, upper = env.hand.data.joint_limits.torch[0, index].unbind(dim=-1)  # in the sense of the hand's own file
+    default = env.map.to_task(env._default_positions).clamp(lower, upper)
+    return [Joints(env.hand, list(env.hand.joint_names), index, lower, upper, default)]
 
 
 def step_physics(env: Any, seconds: float) -> Iterator[float]:
@@ -136,7 +138,7 @@ def finger_response(env: Any, step: float = 0.4) -> tuple[float, float]:
     """Return time constant [s] (to 63 % of a step command) and remaining error [rad] after 1 s of one finger joint."""
     place_object(env, _start(env, FAR_AWAY))
     joints = task_joints(env)[0]
-    name = "index_joint_1" if "index_joint_1" in joints.names else "FFJ2"
+    name = next(name for name in ("index_joint_1", "FFJ2", "rh_FFJ3") if name in joints.names)
     index = int((joints.index == joints.names.index(name)).nonzero()[0, 0])
     start = joints.default.repeat(env.num_envs, 1)
     joints.place(start)
@@ -204,7 +206,7 @@ def check_tendons_couple(env: Any) -> list[PhysicalCheck]:
     """A distal joint of the Shadow Hand follows the one before it: J0 = 1.142 J1 - 0.142 at the end of the slack."""
     place_object(env, _start(env, FAR_AWAY))
     joints = task_joints(env)[0]
-    names = list(env.joint_names)
+    names = list(env.cfg.names.joints)
     joints.place(joints.default.repeat(env.num_envs, 1))
     targets = joints.default.repeat(env.num_envs, 1)
     targets[:, names.index("FFJ1")] = 1.0
@@ -232,7 +234,7 @@ def physical_checks(env: Any) -> list[PhysicalCheck]:
     else:
         if env.cfg.object_shape == "block":  # an egg rolls off straight fingers on any engine
             checks.append(check_cube_rests_in_hand)
-        if "FFJ0" in env.joint_names:
+        if "FFJ0" in env.cfg.names.joints:
             checks.append(check_tendons_couple)
     env.reset()
     return [result for check in checks for result in check(env)]

@@ -11,17 +11,16 @@ of the next step. Nothing here waits for the device: goals are drawn for all env
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-import warp as wp
 
 from cpo_lab.assets.hand_objects import PEN_START, egg_cfg, pen_cfg
+from cpo_lab.assets.nucleus import fit_variant
 from cpo_lab.assets.shadow_hand import shadow_hand_usd
-from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, DRIVEN_JOINTS, FINGERTIPS, shadow_hand
 from cpo_lab.tasks.base_env import TaskEnv
 from cpo_lab.tasks.common.goal_marker import GoalMarker
+from cpo_lab.tasks.common.joints import indices_of
 from cpo_lab.tasks.common.layout import assemble
 from cpo_lab.tasks.common.reorient import (
     ReorientRules,
@@ -30,9 +29,9 @@ from cpo_lab.tasks.common.reorient import (
     relative_rotation,
     reorient_reward,
     rotation_angle,
-    scale,
     unscale,
 )
+from cpo_lab.tasks.shadow_hand.hand_map import HandMap, joint_frames
 from cpo_lab.tasks.shadow_hand.layout import SHADOW_OBSERVATIONS
 from cpo_lab.tasks.shadow_hand.shadow_hand_env_cfg import ShadowHandEnvCfg
 
@@ -45,21 +44,12 @@ class ShadowHandEnv(TaskEnv):
 
     cfg: ShadowHandEnvCfg
 
-    joint_names: ClassVar[Sequence[str]] = ALL_JOINTS
-    """Joints in the order of observations."""
-
-    driven_joint_names: ClassVar[Sequence[str]] = DRIVEN_JOINTS
-    """Joints in the order of actions."""
-
-    fingertip_links: ClassVar[Sequence[str]] = FINGERTIPS
-    """Links whose state is observed."""
-
     def __init__(self, cfg: ShadowHandEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
+        cfg.check()
         if cfg.fingertip_wrench == "zeros":
             cfg.scene.joint_wrench = None
-        if cfg.self_collision and cfg.scene.robot.spawn.usd_path == shadow_hand_usd(False):
-            cfg.scene.robot.spawn.usd_path = shadow_hand_usd(True)
-        cfg.check()
+        if not cfg.scene.robot.spawn.usd_path:
+            cfg.scene.robot.spawn.usd_path = shadow_hand_usd(cfg.self_collision)
         tolerance = cfg.success_tolerance
         if cfg.object_shape == "egg":
             cfg.scene.object = egg_cfg(cfg.scene.object.init_state.pos)
@@ -80,7 +70,9 @@ class ShadowHandEnv(TaskEnv):
         self._index_robot()
         n, device = self.num_envs, self.device
         self.targets = self._default_positions.expand(n, -1).clone()
-        """Commanded joint positions [N, 24], table order, radians."""
+        """Commanded joint positions [N, 24], the task's order and sign, radians."""
+        self.motors = self.map.motor_targets(self.targets)
+        """Commanded motor targets [N, 20], order of the actions, radians."""
         self.last_actions = torch.zeros(n, self.cfg.action_space, device=device)
         """Clipped actions of the last step [N, 20]; zeros after a reset."""
         self.goal_rotation = torch.zeros(n, 4, device=device)
@@ -100,25 +92,22 @@ class ShadowHandEnv(TaskEnv):
         self.extras["log"] = {}
         self.extras["episode_metrics"] = {"successes": self.episode_successes}
 
+    @staticmethod
+    def fit_to_engine(cfg: ShadowHandEnvCfg) -> list[str]:
+        """Take the description of the hand that the engine reads, if its file holds several."""
+        return fit_variant(cfg.scene.robot, cfg.sim.physics)
+
     def _index_robot(self) -> None:
-        """Find joints and links by name: every engine enumerates them in another order."""
-        names, bodies = list(self.hand.joint_names), list(self.hand.body_names)
-
-        def ids(wanted: Sequence[str], available: list[str]) -> torch.Tensor:
-            return torch.tensor([available.index(name) for name in wanted], device=self.device)
-
-        self._joints = ids(self.joint_names, names)
-        self._joint_ids = wp.from_torch(self._joints.int().contiguous(), dtype=wp.int32)
-        self._driven = ids(self.driven_joint_names, list(self.joint_names))
-        self._tips = ids(self.fingertip_links, bodies)
-        limits = self.hand.data.joint_limits.torch[0, self._joints]
-        self._lower, self._upper = limits[:, 0].clone(), limits[:, 1].clone()
-        self._driven_lower, self._driven_upper = self._lower[self._driven], self._upper[self._driven]
-        self._default_positions = self.hand.data.default_joint_pos.torch[0, self._joints].clone()
+        """Find joints, motors and links."""
+        names = self.cfg.names
+        self.map = HandMap(self.hand, names, self.device)
+        """The hand in the task's order and signs."""
+        self._default_positions = self.map.default.clone()
         self._wrench = self.scene.sensors.get("joint_wrench")
         if self._wrench is not None:
-            self._wrench_tips = ids(self.fingertip_links, list(self._wrench.body_names))
-            self._joint_to_link = _joint_frames(self.device)
+            self._wrench_tips = indices_of(names.fingertips, self._wrench.body_names, "link").to(self.device)
+            root = f"{self.scene.env_prim_paths[0]}/{self.hand.cfg.prim_path.rpartition('/')[2]}"
+            self._joint_to_link = joint_frames(root, names.fingertips).to(self.device)
 
     # -----------------------------------------------------------------------------------------------------------------
     # actions
@@ -128,12 +117,12 @@ class ShadowHandEnv(TaskEnv):
         self._renew_goals(self.goal_reached)
         # in place here and below: a runner steps in inference mode, and a reset outside it must still be able to write
         torch.clamp(actions, -1.0, 1.0, out=self.last_actions)
-        targets = scale(self.last_actions, self._driven_lower, self._driven_upper)
+        motors = self.map.scale(self.last_actions)
         if self.cfg.action_smoothing != 1.0:
-            targets = torch.lerp(self.targets[:, self._driven], targets, self.cfg.action_smoothing)
-        self.targets[:, self._driven] = targets
+            motors = torch.lerp(self.motors, motors, self.cfg.action_smoothing)
+        self.motors.copy_(motors)
         # once per policy step: the engine keeps the command, and every write of it costs about 3 % of a step on a CPU
-        self.hand.actuators.target_command.set_position_index(value=self.targets, joint_ids=self._joint_ids)
+        self.map.command(self.motors, self.targets)
 
     def _apply_action(self) -> None:
         """Nothing is left to do at the rate of the physics."""
@@ -170,18 +159,17 @@ class ShadowHandEnv(TaskEnv):
         self.successes[env_ids] = 0.0
         self.last_actions[env_ids] = 0.0
         self.goal_reached[env_ids] = False
-        uniform = torch.rand(count, 2 + 3 + 2 + len(self.joint_names), device=self.device)
+        uniform = torch.rand(count, 2 + 3 + 2 + len(self.map.joints), device=self.device)
         signed = 2.0 * uniform[:, :7] - 1.0
         self.goal_rotation[env_ids] = random_goal_rotation(signed[:, :2])
         self._place_object(env_ids, signed[:, 2:5], signed[:, 5:7])
+        lower, upper = self.map.lower, self.map.upper
         positions = random_joint_positions(
-            uniform[:, 7:], self._default_positions, self._lower, self._upper, self.cfg.reset_joint_interval
-        ).clamp(self._lower, self._upper)  # the Allegro thumb's default lies below its lower limit
+            uniform[:, 7:], self._default_positions, lower, upper, self.cfg.reset_joint_interval
+        ).clamp(lower, upper)  # the Allegro thumb's default lies below its lower limit
         self.targets[env_ids] = positions
-        hand, joints = self.hand, self._joint_ids
-        hand.write_joint_position_to_sim_index(position=positions, joint_ids=joints, env_ids=env_ids)
-        hand.write_joint_velocity_to_sim_index(velocity=torch.zeros_like(positions), joint_ids=joints, env_ids=env_ids)
-        hand.actuators.target_command.set_position_index(value=positions, joint_ids=joints, env_ids=env_ids)
+        self.motors[env_ids] = self.map.motor_targets(positions)
+        self.map.write(positions, env_ids)
 
     def _place_object(self, env_ids: torch.Tensor, offset: torch.Tensor, rotation: torch.Tensor) -> None:
         """Put the cube above the palm, at rest.
@@ -205,13 +193,13 @@ class ShadowHandEnv(TaskEnv):
     def _get_observations(self) -> dict[str, torch.Tensor]:
         hand, origins, n = self.hand.data, self.scene.env_origins, self.num_envs
         pose, velocity = self.object.data.root_link_pose_w.torch, self.object.data.root_com_vel_w.torch
-        tip_pose = hand.body_link_pose_w.torch[:, self._tips]
+        tip_pose = hand.body_link_pose_w.torch[:, self.map.tips]
         tip_pose[..., :3] -= origins.unsqueeze(1)
-        tip_velocity = hand.body_com_vel_w.torch[:, self._tips]
+        tip_velocity = hand.body_com_vel_w.torch[:, self.map.tips]
         values = {
-            "joint_position": unscale(hand.joint_pos.torch[:, self._joints], self._lower, self._upper),
-            "joint_velocity": hand.joint_vel.torch[:, self._joints],
-            "joint_torque": hand.applied_torque.torch[:, self._joints],
+            "joint_position": unscale(self.map.read(hand.joint_pos), self.map.lower, self.map.upper),
+            "joint_velocity": self.map.read(hand.joint_vel),
+            "joint_torque": self.map.read(hand.applied_torque),
             "object_pose": torch.cat((pose[:, :3] - origins, pose[:, 3:]), dim=-1),
             "object_linear_velocity": velocity[:, :3],
             "object_angular_velocity": velocity[:, 3:],
@@ -227,7 +215,7 @@ class ShadowHandEnv(TaskEnv):
     def _fingertip_wrench(self) -> torch.Tensor:
         """Force (N) and torque (N m) at the fingertips in the axes of the links [N, 5, 6]; zeros without a sensor."""
         if self._wrench is None:
-            return torch.zeros(self.num_envs, len(self.fingertip_links), 6, device=self.device)
+            return torch.zeros(self.num_envs, len(self.map.tips), 6, device=self.device)
         data = self._wrench.data
         wrench = torch.stack((data.force.torch[:, self._wrench_tips], data.torque.torch[:, self._wrench_tips]), dim=2)
         # [N, tip, force/torque, axis of the joint] -> axis of the link
@@ -270,19 +258,3 @@ class ShadowHandEnv(TaskEnv):
     def restore_from_checkpoint(self, state: dict[str, torch.Tensor]) -> None:
         """Take back :meth:`state_for_checkpoint` of a run with the same number of environments."""
         self.episode_successes.copy_(state["episode_successes"])
-
-
-def _joint_frames(device: str) -> torch.Tensor:
-    """Rotations [5, 3, 3] from the frame of a fingertip's joint (X along the joint's axis) to that of its link.
-
-    Must agree with :func:`cpo_lab.assets.authoring.write_robot`, which turns X onto the axis the shortest way.
-    """
-    robot = shadow_hand()
-    axis = {joint.child: joint.axis for joint in robot.joints}
-    frames = []
-    for tip in FINGERTIPS:
-        x, y, z = axis[tip]
-        # Rodrigues' formula for the rotation that takes (1, 0, 0) to the axis
-        cross = torch.tensor([[0.0, -y, -z], [y, 0.0, 0.0], [z, 0.0, 0.0]])
-        frames.append(torch.eye(3) + cross + cross @ cross / (1.0 + x))
-    return torch.stack(frames).to(device)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg, RigidObjectCfg
@@ -13,15 +13,27 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sensors import JointWrenchSensorCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
+from isaaclab_tasks.utils import PresetCfg
 
 from cpo_lab.assets.cube import cube_cfg
-from cpo_lab.assets.shadow_hand import shadow_hand_cfg, shadow_hand_usd
+from cpo_lab.assets.nucleus import NUCLEUS, nucleus_shadow_hand_cfg
+from cpo_lab.assets.shadow_hand import shadow_hand_cfg
 from cpo_lab.physics.defaults import default_num_envs
 from cpo_lab.physics.presets import HandPhysicsCfg, default_device
 from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.common.layout import layout_size
+from cpo_lab.tasks.common.robot_file import check_robot
+from cpo_lab.tasks.shadow_hand.hand_names import HandNamesCfg, ShadowHandNamesCfg
 from cpo_lab.tasks.shadow_hand.layout import SHADOW_OBSERVATIONS
 from cpo_rl.errors import UserError
+
+
+@configclass
+class ShadowHandRobotCfg(PresetCfg):
+    """Our Shadow Hand and NVIDIA's."""
+
+    nucleus_assets: ArticulationCfg = nucleus_shadow_hand_cfg()
+    default: ArticulationCfg = shadow_hand_cfg()
 
 
 @configclass
@@ -34,8 +46,8 @@ class ShadowHandSceneCfg(InteractiveSceneCfg):
     env_spacing: float = 0.75
     """Distance between environments, metres."""
 
-    robot: ArticulationCfg = shadow_hand_cfg()
-    """The hand, generated from our number table."""
+    robot: ShadowHandRobotCfg = ShadowHandRobotCfg()
+    """The hand, generated from our number table; ``presets=nucleus_assets`` takes NVIDIA's."""
 
     object: RigidObjectCfg = cube_cfg(edge=0.05, density=567.0, position=(0.0, -0.39, 0.60))
     """A cube of 50 mm and 70.9 g."""
@@ -47,6 +59,8 @@ class ShadowHandSceneCfg(InteractiveSceneCfg):
 @configclass
 class ShadowHandEnvCfg(TaskEnvCfg):
     """In-hand reorientation of a cube, ``CpoLab-Reorient-Cube-Shadow-Direct``."""
+
+    no_nucleus_assets: ClassVar[str] = ""
 
     decimation: int = 2
     """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
@@ -75,6 +89,9 @@ class ShadowHandEnvCfg(TaskEnvCfg):
     scene: ShadowHandSceneCfg = ShadowHandSceneCfg()
     """Assets."""
 
+    names: HandNamesCfg | ShadowHandNamesCfg = ShadowHandNamesCfg()
+    """What the hand's file calls its joints, motors and fingertips."""
+
     observation_clip: float = 5.0
     """Largest magnitude of an observation, > 0."""
 
@@ -82,7 +99,7 @@ class ShadowHandEnvCfg(TaskEnvCfg):
     """Share of the new target in the commanded one, 0 < x <= 1; 1 means no smoothing."""
 
     self_collision: bool = False
-    """Let the 18 pairs of links collide that the MJCF lists."""
+    """Let the 18 pairs of links of our hand collide that the MJCF lists."""
 
     fingertip_wrench: Literal["sensor", "zeros"] = "sensor"
     """Source of the 30 fingertip force-torque observations: the joint wrench sensor, or zeros."""
@@ -136,10 +153,12 @@ class ShadowHandEnvCfg(TaskEnvCfg):
         """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work."""
         if self.object_shape not in ("block", "egg", "pen"):
             raise UserError(f"object_shape must be block, egg or pen, not {self.object_shape!r}.")
+        if self.self_collision and self.assets == NUCLEUS:
+            raise UserError("self_collision=true is for our hand and NVIDIA's has its own rule; leave one of them out.")
+        super().check()
+        check_robot("env.scene.robot", self.scene.robot, self.names.joints, self.names.fingertips)
 
     def __post_init__(self) -> None:
         """Fill in what depends on the machine."""
         if self.scene.num_envs == 0:
             self.scene.num_envs = default_num_envs(self)
-        if not self.scene.robot.spawn.usd_path:
-            self.scene.robot.spawn.usd_path = shadow_hand_usd(self.self_collision)
