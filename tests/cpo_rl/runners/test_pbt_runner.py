@@ -14,6 +14,7 @@ import torch
 from tests.cpo_rl.runners.pbt_job import HORIZON, STEPS, member_cfg, member_runner
 from tests.cpo_rl.runners.support import ForgetfulEnv, differing, ensemble_cfg, final_state, make_env, make_runner
 
+from cpo_rl.algorithms.graph import StepGraph
 from cpo_rl.checkpoint.payload import from_bytes, to_bytes
 from cpo_rl.checkpoint.store import read_complete, write_checkpoint
 from cpo_rl.errors import UserError
@@ -247,6 +248,14 @@ def test_hyper_parameters_out_of_range_change_nothing():
     with pytest.raises(UserError, match="clip_param"):
         runner.alg.set_hyperparameters({"gamma": 0.5, "clip_param": 2.0})
     assert runner.alg.cfg.gamma == 0.99
+
+
+def test_recorded_gradient_steps_are_forgotten_because_they_hold_the_old_values():
+    runner = make_runner(ensemble_cfg("cpo"))
+    graph = runner.alg.update_policy.graph = StepGraph(lambda *args: None, torch.device("cpu"))
+    graph._seen[(1,)] = 3
+    runner.alg.set_hyperparameters({"gamma": 0.5})
+    assert graph._seen == {}
 
 
 def test_recurrent_states_begin_anew_with_another_network():

@@ -25,7 +25,8 @@ def member_rows(workspace: Workspace) -> list[dict[str, Any]]:
     rows = []
     for member in range(workspace.members):
         try:
-            row = summary(RunFolder.open(workspace.folder(member)))
+            run = RunFolder.open(workspace.folder(member))
+            row = {**summary(run), "pid": run.manifest.get("pid")}
         except UserError:
             row = {"folder": str(workspace.folder(member)), "health": "not started", "iteration": 0, "env_steps": 0}
         published = workspace.published(member)
@@ -97,6 +98,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def line(row: dict[str, Any]) -> str:
     """Return a member's line for a log."""
+    from cpo_rl.runners.progress import format_duration
+
     parts = [f"member {row['member']}: iteration {row['iteration']}/{row.get('max_iterations') or '?'}"]
     if row["objective"] is not None:
         parts.append(f"objective {row['objective']:.4g}")
@@ -104,7 +107,10 @@ def line(row: dict[str, Any]) -> str:
         parts.append(f"{row['env_steps_per_s']:,.0f} steps/s")
     if row["changes"]:
         parts.append(_short(row["changes"][-1]))
-    return ", ".join([*parts, row["health"]])
+    health = row["health"]
+    if row.get("left_s") is not None:
+        health += f", {format_duration(row['left_s'])} left"
+    return ", ".join([*parts, health])
 
 
 def draw(workspace: Workspace, path: Path) -> None:

@@ -14,6 +14,7 @@ from cpo_rl.pbt.settings import LEAST_MEMBERS, PREFIX, PbtCfg, pbt_settings
 from cpo_rl.pbt.workspace import Workspace
 
 from .common import natural_int, positive_int
+from .ranks import Rank
 
 if TYPE_CHECKING:
     from cpo_rl.runners import EnsembleRunner
@@ -60,8 +61,13 @@ class Membership:
             Names of the settings that were chosen for the machine.
 
         Raises:
-            UserError: If a setting is out of range.
+            UserError: If a setting is out of range, or the agent is none whose settings can change.
         """
+        if not hasattr(resolved.agent_cfg.algorithm, "num_policies"):
+            raise UserError(
+                f"The settings of --agent {resolved.request.agent} cannot change while it trains; "
+                "use ppo or another agent of this project."
+            )
         values, chosen = dict(self.given), []
         if "interval_steps" not in values and resolved.request.device == "cpu":
             per_iteration = resolved.agent_cfg.num_steps_per_env * (resolved.request.num_envs or 1)
@@ -136,6 +142,8 @@ def take_membership(args: argparse.Namespace, rest: list[str]) -> tuple[Membersh
             "A member's run folder is inside the workspace and is continued by itself; "
             "leave out --log_dir, --run_name and --resume."
         )
+    if Rank.of_this_process().several:
+        raise UserError("A member of a population is one process; start it without torchrun.")
     given = pbt_settings(tokens)
     PbtCfg(**given)  # checked before anything is read or made
     member = Membership(Workspace(Path(args.pbt).expanduser().absolute(), args.pbt_members), args.pbt_member, given)

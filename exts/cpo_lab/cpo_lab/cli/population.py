@@ -131,7 +131,7 @@ def _rows(workspace: Workspace, processes: Sequence[subprocess.Popen]) -> list[d
     """Return the members' rows, with a process that has not written yet shown as starting."""
     rows = lineage.member_rows(workspace)
     for row, process in zip(rows, processes, strict=False):
-        if process.poll() is None and row["health"] != "running":
+        if process.poll() is None and row.get("pid") != process.pid:
             row["health"] = "starting"  # what the folder says is about an earlier process
     return rows
 
