@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,65 @@ def test_unknown_device(capsys):
 )
 def test_settings(capsys, setting, told):
     assert told in refused(capsys, "train", "--device", "cpu", setting)
+
+
+REGRASP = "CpoLab-Regrasp-KukaAllegro-Direct"
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("env.object_set=spheres", "object_set must be one of cube, cuboids, small_cuboids, not 'spheres'"),
+        ("env.num_objects=-3", "num_objects must be 0 (all) or a positive number, not -3"),
+        ("env.num_objects=948", "num_objects must lie between 1 and 947 for the object set 'cuboids', not 948"),
+        ("env.num_objects=many", "env.num_objects=many must be a number"),
+        ("presets=nucleus_assets", "presets=nucleus_assets is not offered for this task"),
+    ],
+)
+def test_objects_and_robots_of_the_arm_tasks(capsys, setting, told):
+    assert told in refused(capsys, "train", "--device", "cpu", "--task", REGRASP, setting)
+
+
+@pytest.mark.parametrize("task", [TASK, "CpoLab-Reorient-Cube-Allegro-Direct"])
+def test_nvidias_robots_without_a_network(capsys, monkeypatch, task):
+    """The path and the way out, within the patience that a server is given."""
+    import socket
+
+    from cpo_lab.assets import availability
+
+    def no_network(*args, **kwargs):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(availability, "mirror_of", lambda url: Path("/no/such/copy"))
+    availability._ask_server.cache_clear()
+    launch._load(task, "rsl_rl_cfg_entry_point", [], False)  # imports, which are not what is timed
+    start = time.perf_counter()
+    sentence = refused(capsys, "train", "--device", "cpu", "--task", task, "presets=nucleus_assets")
+    assert time.perf_counter() - start < availability.PATIENCE + 3.0
+    assert all(words in sentence for words in ("https://", ".usd", "ISAACSIM_ASSET_ROOT", "presets=nucleus_assets out"))
+
+
+def test_a_robot_file_that_is_not_there(capsys):
+    sentence = refused(capsys, "train", "--device", "cpu", "env.scene.robot.spawn.usd_path=/no/hand.usd")
+    assert "env.scene.robot.spawn.usd_path=/no/hand.usd cannot be had" in sentence
+
+
+@pytest.mark.parametrize(("task", "joint"), [(TASK, "WRJ1"), (REGRASP, "iiwa7_joint_1")])
+def test_a_robot_with_other_joints(capsys, tmp_path, task, joint):
+    from cpo_lab.assets.allegro import robot_usd
+    from cpo_lab.assets.allegro_hand_table import allegro_hand
+
+    file = tmp_path / "mine.usda"
+    file.write_text(Path(robot_usd(allegro_hand())).read_text())
+    sentence = refused(capsys, "train", "--device", "cpu", "--task", task, f"env.scene.robot.spawn.usd_path={file}")
+    assert f"{file} has no joint named {joint}" in sentence
+    assert "which are index_joint_0" in sentence
+
+
+def test_self_collision_is_for_our_hand(capsys):
+    sentence = refused(capsys, "train", "--device", "cpu", "presets=nucleus_assets", "env.self_collision=true")
+    assert "self_collision=true" in sentence
 
 
 @pytest.mark.parametrize("option", ["--log_root", "--log_dir"])

@@ -70,7 +70,8 @@ def run(argv: list[str]) -> int:
         args.point.write_text(json.dumps(measure(args)))
         return 0
     for task in args.task:
-        is_stock(task)  # which refuses unknown ones
+        if is_stock(task):  # which refuses unknown ones; a missing file of Isaac Lab's scene is told now, too
+            resolve_stock(task, args.device, args.physics[0], args.num_envs[0])
     from rich.console import Console
 
     console = Console()

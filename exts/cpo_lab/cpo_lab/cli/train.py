@@ -12,6 +12,7 @@ import argparse
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -287,15 +288,28 @@ def _show(plan: Plan) -> None:
     for name, value in rows.items():
         chosen = "  [dim](chosen for this machine)[/]" if name in chosen_rows else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
-    shapes, block = getattr(resolved.env_cfg, "num_shapes", lambda: 1)(), num_envs // policies
-    if policies > 1 and block < shapes:
-        console.print(
-            f"[yellow]warning[/]     {block} environments per policy cannot show a policy all {shapes} objects, so "
-            f"policies see different ones; env.num_objects={block} gives all the same",
-            soft_wrap=True,
-        )
+    unequal = unequal_objects(resolved.env_cfg, policies, num_envs)
+    if unequal:
+        console.print(f"[bold yellow]{'warning':<11}[/] {escape(unequal)}", soft_wrap=True)
     for line in resolved.fitted:
         console.print(f"[bold]{'fitted':<11}[/] {escape(line)}", soft_wrap=True)
+
+
+def unequal_objects(env_cfg: Any, policies: int, num_envs: int) -> str | None:
+    """Return a warning if the policies of an ensemble will meet different objects, which their results then depend on.
+
+    Args:
+        env_cfg: The environment's configuration; one that cannot count its objects has one.
+        policies: Policies of the ensemble.
+        num_envs: Environments, a multiple of the policies.
+    """
+    shapes, block = getattr(env_cfg, "num_shapes", lambda: 1)(), num_envs // policies
+    if policies == 1 or block >= shapes:
+        return None
+    return (
+        f"{block} environments per policy cannot hold all {shapes} objects, so policies see different ones; "
+        f"env.num_objects={block} gives all the same"
+    )
 
 
 def _train(plan: Plan) -> int:
