@@ -86,6 +86,8 @@ SETTINGS: dict[str, list[str]] = {
     "presets": ["a,b"],
     "agent": ["1"],
     "nothing": ["1"],
+    "pbt.interval_steps": ["1e5", "0", "1.5"],
+    "pbt.parameters": ["gamma", "[gamma,clip_param]", "gama"],
 }
 
 
@@ -98,6 +100,9 @@ def random_command(rng: random.Random) -> list[str]:
     for name in rng.sample(list(SETTINGS), rng.choice([0, 0, 1, 1, 2])):
         value = rng.choice(ODD) if rng.random() < 0.15 else rng.choice(SETTINGS[name])
         argv.append(f"{name}={value}")
+    if rng.random() < 0.2:
+        members, member = rng.choice(["3", "3", "4", "2", "x"]), rng.choice(["0", "2", "5", "-1"])
+        argv += ["--pbt", rng.choice(["W", "V", "/proc/none"]), "--pbt_member", member, "--pbt_members", members]
     if rng.random() < 0.05:
         argv.append(rng.choice(ODD))
     return argv
@@ -120,8 +125,9 @@ def check(argv: list[str], capsys: Any) -> str:
 def run_many(seeds: range, capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     from isaaclab.utils import to_dict
 
-    def almost_train(resolved: Any, *args: Any) -> int:
+    def almost_train(plan: Any) -> int:
         """Make every check that training makes later: none of them may refuse what got this far."""
+        resolved = plan.resolved
         cfg = to_dict(resolved.agent_cfg)
         RunnerOptions.from_cfg(cfg)
         build_cfg(ModelCfg, cfg["model"], "model")
