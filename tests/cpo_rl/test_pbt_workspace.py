@@ -63,6 +63,7 @@ def test_settings_as_typed():
     assert values == {"interval_steps": 2_000_000, "mutation_rate": 0.5, "parameters": ("gamma", "clip_param")}
     assert type(values["interval_steps"]) is int
     assert PbtCfg(**values).parameters == ("gamma", "clip_param")
+    assert pbt_settings(["pbt.mutate_rewards=False"]) == {"mutate_rewards": False}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def test_settings_as_typed():
         ("pbt.interval_steps=inf", "must be an integer"),
         ("pbt.mutation_rate=often", "mutation_rate=often must be a number"),
         ("pbt.mutation_rate", "must be a number"),
+        ("pbt.mutate_rewards=perhaps", "mutate_rewards=perhaps must be true or false"),
     ],
 )
 def test_settings_of_the_wrong_kind_are_refused_by_name(token, sentence):

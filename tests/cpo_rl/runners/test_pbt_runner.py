@@ -11,8 +11,9 @@ import shutil
 
 import pytest
 import torch
-from tests.cpo_rl.runners.pbt_job import HORIZON, STEPS, member_cfg, member_runner
+from tests.cpo_rl.runners.pbt_job import HORIZON, NUM_ENVS, STEPS, member_cfg, member_runner
 from tests.cpo_rl.runners.support import ForgetfulEnv, differing, ensemble_cfg, final_state, make_env, make_runner
+from tests.envs.tracking import TrackingEnv
 
 from cpo_rl.algorithms.graph import StepGraph
 from cpo_rl.checkpoint.payload import from_bytes, to_bytes
@@ -289,6 +290,59 @@ def test_the_curriculum_follows_the_weights(tmp_path):
     copied = events(workspace, 0)[-1]
     assert copied["event"] == "copy"
     assert runners[0].env.tolerance == runners[copied["donor"]].env.tolerance != pytest.approx(0.1 * 0.99**32)
+
+
+class PayingEnv(TrackingEnv):
+    """Tracking with a bonus that a population may change."""
+
+    def __init__(self, cfg=None):
+        super().__init__(cfg)
+        self.bonus = 1.0
+        self.paid = []
+
+    def reward_settings(self):
+        return {"bonus": self.bonus}
+
+    def set_reward_settings(self, values):
+        self.bonus = values["bonus"]
+
+    def step(self, actions):
+        self.paid.append(self.bonus)
+        return super().step(actions)
+
+
+def test_settings_of_the_reward_mutate_and_follow_a_donor(tmp_path):
+    workspace = Workspace(tmp_path, 3)
+
+    def member(number, pbt):
+        env = make_env(PayingEnv, num_envs=NUM_ENVS, max_episode_length=5, seed=number)
+        return member_runner(workspace, number, member_cfg(number), pbt, env)
+
+    for number in (1, 2):
+        donor = member(number, dataclasses.replace(EAGER, mutation_rate=1.0))
+        donor.learn(2)
+        assert donor.env.paid[0] == donor.member.parameters["env.bonus"] != 1.0
+        (state,) = (workspace.folder(number) / "published").glob("state_*.json")
+        state.write_text(json.dumps({**json.loads(state.read_text()), "objective": 1e3}))
+    copying = member(0, dataclasses.replace(EAGER, mutation_rate=0.0, donor_parameters_probability=1.0))
+    assert copying.env.bonus == 1.0
+    copying.learn(3)
+    copied = events(workspace, 0)[-1]
+    bonus = workspace.published(copied["donor"])[-1].parameters["env.bonus"]
+    assert copied["changed"]["env.bonus"] == [1.0, bonus]
+    assert copying.env.paid == [1.0] * (2 * HORIZON) + [bonus] * HORIZON
+    resumed = member(0, EAGER)
+    assert resumed.resume()
+    resumed.learn(1)
+    assert resumed.env.paid[0] == bonus
+    fixed = member_runner(
+        Workspace(tmp_path / "b", 3),
+        0,
+        member_cfg(0),
+        dataclasses.replace(EAGER, mutate_rewards=False),
+        make_env(PayingEnv),
+    )
+    assert "env.bonus" not in fixed.member.parameters
 
 
 def test_members_start_from_different_mutations_and_draw_alike_with_one_seed(tmp_path):

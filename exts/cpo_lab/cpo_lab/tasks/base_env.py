@@ -67,6 +67,9 @@ class TaskEnv(DirectRLEnv):
 
     cfg: TaskEnvCfg
 
+    mutable_rewards: ClassVar[tuple[str, ...]] = ()
+    """Settings of the reward that a population may change; only for a task whose score does not depend on them."""
+
     def __init__(self, cfg: TaskEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         allow_pinned_without_cuda()
         self.choices: list[str] = [
@@ -79,6 +82,15 @@ class TaskEnv(DirectRLEnv):
         for line in self.choices:
             logger.warning(line)
         super().__init__(cfg, render_mode, **kwargs)
+
+    def reward_settings(self) -> dict[str, float]:
+        """Return the values of :attr:`mutable_rewards`."""
+        return {name: getattr(self.cfg, name) for name in self.mutable_rewards}
+
+    def set_reward_settings(self, values: Mapping[str, float]) -> None:
+        """Change settings of the reward between two steps."""
+        for name, value in values.items():
+            setattr(self.cfg, name, value)
 
     def checkpoint_fingerprint(self) -> dict[str, str]:
         """Return which robots and which files of theirs a checkpoint of this run belongs to.

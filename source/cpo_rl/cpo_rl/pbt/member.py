@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from .mutation import DEFAULT_RULES, Parameters, mutate
+from .mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale
 from .selection import Decision, MemberState, decide
 from .settings import PbtCfg
 
@@ -22,15 +22,16 @@ class Member:
     Args:
         index: Its number, from 0.
         cfg: Settings of population-based training.
-        configured: Configured values of the hyper-parameters in ``cfg.parameters``.
+        configured: Configured values of the hyper-parameters that mutate; those without a rule of their own are scaled.
         seed: Seed of the run; the member's draws depend on it and on ``index``.
     """
 
     def __init__(self, index: int, cfg: PbtCfg, configured: Parameters, seed: int) -> None:
         self.index, self.cfg = index, cfg
-        self.configured = {name: configured[name] for name in cfg.parameters}
+        self.configured = dict(configured)
+        self.rules: dict[str, Rule] = {name: DEFAULT_RULES.get(name, scale) for name in configured}
         self.rng = Random(f"{seed}/{index}")
-        self.parameters: dict[str, float] = mutate(self.configured, DEFAULT_RULES, cfg, self.rng)
+        self.parameters: dict[str, float] = mutate(self.configured, self.rules, cfg, self.rng)
         """Hyper-parameters in effect; every member starts from a mutation of the configured ones."""
         self.interval = 0
         """Number of the last interval that ended in a decision."""
@@ -71,9 +72,7 @@ class Member:
                   for o in others]  # fmt: skip
         states[self.index] = MemberState(objective, self.parameters)
         steps_since_restart = env_steps - self.restarted_at
-        decision = decide(
-            self.index, states, env_steps, steps_since_restart, self.best, self.cfg, DEFAULT_RULES, self.rng
-        )
+        decision = decide(self.index, states, env_steps, steps_since_restart, self.best, self.cfg, self.rules, self.rng)
         self.interval, self.best = env_steps // self.cfg.interval_steps, None
         return decision
 

@@ -82,6 +82,9 @@ class PbtCfg:
     parameters: tuple[str, ...] = MUTABLE
     """Hyper-parameters that mutate, among :data:`MUTABLE`; the others stay as configured."""
 
+    mutate_rewards: bool = True
+    """Whether the reward's settings mutate too, on tasks that offer it because their score does not depend on them."""
+
     keep_published: int = 5
     """Newest published checkpoints that a member keeps for others to copy, at least 1."""
 
@@ -109,7 +112,7 @@ class PbtCfg:
         for f in fields(self):
             value = getattr(self, f.name)
             low, high = limits.get(f.name, (0.0, math.inf))
-            if f.name != "parameters" and not (math.isfinite(value) and low <= value <= high):
+            if f.name not in ("parameters", "mutate_rewards") and not (math.isfinite(value) and low <= value <= high):
                 raise UserError(f"pbt field {f.name}={value!r} must lie between {low:g} and {high:g}.")
 
 
@@ -141,6 +144,10 @@ def _value(name: str, kind: str, text: str) -> Any:
     """Return the value that a text means for a field of the given kind."""
     if kind.startswith("tuple"):
         return tuple(part.strip(" '\"") for part in text.strip("[]()").split(",") if part.strip())
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise UserError(f"pbt field {name}={text} must be true or false.")
+        return text.lower() == "true"
     try:
         number = float(text)
         if kind == "int" and number != int(number):

@@ -24,6 +24,9 @@ __all__ = ["PbtRunner"]
 
 _log = logging.getLogger(__name__)
 
+REWARD_PREFIX = "env."
+"""What names of the reward's settings start with, beside the algorithm's."""
+
 _LEARNED = ("model", "optimizer", "adversary")
 """Entries of a checkpoint that a donor gives away: network with its statistics, Adam with its step size,
 discriminator."""
@@ -38,7 +41,9 @@ class PbtRunner(EnsembleRunner):
 
     Args:
         env: rsl_rl environment. Its task state (``state_for_checkpoint``) is taken over from a donor too, unless it
-            restores exactly: running episodes and random generators are nobody else's business.
+            restores exactly: running episodes and random generators are nobody else's business. The settings of the
+            reward that ``env.unwrapped.reward_settings() -> dict[str, float]`` offers mutate too, and are set by
+            ``set_reward_settings(dict)``.
         train_cfg: As for :class:`~cpo_rl.runners.EnsembleRunner`.
         log_dir: Run folder; ``workspace.folder(member)`` by default.
         device: Device of the algorithm.
@@ -72,10 +77,18 @@ class PbtRunner(EnsembleRunner):
                 "leave out torchrun, and use --agent ppo."
             )
         configured = {name: getattr(self.alg.cfg, name) for name in pbt.parameters}
+        offered = hasattr(self._base_env, "reward_settings") and pbt.mutate_rewards
+        rewards = self._base_env.reward_settings() if offered else {}
+        configured.update({REWARD_PREFIX + name: value for name, value in rewards.items()})
         self.member = Member(member, pbt, configured, int(train_cfg.get("seed") or 0))
         self.workspace = workspace
         self.history = workspace.history(member)
-        self.alg.set_hyperparameters(self.member.parameters)
+        self.alg.set_hyperparameters(_of_algorithm(self.member.parameters))
+
+    @property
+    def _base_env(self) -> Any:
+        """The environment below its wrappers."""
+        return getattr(self.env, "unwrapped", self.env)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -88,7 +101,7 @@ class PbtRunner(EnsembleRunner):
         super()._restore_run(runner, name)
         if "pbt" in runner:
             self.member.load_state_dict(runner["pbt"])
-            self.alg.set_hyperparameters(self.member.parameters)
+            self.alg.set_hyperparameters(_of_algorithm(self.member.parameters))
 
     # -- in the loop -------------------------------------------------------------------------------------------------
 
@@ -103,6 +116,7 @@ class PbtRunner(EnsembleRunner):
         if begins:
             reason = "every member starts from a mutation"
             self._note("start", None, reason, self.member.configured, self.member.parameters)
+        self._set_rewards()  # not earlier, or the configuration kept in the run folder would not be the population's
         super()._before_first_rollout()
 
     def _between_iterations(self) -> None:
@@ -148,12 +162,19 @@ class PbtRunner(EnsembleRunner):
         """Carry out a decision, or raise UserError and leave everything as it is."""
         donor = None if decision.donor is None else newest[decision.donor]
         learned = self._read_donor(donor) if donor else None
-        self.alg.set_hyperparameters(decision.parameters)
+        self.alg.set_hyperparameters(_of_algorithm(decision.parameters))
         if learned is not None:
             self.alg.adopt(learned)
             self._inherit_task_state(learned)
         self.alg.episodes.forget_finished()
         self.member.restart(self.logger.tot_timesteps, decision.parameters)
+        self._set_rewards()
+
+    def _set_rewards(self) -> None:
+        """Give the environment the member's settings of the reward."""
+        values = {n.removeprefix(REWARD_PREFIX): v for n, v in self.member.parameters.items() if _is_reward(n)}
+        if values:
+            self._base_env.set_reward_settings(values)
 
     def _read_donor(self, donor: Published) -> dict[str, Any]:
         """Return a donor's checkpoint after making sure that it can be taken over.
@@ -180,7 +201,7 @@ class PbtRunner(EnsembleRunner):
 
     def _inherit_task_state(self, payload: Mapping[str, Any]) -> None:
         """Give the environment the donor's curriculum, which its weights were trained under."""
-        env: Any = getattr(self.env, "unwrapped", self.env)
+        env = self._base_env
         if not hasattr(env, "restore_from_checkpoint") or getattr(env, "checkpoint_is_exact", False):
             return
         try:
@@ -210,6 +231,14 @@ class PbtRunner(EnsembleRunner):
         _log.info(sentence)
         if event != "keep" and self.folder is not None and self.options.progress != "off":
             self.logger.progress.message(sentence + ".")
+
+
+def _is_reward(name: str) -> bool:
+    return name.startswith(REWARD_PREFIX)
+
+
+def _of_algorithm(parameters: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in parameters.items() if not _is_reward(name)}
 
 
 def _shape_difference(mine: Any, theirs: Any, path: str) -> str | None:

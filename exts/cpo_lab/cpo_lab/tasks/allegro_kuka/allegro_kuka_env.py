@@ -15,6 +15,7 @@ drawn for all environments and selected by masks.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -48,6 +49,11 @@ class AllegroKukaEnv(TaskEnv):
     """
 
     cfg: AllegroKukaEnvCfg
+
+    mutable_rewards = (
+        "approach_scale", "lifting_scale", "lifting_bonus", "lifting_threshold", "keypoint_scale_reward",
+        "arm_velocity_scale", "hand_velocity_scale", "near_goal_bonus",
+    )  # fmt: skip
 
     def __init__(self, cfg: AllegroKukaEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         cfg.check()
@@ -100,6 +106,12 @@ class AllegroKukaEnv(TaskEnv):
         # one object's mass scales the forces in all environments, as in the reference
         self._force_mass = torch.tensor(cuboids.mass(self.shapes[0]), device=device)
         self._force_decay = rules.force_decay(self.step_dt, cfg.force_decay, cfg.force_decay_interval)
+        self.set_reward_settings({})
+
+    def set_reward_settings(self, values: Mapping[str, float]) -> None:
+        """Change settings of the reward between two steps."""
+        super().set_reward_settings(values)
+        cfg = self.cfg
         weights = (
             cfg.approach_scale,
             cfg.lifting_scale,
@@ -109,7 +121,7 @@ class AllegroKukaEnv(TaskEnv):
             cfg.hand_velocity_scale,
             cfg.near_goal_bonus / cfg.success_steps,
         )
-        self._weights = torch.tensor(weights, device=device)
+        self._weights = torch.tensor(weights, device=self.device)
 
     def _make_state(self) -> None:
         """Allocate what the rules remember."""
