@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from cpo_lab.tasks.common.physical_checks import physical_checks
+
 ENVS = 4
 TASKS = {"shadow": "CpoLab-Reorient-Cube-Shadow-Direct", "allegro": "CpoLab-Reorient-Cube-Allegro-Direct"}
 
@@ -97,6 +99,7 @@ def main() -> None:
         )
         if hand == "shadow":
             seen |= check_shadow(env)
+        seen["failed"] = [check.name for check in physical_checks(env) if not check.passed]
         env.close()
     Path(output).write_text(json.dumps(seen))
 

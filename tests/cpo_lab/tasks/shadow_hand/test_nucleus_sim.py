@@ -124,6 +124,11 @@ def test_fingertips_bend_with_the_tendon(seen):
     assert np.linalg.norm(tip["bent"] - tip["straight"]) > 0.015
 
 
+def test_its_physics_behaves(seen):
+    """The checks of ``cpo-lab doctor --task``: a pose is held, a finger follows, the cube stays in the hand."""
+    assert seen["failed"] == []
+
+
 def test_a_reset_leaves_the_motors_holding(seen):
     assert seen["reset"]["largest_move"] < 0.02
 
@@ -136,6 +141,7 @@ def test_the_allegro_hand_steps(root, tmp_path, engine):
     assert seen["steps"]["finite"]
     assert seen["steps"]["shape"] == [4, 88]
     assert list(seen["limits"]) == list(JOINT_NAMES)
+    assert seen["failed"] == []
 
 
 @pytest.mark.slow

@@ -52,6 +52,8 @@ class Joints:
     """Upper limits [rad], shape [J]."""
     default: torch.Tensor
     """Default positions within the limits [rad], shape [J]."""
+    pull: Callable[[torch.Tensor], None] | None = None
+    """Commands tendon motors, if there are any, so that they hold joint positions [rad], shape [N, J]."""
 
     @property
     def ids(self) -> Any:
@@ -65,6 +67,8 @@ class Joints:
     def command(self, targets: torch.Tensor) -> None:
         """Set targets [rad], shape [N, J]."""
         self.robot.actuators.target_command.set_position_index(value=targets.contiguous(), joint_ids=self.ids)
+        if self.pull is not None:
+            self.pull(targets)
 
     def place(self, positions: torch.Tensor) -> None:
         """Set positions [rad], shape [N, J], at rest, and make them the targets."""
@@ -85,7 +89,11 @@ def task_joints(env: Any) -> list[Joints]:
     index = env.map.joints
     lower, upper = env.hand.data.joint_limits.torch[0, index].unbind(dim=-1)  # in the sense of the hand's own file
     default = env.map.to_task(env._default_positions).clamp(lower, upper)
-    return [Joints(env.hand, list(env.hand.joint_names), index, lower, upper, default)]
+
+    def pull(targets: torch.Tensor) -> None:
+        env.map.pull(env.map.motor_targets(env.map.to_task(targets)))
+
+    return [Joints(env.hand, list(env.hand.joint_names), index, lower, upper, default, pull)]
 
 
 def step_physics(env: Any, seconds: float) -> Iterator[float]:

@@ -102,7 +102,7 @@ class HandMap:
         positions[:, self._driven] = motors[:, self._joint_actions]
         target = self.to_task(positions)
         self.hand.actuators.target_command.set_position_index(value=target, joint_ids=self.joint_ids)
-        self._pull(motors)
+        self.pull(motors)
 
     def write(self, positions: torch.Tensor, env_ids: torch.Tensor) -> None:
         """Put hands at rest at joint positions [rad], shape [n, J], and make these their targets."""
@@ -111,10 +111,10 @@ class HandMap:
         hand.write_joint_position_to_sim_index(position=position, joint_ids=joints, env_ids=env_ids)
         hand.write_joint_velocity_to_sim_index(velocity=torch.zeros_like(position), joint_ids=joints, env_ids=env_ids)
         hand.actuators.target_command.set_position_index(value=position, joint_ids=joints, env_ids=env_ids)
-        self._pull(self.motor_targets(positions), env_ids)
+        self.pull(self.motor_targets(positions), env_ids)
 
-    def _pull(self, motors: torch.Tensor, env_ids: torch.Tensor | None = None) -> None:
-        """Command the tendon motors, if the hand has any."""
+    def pull(self, motors: torch.Tensor, env_ids: torch.Tensor | None = None) -> None:
+        """Command those of the motor targets [n, A] (rad) that are lengths of tendons, if the hand has any."""
         if len(self._spans):
             self.hand.set_fixed_tendon_position_target_index(
                 target=motors[:, self._tendon_actions].contiguous(), fixed_tendon_ids=self._tendon_ids, env_ids=env_ids
