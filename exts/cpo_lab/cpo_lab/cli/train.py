@@ -46,6 +46,7 @@ CPU_SAVE_INTERVAL = 20
 _EPILOG = """\
 settings:
   physics=NAME                       engine: newton_mjwarp, ovphysx, isaacsim_physx (cpo-lab list shows a task's)
+  presets=nucleus_assets             NVIDIA's hand in place of ours (Shadow and Allegro Hand)
   env.FIELD=VALUE                    any field of the environment, for example env.success_tolerance=0.4
   agent.algorithm.FIELD=VALUE        any field of the algorithm, for example agent.algorithm.awac_coef=0.002
   agent.model.FIELD=VALUE            any field of the network, for example agent.model.hidden_dims=[256,128]
