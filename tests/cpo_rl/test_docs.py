@@ -18,7 +18,7 @@ from cpo_rl.presets import PRESETS
 from cpo_rl.settings import build_cfg
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["algorithms.md", "fidelity.md", "distributed.md", "export.md"]
+PAGES = ["algorithms.md", "fidelity.md", "distributed.md", "export.md", "pbt.md"]
 FIELDS = {f.name: f for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}
 
 

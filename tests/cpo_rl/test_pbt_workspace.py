@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -64,6 +65,12 @@ def test_settings_as_typed():
     assert type(values["interval_steps"]) is int
     assert PbtCfg(**values).parameters == ("gamma", "clip_param")
     assert pbt_settings(["pbt.mutate_rewards=False"]) == {"mutate_rewards": False}
+
+
+def test_every_setting_and_every_hyper_parameter_is_explained():
+    page = (ROOT / "docs" / "pbt.md").read_text(encoding="utf-8")
+    for name in (*(field.name for field in dataclasses.fields(PbtCfg)), *MUTABLE):
+        assert f"`{name}`" in page, name
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ def run(argv: list[str]) -> int:
     for name, spec in chosen.items():
         table.add_row(name, ", ".join(agents_of(spec)))
     console.print(table)
+    console.print("\nA population (PBT) trains several of any agent but stock_ppo: cpo-lab pbt --help")
     if args.task:
         _print_engines(console, args.task)
     return 0
