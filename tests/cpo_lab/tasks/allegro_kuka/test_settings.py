@@ -142,3 +142,23 @@ def test_the_bucket_is_open_closed_below_and_has_the_references_radii():
     assert inside((0.0, 0.0, -0.002)) and not inside((0.0, 0.0, 0.002))
     for angle in np.linspace(0.0, 2 * np.pi, 40):
         assert inside((0.081 * np.cos(angle), 0.081 * np.sin(angle), -0.002))
+
+
+def test_a_population_changes_the_weights_of_the_reward():
+    from types import SimpleNamespace
+
+    from cpo_lab.tasks.allegro_kuka.allegro_kuka_env import AllegroKukaEnv
+    from cpo_lab.tasks.allegro_kuka.layout import REWARD_TERMS
+
+    env = object.__new__(AllegroKukaEnv)  # no engine
+    env.cfg, env.sim = settings.RegraspKukaEnvCfg(), SimpleNamespace(device="cpu")
+    env.set_reward_settings({})
+    configured, before = env.reward_settings(), env._weights
+    assert set(configured) == set(AllegroKukaEnv.mutable_rewards)
+    env.set_reward_settings({"lifting_bonus": 7.0, "lifting_threshold": 0.2, "near_goal_bonus": 60.0})
+    assert env._weights[REWARD_TERMS.index("lift_bonus")] == 7.0
+    assert env._weights[REWARD_TERMS.index("near_goal")] == 60.0 / env.cfg.success_steps
+    assert (env._weights != before).sum() == 2
+    assert env.cfg.lifting_threshold == 0.2
+    env.set_reward_settings(configured)
+    assert torch.equal(env._weights, before)
