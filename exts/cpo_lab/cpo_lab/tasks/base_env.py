@@ -71,6 +71,7 @@ class TaskEnv(DirectRLEnv):
     """Settings of the reward that a population may change; only for a task whose score does not depend on them."""
 
     def __init__(self, cfg: TaskEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
+        cfg.check()  # launchers other than ours have not
         allow_pinned_without_cuda()
         self.choices: list[str] = [
             *fit_to_device(cfg.sim, cfg.physics_choice, cfg.physics_presets()),

@@ -93,3 +93,29 @@ def test_files_that_are_no_robots(tmp_path):
 def test_what_cannot_be_read_here_is_left_to_the_environment():
     for path in ("", "https://host.example/hand.usd"):
         check_robot("env.scene.robot", robot(path), ["anything"], [])
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "told"),
+    [
+        ("Reorient-Cube-Shadow", "env.scene.robot.spawn.usd_path=/no/hand.usd", "no such file"),
+        ("Reorient-Cube-Shadow", "env.object_shape=brick", "object_shape must be"),
+        ("Reorient-Cube-Allegro", "env.scene.robot.spawn.usd_path=/no/hand.usd", "no such file"),
+        ("Throw-KukaAllegro", "env.object_set=spheres", "object_set must be"),
+        ("Throw-KukaAllegro", "presets=nucleus_assets", "not offered for this task"),
+        (
+            "Regrasp-DualKukaAllegro",
+            "env.scene.robot_2.spawn.usd_path=/no/arm.usd",
+            r"env\.scene\.robot_2\..*no such file",
+        ),
+    ],
+)
+def test_the_environment_checks_by_itself_for_other_launchers(task, setting, told):
+    import gymnasium
+    from isaaclab_tasks.utils import resolve_task_config
+
+    import cpo_lab.tasks  # noqa: F401
+
+    cfg, _ = resolve_task_config(f"CpoLab-{task}-Direct", None, overrides=["physics=ovphysx", setting])
+    with pytest.raises(UserError, match=told):
+        gymnasium.make(f"CpoLab-{task}-Direct", cfg=cfg)

@@ -45,7 +45,6 @@ class ShadowHandEnv(TaskEnv):
     cfg: ShadowHandEnvCfg
 
     def __init__(self, cfg: ShadowHandEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
-        cfg.check()
         if cfg.fingertip_wrench == "zeros":
             cfg.scene.joint_wrench = None
         if not cfg.scene.robot.spawn.usd_path:
