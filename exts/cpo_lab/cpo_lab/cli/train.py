@@ -257,7 +257,8 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
         before = replace(before, task=args.task, overrides=[])
     if any(override.startswith("physics=") for override in overrides):
         before.physics = None
-    return replace(before, overrides=[*before.overrides, *overrides], **given)
+    settings = {token.partition("=")[0]: token for token in [*before.overrides, *overrides]}  # the last of a name counts
+    return replace(before, overrides=list(settings.values()), **given)
 
 
 def _of_task(checkpoint: Path, task: str) -> bool:
