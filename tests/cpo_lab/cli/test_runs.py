@@ -133,7 +133,9 @@ def test_a_new_run_takes_the_defaults():
 
 def test_a_continued_run_keeps_its_settings_unless_told_otherwise(tmp_path):
     folder = make_run(tmp_path, "x", "run", day=1)
-    runs.write_launch(folder, Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["env.a=1", "env.b=5"]), iterations=7)
+    runs.write_launch(
+        folder, Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["env.a=1", "env.b=5"]), iterations=7
+    )
     request = train._request(arguments(num_envs=48), ["env.a=2", "physics=newton_mjwarp"], folder / "model_10.pt")
     assert request == Request("Task-A", "sapg", "cpu", None, 48, 6, 3, ["env.a=2", "env.b=5", "physics=newton_mjwarp"])
 

@@ -257,7 +257,8 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
         before = replace(before, task=args.task, overrides=[])
     if any(override.startswith("physics=") for override in overrides):
         before.physics = None
-    settings = {token.partition("=")[0]: token for token in [*before.overrides, *overrides]}  # the last of a name counts
+    # the last of a name counts
+    settings = {token.partition("=")[0]: token for token in [*before.overrides, *overrides]}
     return replace(before, overrides=list(settings.values()), **given)
 
 
