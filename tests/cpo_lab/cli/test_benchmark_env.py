@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from cpo_lab.cli import benchmark_env, main
+from cpo_rl.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -102,6 +103,36 @@ def test_a_benchmark_in_which_everything_failed_is_still_written(tmp_path):
 def test_a_mistake_is_told_before_anything_is_measured(capsys):
     assert main(["benchmark", "env", "--task", "CpoLab-Reorient-Cube-Shadw-Direct"]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+def test_a_wrong_number_is_one_sentence(capsys):
+    assert main(["benchmark", "env", "--num_envs", "many"]) == 2
+    assert "--num_envs: must be a positive integer, not 'many'" in capsys.readouterr().err
+
+
+def test_settings_reach_our_task_and_mistakes_in_them_are_told(capsys, monkeypatch):
+    assert main(["benchmark", "env", "env.object_shap=egg", "--num_envs", "6", "--device", "cpu"]) == 2
+    assert "did you mean 'object_shape'?" in capsys.readouterr().err
+    args = benchmark_env._parser().parse_args(["--num_envs", "6", "--device", "cpu"])
+    args.settings = ["env.object_shape=egg"]
+    assert benchmark_env._resolve(args, "CpoLab-Reorient-Cube-Shadow-Direct").env_cfg.object_shape == "egg"
+
+
+def test_isaac_labs_own_task_needs_its_files(capsys, monkeypatch, tmp_path):
+    """Without them it is told before anything is measured; with them the configuration is Isaac Lab's."""
+    from cpo_lab.assets import availability
+
+    monkeypatch.setattr(availability, "why_missing", lambda path: "no network")
+    task = "Isaac-Reorient-Cube-Shadow-Direct"
+    assert main(["benchmark", "env", "--task", task, "--num_envs", "6", "--device", "cpu"]) == 2
+    assert "cannot be had: no network; set ISAACSIM_ASSET_ROOT" in capsys.readouterr().err
+    monkeypatch.setattr(availability, "why_missing", lambda path: None)
+    args = benchmark_env._parser().parse_args(["--num_envs", "6", "--device", "cpu"])
+    resolved = benchmark_env._resolve(args, task)
+    assert (resolved.env_cfg.scene.num_envs, resolved.env_cfg.sim.device) == (6, "cpu")
+    assert resolved.env_cfg.observation_space == 157
+    with pytest.raises(UserError, match="did you mean 'Isaac-Reorient-Cube-Shadow-Direct'"):
+        benchmark_env._resolve(args, "Isaac-Reorient-Cube-Shadw-Direct")
 
 
 @pytest.mark.sim

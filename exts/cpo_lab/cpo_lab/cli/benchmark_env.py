@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .common import DEFAULT_TASK, positive_int
+from .common import DEFAULT_TASK, CommandParser, positive_int, split_overrides
 from .stock_task import is_stock, resolve_stock
 
 PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
@@ -35,15 +35,16 @@ examples:
   cpo-lab benchmark env                                                    Shadow Hand at 64, 256 and 1024 environments
   cpo-lab benchmark env --num_envs 64 256 --physics ovphysx newton_mjwarp
   cpo-lab benchmark env --task CpoLab-Reorient-Cube-Shadow-Direct Isaac-Reorient-Cube-Shadow-Direct --num_envs 252
+  cpo-lab benchmark env presets=nucleus_assets --num_envs 252
   cpo-lab benchmark env --device cuda:0 --num_envs 1024 4096 16384 24576 --output results/gpu"""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="cpo-lab benchmark env",
-        description="Measure environment steps per second with random actions, and where the time goes.",
+        description="Measure environment steps per second with random actions, and where the time goes. Settings such "
+        "as presets=nucleus_assets come first and apply to our tasks.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--task", nargs="+", default=[DEFAULT_TASK], help=f"task ids, ours or Isaac Lab's [{DEFAULT_TASK}]"
@@ -65,13 +66,14 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: on a bad argument.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    args.settings = split_overrides(rest, parser)
     if args.point is not None:
         args.point.write_text(json.dumps(measure(args)))
         return 0
     for task in args.task:
-        if is_stock(task):  # which refuses unknown ones; a missing file of Isaac Lab's scene is told now, too
-            resolve_stock(task, args.device, args.physics[0], args.num_envs[0])
+        _resolve(args, task)  # a mistake or a missing file is told before anything is measured
     from rich.console import Console
 
     console = Console()
@@ -88,6 +90,16 @@ def run(argv: list[str]) -> int:
     return 0 if all("error" not in point for point in points) else 1
 
 
+def _resolve(args: argparse.Namespace, task: str) -> Any:
+    """Make the configurations of a task on the first engine and number of environments of the arguments."""
+    from .launch import Request, resolve
+
+    physics, num_envs = args.physics[0], args.num_envs[0]
+    if is_stock(task):
+        return resolve_stock(task, args.device, physics, num_envs)
+    return resolve(Request(task, "ppo", args.device, physics, num_envs=num_envs, seed=0, overrides=list(args.settings)))
+
+
 def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, num_envs: int) -> dict[str, Any]:
     """Measure one point in a child, so that a failure of one leaves the others."""
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +113,8 @@ def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, nu
         command += ["--steps", str(args.steps), "--warmup", str(args.warmup)]
         command += ["--physics", physics] if physics else []
         command += ["--device", args.device] if args.device else []
-        point: dict[str, Any] = {"task": task, "physics": physics, "num_envs": num_envs}
+        command += args.settings
+        point: dict[str, Any] = {"task": task, "physics": physics, "num_envs": num_envs, "settings": args.settings}
         with log.open("w") as out, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=args.timeout, check=False)
         if result.exists():
@@ -119,14 +132,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     from cpo_rl.benchmark import hardware
 
-    from .launch import Request, make_env, resolve, simulation
+    from .launch import make_env, simulation
 
     start = time.perf_counter()
-    task, physics, num_envs = args.task[0], args.physics[0], args.num_envs[0]
-    if is_stock(task):
-        resolved = resolve_stock(task, args.device, physics, num_envs)
-    else:
-        resolved = resolve(Request(task, "ppo", device=args.device, physics=physics, num_envs=num_envs, seed=0))
+    resolved = _resolve(args, args.task[0])
     with simulation(resolved, []), make_env(resolved) as wrapped:
         env, device = wrapped.unwrapped, torch.device(resolved.request.device or "cpu")
         built = time.perf_counter() - start
