@@ -114,7 +114,8 @@ def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, nu
         command += ["--physics", physics] if physics else []
         command += ["--device", args.device] if args.device else []
         command += args.settings
-        point: dict[str, Any] = {"task": task, "physics": physics, "num_envs": num_envs, "settings": args.settings}
+        settings = [] if is_stock(task) else args.settings
+        point: dict[str, Any] = {"task": task, "physics": physics, "num_envs": num_envs, "settings": settings}
         with log.open("w") as out, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=args.timeout, check=False)
         if result.exists():

@@ -121,9 +121,7 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     physics_presets: ClassVar[type[HandPhysicsCfg]] = ArmPhysicsCfg
 
-    no_nucleus_assets: ClassVar[str] = (
-        "it needs the frames of palm and fingertips, which Isaac Lab does not state for NVIDIA's Kuka-Allegro"
-    )
+    no_nucleus_assets: ClassVar[str] = "Isaac Lab does not state where palm and fingertips of NVIDIA's robot lie"
 
     decimation: int = 2
     """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
@@ -187,10 +185,9 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     """Speed of the arm's targets at full action [rad/s], > 0; for integrated control."""
 
     newton_finger_gains: tuple[float, float] = (10.0, 1.0)
-    """Stiffness [N m/rad] and damping [N m s/rad] of the fingers on Newton, > 0; elsewhere they are 40 and 5 as in the
-    reference. MuJoCo's implicit integration adds damping times the time step (0.04 kg m^2 for a damping of 5, a finger
-    has 0.0001) to a joint's inertia, also while the torque is at its limit of 0.35 N m, which slows a step of 0.4 rad
-    from 133 to 258 ms. With (10, 1) it takes 142 ms."""
+    """Stiffness [N m/rad] and damping [N m s/rad] of the fingers on Newton, > 0; elsewhere 40 and 5, the reference's.
+    MuJoCo's implicit integration adds damping times the time step to a joint's inertia, also while the torque is at its
+    limit, which slows a step of 0.4 rad from 133 to 258 ms; with (10, 1) it takes 142 ms."""
 
     # reward ------------------------------------------------------------------------------------------------------
 
