@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
 NUM_ENVS = 12
@@ -21,17 +19,7 @@ pytestmark = pytest.mark.sim
 
 def command(folder: Path, module: str, *arguments: str) -> str:
     """Run ``python -m module`` in a folder; returns its output."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
+    return run_python("-m", module, *arguments, cwd=folder)
 
 
 def train(folder: Path, *arguments: str) -> str:

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 from cpo_lab.cli import main
 
@@ -19,16 +17,7 @@ pytestmark = [pytest.mark.sim, pytest.mark.slow]
 
 
 def command(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "cpo_lab.cli", *arguments, "--device", "cpu"],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
+    return run_python("-m", "cpo_lab.cli", *arguments, "--device", "cpu", cwd=folder)
 
 
 @pytest.fixture(scope="module")

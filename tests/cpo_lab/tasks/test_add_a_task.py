@@ -8,11 +8,11 @@ from __future__ import annotations
 import csv
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 PAGE = Path(__file__).parents[3] / "docs" / "add_a_task.md"
 PROGRAM = "import sys, my_tasks; from cpo_lab.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -43,16 +43,8 @@ def test_the_task_trains(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     arguments = ["train", "--task", "My-Toss-Cube-Direct", "--num_envs", "24", "--max_iterations", "2"]
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments, "--device", "cpu", "physics=ovphysx"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    run_python("-c", PROGRAM, *arguments, "--device", "cpu", "physics=ovphysx", cwd=tmp_path, PYTHONPATH=path)
     (metrics,) = (tmp_path / "logs" / "rsl_rl" / "toss").glob("*/metrics.csv")
     rows = list(csv.DictReader(metrics.open()))
     assert [row["iteration"] for row in rows] == ["1", "2"]

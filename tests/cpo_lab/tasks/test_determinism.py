@@ -7,12 +7,10 @@ The same runs show that stepping keeps nothing: the bytes in tensors that are al
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(1800)]
 
@@ -32,15 +30,13 @@ RUNS = [
 def digests(task: str, engine: str, seed: int, threads: int = 1) -> list[str]:
     """Hashes of 100 random steps, one after every 20, from a process of its own."""
     settings = ["env.num_objects=4"] if task in ARMS else []
-    script = str(Path(__file__).with_name("digest.py"))
-    done = subprocess.run(
-        [sys.executable, script, f"CpoLab-{task}-Direct", engine, str(seed), *settings],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)}, capture_output=True, text=True, timeout=800,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    lines = [line for line in done.stdout.splitlines() if line.startswith("digest ")]
+    script = Path(__file__).with_name("digest.py")
+    output = run_python(
+        script, f"CpoLab-{task}-Direct", engine, str(seed), *settings, timeout=800, OMP_NUM_THREADS=str(threads)
+    )
+    lines = [line for line in output.splitlines() if line.startswith("digest ")]
     assert len(lines) == 5
-    memory = [int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("memory ")]
+    memory = [int(line.split()[1]) for line in output.splitlines() if line.startswith("memory ")]
     assert memory[0] > 0
     assert memory[2] == memory[3] == memory[4], "stepping keeps tensors alive"
     return lines

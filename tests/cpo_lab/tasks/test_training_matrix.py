@@ -12,12 +12,11 @@ import csv
 import json
 import math
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 TASKS = (
     "Reorient-Cube-Shadow",
@@ -34,16 +33,6 @@ NUM_ENVS = 12
 ITERATIONS = 3
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
-
-
-def start(folder: Path, *arguments: str) -> str:
-    """Run ``python -m ...`` to its end; returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=550,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout + done.stderr
 
 
 def checkpoint_numbers(file: Path) -> tuple[int, bool]:
@@ -72,15 +61,13 @@ def test_trains(tmp_path, task, agent, launcher, physics):
     settings = [f"physics={physics}", *(["env.num_objects=2"] if arm else [])]
     common = ["--task", f"CpoLab-{task}-Direct", "--num_envs", str(NUM_ENVS), "--device", "cpu"]
     if launcher == "cpo-lab":
-        output = start(
-            tmp_path, "cpo_lab.cli", "train", *common, "--agent", agent, "--iterations", str(ITERATIONS), *settings
-        )
+        arguments = ["cpo_lab.cli", "train", *common, "--agent", agent, "--iterations", str(ITERATIONS)]
     else:
-        output = start(
-            tmp_path, "isaaclab", "train", "--rl_library", "rsl_rl", *common,
-            "--agent", f"rsl_rl_{agent}_cfg_entry_point", "--max_iterations", str(ITERATIONS),
-            "agent.device=cpu", *settings,
-        )  # fmt: skip
+        arguments = [
+            "isaaclab", "train", "--rl_library", "rsl_rl", *common, "--agent", f"rsl_rl_{agent}_cfg_entry_point",
+            "--max_iterations", str(ITERATIONS), "agent.device=cpu",
+        ]  # fmt: skip
+    output = run_python("-m", *arguments, *settings, cwd=tmp_path)
     (run,) = (tmp_path / "logs/rsl_rl").glob("*/*")
     last = max(run.glob("model_*.pt"), key=lambda file: int(file.stem.removeprefix("model_")))
     iteration, finite = checkpoint_numbers(last)

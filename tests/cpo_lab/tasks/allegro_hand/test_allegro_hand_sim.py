@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 
@@ -19,15 +17,7 @@ pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module", params=["ovphysx", "newton_mjwarp"])
 def seen(request, tmp_path_factory):
     output = tmp_path_factory.mktemp(request.param) / "seen.json"
-    result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("checks.py")), request.param, str(output)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    run_python(Path(__file__).with_name("checks.py"), request.param, output, timeout=800)
     return json.loads(output.read_text())
 
 

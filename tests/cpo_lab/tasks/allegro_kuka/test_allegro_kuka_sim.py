@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import run_python
 
 from cpo_lab.assets import cuboids
 from cpo_lab.tasks.allegro_kuka.layout import REWARD_TERMS
@@ -46,15 +44,7 @@ RUNS = [
 
 def run_checks(task: str, engine: str, folder: Path) -> dict:
     output = folder / "seen.json"
-    result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("checks.py")), f"CpoLab-{task}-Direct", engine, str(output)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    run_python(Path(__file__).with_name("checks.py"), f"CpoLab-{task}-Direct", engine, output, timeout=800)
     return json.loads(output.read_text())
 
 

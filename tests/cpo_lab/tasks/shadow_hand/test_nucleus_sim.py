@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("isaaclab")
+from tests.processes import run_python
+
 from cpo_lab.assets import stock_root
 from cpo_lab.assets.allegro import robot_usd
 from cpo_lab.assets.allegro_hand_table import JOINT_NAMES, allegro_hand
@@ -48,17 +47,7 @@ def root(tmp_path_factory) -> Path:
 
 
 def run(root: Path, folder: Path, *arguments: str) -> str:
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ISAACSIM_ASSET_ROOT": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return result.stdout + result.stderr
+    return run_python(*arguments, cwd=folder, timeout=800, ISAACSIM_ASSET_ROOT=str(root))
 
 
 def seen_by(root: Path, folder: Path, hand: str, engine: str) -> dict:

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.processes import run_python
 
 from cpo_lab.assets import hand_objects
 
@@ -22,15 +20,7 @@ pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 @pytest.mark.parametrize("engine", ["ovphysx", pytest.param("newton_mjwarp", marks=pytest.mark.slow)])
 def test_object(shape, engine, tmp_path):
     output = tmp_path / "seen.json"
-    result = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("object_checks.py")), shape, engine, str(output)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    run_python(Path(__file__).with_name("object_checks.py"), shape, engine, output, timeout=800)
     seen = json.loads(output.read_text())
     assert seen["finite"]
     mass = hand_objects.egg_mass() if shape == "egg" else hand_objects.pen_mass()

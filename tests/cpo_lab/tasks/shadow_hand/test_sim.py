@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.cpo_lab.assets.kinematics import forward_kinematics
 from tests.cpo_lab.assets.test_shadow_hand import MOUNT
+from tests.processes import run_python
 
 from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, FINGERTIPS, JOINTS, shadow_hand
 
@@ -26,15 +24,7 @@ ENGINES = ("ovphysx", "newton_mjwarp")
 def run_checks(engine: str, folder: Path) -> dict:
     output = folder / f"{engine}.json"
     script = Path(__file__).with_name("checks.py")
-    result = subprocess.run(
-        [sys.executable, str(script), engine, str(output)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=800,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    run_python(script, engine, output, timeout=800)
     return json.loads(output.read_text())
 
 
