@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpo_lab.assets.authoring import Robot
+from cpo_lab.assets.robot_table import Robot
 
 
 def matrix(xyzw) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from cpo_lab.assets import allegro_hand_table, kuka_allegro_table
-from cpo_lab.assets.authoring import Robot
 from cpo_lab.assets.inertials import Inertial, merge, principal, quat_from_matrix, rotation_matrix
+from cpo_lab.assets.robot_table import Robot
 
 ARM = kuka_allegro_table.DEFAULT_ARM_POSE
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tests.cpo_lab.assets.kinematics import matrix, turn
 
-from cpo_lab.assets.authoring import FixedTendon, Joint, Link, Robot, Shape, capsule, quat_from_rpy, write_robot
+from cpo_lab.assets.authoring import write_robot
+from cpo_lab.assets.robot_table import FixedTendon, Joint, Link, Robot, Shape, capsule, quat_from_rpy
 
 
 def link(name: str, parent: str | None, **fields) -> Link:

@@ -13,9 +13,10 @@ from isaaclab.assets import ArticulationCfg
 
 from cpo_lab.assets.allegro_hand_table import JOINT_NAMES as HAND_JOINTS
 from cpo_lab.assets.allegro_hand_table import allegro_hand
-from cpo_lab.assets.authoring import Robot, write_robot
+from cpo_lab.assets.authoring import write_robot
 from cpo_lab.assets.cache import cached_usd
 from cpo_lab.assets.kuka_allegro_table import ARM_JOINT_NAMES, DEFAULT_ARM_POSE, kuka_allegro
+from cpo_lab.assets.robot_table import Robot
 
 HAND_POSITION = (0.0, 0.0, 0.5)
 """Root of the hand alone [m] (``allegro_hand.py:283``)."""

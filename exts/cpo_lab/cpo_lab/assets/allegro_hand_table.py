@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cpo_lab.assets.authoring import Joint, Link, Quat, Robot, Shape, Vec3, box, quat_from_rpy, sphere
 from cpo_lab.assets.inertials import Inertial, merge, principal
+from cpo_lab.assets.robot_table import Joint, Link, Quat, Robot, Shape, Vec3, box, quat_from_rpy, sphere
 
 FINGERS = ("index", "middle", "ring", "thumb")
 """Fingers in the order of joints, observations and actions."""

@@ -11,7 +11,8 @@ import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
 from isaaclab.markers import VisualizationMarkersCfg
 from isaaclab.utils import configclass
-from isaaclab_physx.sim.schemas import PhysxCollisionCfg, PhysxRigidBodyCfg
+
+from cpo_lab.assets.contact import collision_props, rigid_props
 
 FACES: dict[str, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
     "east": ((1, 0, 0), (0.85, 0.15, 0.12)),
@@ -60,18 +61,8 @@ def cube_cfg(
         prim_path=prim_path,
         spawn=MarkedCubeCfg(
             size=(edge, edge, edge),
-            rigid_props=[
-                sim_utils.UsdPhysicsRigidBodyCfg(rigid_body_enabled=True),
-                PhysxRigidBodyCfg(
-                    solver_position_iteration_count=8,
-                    solver_velocity_iteration_count=0,
-                    max_depenetration_velocity=1000.0,
-                ),
-            ],
-            collision_props=[
-                sim_utils.UsdPhysicsCollisionCfg(collision_enabled=True),
-                PhysxCollisionCfg(contact_offset=0.002, rest_offset=0.0),
-            ],
+            rigid_props=rigid_props(),
+            collision_props=collision_props(),
             mass_props=[sim_utils.MassCfg(density=density)],
         ),
         init_state=RigidObjectCfg.InitialStateCfg(pos=position),

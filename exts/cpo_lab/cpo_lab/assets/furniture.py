@@ -13,10 +13,11 @@ import isaaclab.sim as sim_utils
 from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
 from isaaclab.markers import VisualizationMarkersCfg
 from isaaclab.utils import configclass
-from isaaclab_physx.sim.schemas import PhysxCollisionCfg
 
-from cpo_lab.assets.authoring import Quat, Shape, Vec3, box, write_shape
+from cpo_lab.assets.authoring import write_shape
 from cpo_lab.assets.cache import cached_usd
+from cpo_lab.assets.contact import collision_props
+from cpo_lab.assets.robot_table import Quat, Shape, Vec3, box
 
 TABLE_CENTER = (0.0, 0.0, 0.38)
 """Centre of every table [m]; the top is at 0.53."""
@@ -42,10 +43,7 @@ def table_cfg(edges: tuple[float, float, float]) -> AssetBaseCfg:
         prim_path="{ENV_REGEX_NS}/Table",
         spawn=sim_utils.CuboidCfg(
             size=edges,
-            collision_props=[
-                sim_utils.UsdPhysicsCollisionCfg(collision_enabled=True),
-                PhysxCollisionCfg(contact_offset=0.002, rest_offset=0.0),
-            ],
+            collision_props=collision_props(),
             visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=(0.45, 0.36, 0.28)),
         ),
         init_state=AssetBaseCfg.InitialStateCfg(pos=TABLE_CENTER),

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
-from isaaclab_physx.sim.schemas import PhysxCollisionCfg, PhysxRigidBodyCfg
 
 from cpo_lab.assets.cache import cached_usd
+from cpo_lab.assets.contact import collision_props, rigid_props
 
 DENSITY = 1000.0
 """Density of egg and pen [kg/m^3]."""
@@ -127,18 +127,8 @@ def pen_cfg(position: Vec3, prim_path: str = "{ENV_REGEX_NS}/Object") -> RigidOb
             radius=PEN_RADIUS,
             height=2.0 * PEN_HALF_LENGTH,
             axis="Z",
-            rigid_props=[
-                sim_utils.UsdPhysicsRigidBodyCfg(rigid_body_enabled=True),
-                PhysxRigidBodyCfg(
-                    solver_position_iteration_count=8,
-                    solver_velocity_iteration_count=0,
-                    max_depenetration_velocity=1000.0,
-                ),
-            ],
-            collision_props=[
-                sim_utils.UsdPhysicsCollisionCfg(collision_enabled=True),
-                PhysxCollisionCfg(contact_offset=0.002, rest_offset=0.0),
-            ],
+            rigid_props=rigid_props(),
+            collision_props=collision_props(),
             mass_props=[sim_utils.MassCfg(mass=pen_mass())],
         ),
         init_state=RigidObjectCfg.InitialStateCfg(pos=position),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpo_lab.assets.authoring import Quat, Vec3
+from cpo_lab.assets.robot_table import Quat, Vec3
 
 _DIGITS = 9
 """Significant digits kept, so that tables (and the cache key made of them) do not depend on the machine's LAPACK."""

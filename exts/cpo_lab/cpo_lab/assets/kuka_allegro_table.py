@@ -27,8 +27,8 @@ from cpo_lab.assets.allegro_hand_table import (
 from cpo_lab.assets.allegro_hand_table import (
     JOINT_NAMES as HAND_JOINT_NAMES,
 )
-from cpo_lab.assets.authoring import Joint, Link, Quat, Robot, Shape, Vec3, capsule, quat_from_rpy
 from cpo_lab.assets.inertials import Inertial, merge
+from cpo_lab.assets.robot_table import Joint, Link, Quat, Robot, Shape, Vec3, capsule, quat_from_rpy
 
 ARM_JOINT_NAMES = tuple(f"iiwa7_joint_{i}" for i in range(1, 8))
 """The arm's joints in order."""

@@ -10,7 +10,7 @@ for the hull of the forearm, which is a box here. Metres, kilograms, radians, qu
 
 from __future__ import annotations
 
-from cpo_lab.assets.authoring import FixedTendon, Joint, Link, Robot, box, capsule
+from cpo_lab.assets.robot_table import FixedTendon, Joint, Link, Robot, box, capsule
 
 # fmt: off
 LINKS = (

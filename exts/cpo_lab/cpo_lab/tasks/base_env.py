@@ -12,17 +12,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import isaaclab.sim as sim_utils
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
+from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
 from cpo_lab.assets.availability import check_files
 from cpo_lab.assets.nucleus import NUCLEUS, AssetChoiceCfg
 from cpo_lab.physics.defaults import fit_num_envs, limit_torch_threads
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
-from cpo_lab.physics.presets import HandPhysicsCfg, PhysicsChoiceCfg, fit_to_device
+from cpo_lab.physics.presets import HandPhysicsCfg, PhysicsChoiceCfg, default_device, fit_to_device
 from cpo_rl.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+
+def simulation_cfg(physics: HandPhysicsCfg, decimation: int) -> SimulationCfg:
+    """Return the simulation of a task: 120 Hz, friction 1, the engine by preset.
+
+    Args:
+        physics: Presets of the engines.
+        decimation: Physics steps per policy step; a viewer draws once in as many.
+    """
+    return SimulationCfg(
+        device=default_device(),
+        dt=1 / 120,
+        render_interval=decimation,
+        physics=physics,
+        physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
+    )
 
 
 @configclass

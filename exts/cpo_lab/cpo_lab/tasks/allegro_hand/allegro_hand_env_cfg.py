@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg, RigidObjectCfg
 from isaaclab.sensors import JointWrenchSensorCfg
 from isaaclab.sim import SimulationCfg
@@ -18,8 +17,9 @@ from cpo_lab.assets.allegro import allegro_hand_cfg
 from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS, JOINT_NAMES
 from cpo_lab.assets.cube import cube_cfg
 from cpo_lab.assets.nucleus import nucleus_allegro_hand_cfg
-from cpo_lab.physics.presets import HandPhysicsCfg, default_device
+from cpo_lab.physics.presets import HandPhysicsCfg
 from cpo_lab.tasks.allegro_hand.layout import ALLEGRO_OBSERVATIONS
+from cpo_lab.tasks.base_env import simulation_cfg
 from cpo_lab.tasks.common.layout import layout_size
 from cpo_lab.tasks.shadow_hand.hand_names import HandNamesCfg
 from cpo_lab.tasks.shadow_hand.shadow_hand_env_cfg import ShadowHandEnvCfg, ShadowHandSceneCfg
@@ -72,13 +72,7 @@ class AllegroHandEnvCfg(ShadowHandEnvCfg):
     observation_space: int = layout_size(ALLEGRO_OBSERVATIONS)
     """88, see :data:`~cpo_lab.tasks.allegro_hand.layout.ALLEGRO_OBSERVATIONS`."""
 
-    sim: SimulationCfg = SimulationCfg(
-        device=default_device(),
-        dt=1 / 120,
-        render_interval=4,
-        physics=HandPhysicsCfg(),
-        physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
-    )
+    sim: SimulationCfg = simulation_cfg(HandPhysicsCfg(), decimation=4)
     """Simulation: 120 Hz, friction 1, engine by preset."""
 
     scene: AllegroHandSceneCfg = AllegroHandSceneCfg()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg, AssetBaseCfg, RigidObjectCfg
 from isaaclab.cloner import CloneCfg
 from isaaclab.scene import InteractiveSceneCfg
@@ -22,10 +21,10 @@ from cpo_lab.assets.cuboids import object_shapes, round_robin
 from cpo_lab.assets.furniture import NARROW_TABLE, WIDE_TABLE, bucket_cfg, ground_cfg, table_cfg
 from cpo_lab.assets.kuka_allegro_table import TWO_ARMS_JOINT_4
 from cpo_lab.physics.defaults import default_num_envs
-from cpo_lab.physics.presets import HandPhysicsCfg, default_device, newton_on_cpu, newton_on_cuda
+from cpo_lab.physics.presets import HandPhysicsCfg, newton_on_cpu, newton_on_cuda
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS, kuka_observations
 from cpo_lab.tasks.allegro_kuka.validation import check, check_robots
-from cpo_lab.tasks.base_env import TaskEnvCfg
+from cpo_lab.tasks.base_env import TaskEnvCfg, simulation_cfg
 from cpo_lab.tasks.common.layout import layout_size
 
 Vec3 = tuple[float, float, float]
@@ -144,13 +143,7 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     state_space: int = 0
     """No separate critic observation."""
 
-    sim: SimulationCfg = SimulationCfg(
-        device=default_device(),
-        dt=1 / 120,
-        render_interval=2,
-        physics=ArmPhysicsCfg(),
-        physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
-    )
+    sim: SimulationCfg = simulation_cfg(ArmPhysicsCfg(), decimation=2)
     """Simulation: 120 Hz, friction 1, engine by preset."""
 
     scene: KukaSceneCfg = KukaSceneCfg()
@@ -368,13 +361,7 @@ class ReorientDualKukaEnvCfg(AllegroKukaEnvCfg):
 
     physics_presets: ClassVar[type[HandPhysicsCfg]] = TwoArmsPhysicsCfg
 
-    sim: SimulationCfg = SimulationCfg(
-        device=default_device(),
-        dt=1 / 120,
-        render_interval=2,
-        physics=TwoArmsPhysicsCfg(),
-        physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
-    )
+    sim: SimulationCfg = simulation_cfg(TwoArmsPhysicsCfg(), decimation=2)
     scene: KukaSceneCfg = TwoArmsSceneCfg()
     num_arms: int = 2
     arm_control: Literal["integrated", "absolute"] = "absolute"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import isaaclab.sim as sim_utils
 from isaaclab.assets import ArticulationCfg, RigidObjectCfg
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sensors import JointWrenchSensorCfg
@@ -19,8 +18,8 @@ from cpo_lab.assets.cube import cube_cfg
 from cpo_lab.assets.nucleus import NUCLEUS, nucleus_shadow_hand_cfg
 from cpo_lab.assets.shadow_hand import shadow_hand_cfg
 from cpo_lab.physics.defaults import default_num_envs
-from cpo_lab.physics.presets import HandPhysicsCfg, default_device
-from cpo_lab.tasks.base_env import TaskEnvCfg
+from cpo_lab.physics.presets import HandPhysicsCfg
+from cpo_lab.tasks.base_env import TaskEnvCfg, simulation_cfg
 from cpo_lab.tasks.common.layout import layout_size
 from cpo_lab.tasks.common.robot_file import check_robot
 from cpo_lab.tasks.shadow_hand.hand_names import HandNamesCfg, ShadowHandNamesCfg
@@ -77,13 +76,7 @@ class ShadowHandEnvCfg(TaskEnvCfg):
     state_space: int = 0
     """No separate critic observation: the critic reads the same 211 numbers."""
 
-    sim: SimulationCfg = SimulationCfg(
-        device=default_device(),
-        dt=1 / 120,
-        render_interval=2,
-        physics=HandPhysicsCfg(),
-        physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
-    )
+    sim: SimulationCfg = simulation_cfg(HandPhysicsCfg(), decimation=2)
     """Simulation: 120 Hz, friction 1, engine by preset."""
 
     scene: ShadowHandSceneCfg = ShadowHandSceneCfg()
