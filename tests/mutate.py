@@ -63,6 +63,11 @@ AREAS = {
          "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py", "tests/cpo_rl/algorithms",
          "tests/cpo_rl/runners/test_finite_guard.py"],
     ),
+    "pbt": Area(
+        ["pbt/settings.py", "pbt/mutation.py", "pbt/selection.py", "pbt/member.py", "pbt/workspace.py",
+         "runners/pbt_runner.py"],
+        ["tests/cpo_rl/test_pbt.py", "tests/cpo_rl/test_pbt_workspace.py", "tests/cpo_rl/runners/test_pbt_runner.py"],
+    ),
 }  # fmt: skip
 
 COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,

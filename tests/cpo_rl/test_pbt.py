@@ -83,6 +83,19 @@ def test_oracle_40_absolute_threshold():
     assert leads_enough(None, 1.0, 100.0, CFG)
 
 
+def test_scaling_goes_up_and_down_alike():
+    values = [scale(1.0, CFG, Random(seed)) for seed in range(500)]
+    assert 200 < sum(value > 1.0 for value in values) < 300
+
+
+def test_the_defaults_are_those_of_the_references_launcher():
+    assert (CFG.interval_steps, CFG.start_after, CFG.initial_delay) == (2 * 10**7, 5 * 10**7, 2 * 10**8)
+    assert (CFG.replace_fraction_worst, CFG.replace_fraction_best, CFG.std_drop_fraction) == (0.3, 0.3, 0.2)
+    assert (CFG.replace_threshold_frac_std, CFG.replace_threshold_frac_absolute) == (0.5, 0.05)
+    assert (CFG.donor_parameters_probability, CFG.mutation_rate) == (0.5, 0.15)
+    assert (CFG.change_min, CFG.change_max, CFG.discount_change_max) == (1.1, 1.5, 1.2)
+
+
 def test_oracle_40_mutated_discount():
     values = [scale_horizon(0.99, CFG, Random(seed)) for seed in range(500)]
     assert all(0.988 - 1e-12 <= v <= 0.989 + 1e-12 or 0.990909 <= v <= 0.991667 for v in values)

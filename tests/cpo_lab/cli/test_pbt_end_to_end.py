@@ -55,7 +55,7 @@ def test_a_population_is_stopped_continued_and_shown(tmp_path):
     told = json.loads(shown.communicate(timeout=60)[0])
     for row in told["population"]:
         assert row["health"] == "finished"
-        assert row["published"] == 4  # 12 iterations of 192 steps are four intervals
+        assert row["intervals"] == 4  # 12 iterations of 192 steps
         assert row["objective"] is not None
     for i in range(MEMBERS):
         lines = (tmp_path / f"W/member_{i:02d}/pbt_history.jsonl").read_text().splitlines()

@@ -20,6 +20,7 @@ from cpo_rl.checkpoint.payload import from_bytes, to_bytes
 from cpo_rl.checkpoint.store import read_complete, write_checkpoint
 from cpo_rl.errors import UserError
 from cpo_rl.pbt import MUTABLE, PbtCfg, Workspace
+from cpo_rl.runners.pbt_runner import _shape_difference
 
 EAGER = PbtCfg(interval_steps=2 * STEPS, start_after=0, initial_delay=0, mutation_rate=0.5)
 """Decides every second iteration."""
@@ -229,6 +230,41 @@ def test_torn_and_foreign_states_count_as_unknown(tmp_path):
     assert [event["event"] for event in events(workspace, 0)] == ["start", "keep"]
 
 
+def test_a_member_whose_donor_leads_by_too_little_mutates_and_keeps_its_weights(tmp_path):
+    sound = newcomer(Workspace(tmp_path / "alone", 3), rnn="lstm")
+    sound.learn(2)
+    workspace = Workspace(tmp_path / "close", 3)
+    publish_donors(workspace, rnn="lstm")
+    runner = newcomer(workspace, dataclasses.replace(EAGER, replace_threshold_frac_std=1e6), rnn="lstm")
+    runner.learn(2)
+    last = events(workspace, 0)[-1]
+    assert (last["event"], last["donor"], runner.member.restarts) == ("mutate", None, 1)
+    assert last["changed"].keys() == {n for n, v in runner.member.parameters.items() if v != sound.member.parameters[n]}
+    assert last["changed"]
+    assert differing(learned(runner), learned(sound)) == []
+    assert differing(runner.alg._state, sound.alg._state) == []  # the same network made them
+    assert runner.alg.episodes.objective() is None
+    assert sound.alg.episodes.objective() is not None
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "difference"),
+    [
+        ({"a": torch.zeros(2), "b": [1]}, {"a": torch.ones(2), "b": [7]}, None),
+        (None, {"a": 1}, None),
+        ({"a": torch.zeros(2)}, {"a": torch.zeros(3)}, "x.a has another shape"),
+        ({"a": torch.zeros(2)}, {"a": 5}, "x.a has another shape"),
+        ({"a": {"b": 1}}, {"a": {"c": 1}}, "x.a has other entries"),
+        ({"a": 1}, None, "x has other entries"),
+        ([torch.zeros(1), torch.zeros(2)], [torch.zeros(1), torch.zeros(1)], "x[1] has another shape"),
+        ([1], [1, 2], "x has another length"),
+        ([1], 1, "x has another length"),
+    ],
+)
+def test_states_of_another_shape_are_told_by_their_place(mine, theirs, difference):
+    assert _shape_difference(mine, theirs, "x") == difference
+
+
 @pytest.mark.parametrize("names", [(name,) for name in MUTABLE] + [MUTABLE], ids=lambda names: names[0])
 def test_hyper_parameters_set_between_iterations_act_like_configured_ones(names):
     new = {name: NEW[name] for name in names}
@@ -260,15 +296,17 @@ def test_recorded_gradient_steps_are_forgotten_because_they_hold_the_old_values(
 
 
 def test_recurrent_states_begin_anew_with_another_network():
-    runner, donor = (make_runner(ensemble_cfg("ppo", "lstm"), seed=seed) for seed in (1, 2))
+    runner, donor = (make_runner(ensemble_cfg("cpo", "lstm"), seed=seed) for seed in (1, 2))
     runner.learn(2)
     donor.learn(2)
+    assert learned(donor)["adversary"]
     assert any(bool(part.any()) for pair in runner.alg._state for part in pair)
     generators = final_state(runner)["generators"]
     runner.alg.adopt(donor.alg.save())
     assert not any(bool(part.any()) for pair in runner.alg._state for part in pair)
     assert differing(learned(runner), learned(donor)) == []
     assert differing(generators, final_state(runner)["generators"]) == []
+    runner.learn(1)
 
 
 def test_the_curriculum_follows_the_weights(tmp_path):

@@ -29,16 +29,16 @@ def member_rows(workspace: Workspace) -> list[dict[str, Any]]:
             row = {**summary(run), "pid": run.manifest.get("pid")}
         except UserError:
             row = {"folder": str(workspace.folder(member)), "health": "not started", "iteration": 0, "env_steps": 0}
-        published = workspace.published(member)
-        known = [state.objective for state in published if state.objective is not None]
-        events = [event for event in workspace.history(member).read() if event.get("event") in ("copy", "mutate")]
+        latest, events = workspace.latest(member), workspace.history(member).read()
+        # the best score is taken from the history, because a long run has published thousands of files
+        scores = [latest.objective if latest else None, *(event.get("objective") for event in events)]
         row.update(
             member=member,
-            objective=published[-1].objective if published else None,
-            best_objective=max(known, default=None),
-            published=len(published),
-            parameters=published[-1].parameters if published else {},
-            changes=events,
+            objective=latest.objective if latest else None,
+            best_objective=max((score for score in scores if score is not None), default=None),
+            intervals=latest.interval if latest else 0,
+            parameters=latest.parameters if latest else {},
+            changes=[event for event in events if event.get("event") in ("copy", "mutate")],
         )
         rows.append(row)
     return rows

@@ -23,7 +23,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -234,24 +234,29 @@ class Workspace:
 
     def published(self, member: int) -> list[Published]:
         """Return the readable states of a member, oldest first."""
-        found = []
-        folder = self.folder(member) / "published"
-        for name in os.listdir(folder) if folder.is_dir() else ():
-            match = _STATE.fullmatch(name)
-            state = Published.read(folder / name) if match else None
-            if match and state and (state.member, state.interval) == (member, int(match[1])):
-                found.append(state)
-        return sorted(found, key=lambda state: state.interval)
+        return list(self._newest_first(member, None))[::-1]
+
+    def latest(self, member: int, interval: int | None = None) -> Published | None:
+        """Return a member's newest state, of at most this interval if one is given; None where there is none."""
+        return next(self._newest_first(member, interval), None)
 
     def newest(self, interval: int) -> list[Published | None]:
         """Return every member's newest state of at most this interval, None where there is none.
 
         A member that is ahead is seen as it was then, so that a slow one is compared with its equals.
         """
-        return [
-            next((state for state in reversed(self.published(member)) if state.interval <= interval), None)
-            for member in range(self.members)
-        ]
+        return [self.latest(member, interval) for member in range(self.members)]
+
+    def _newest_first(self, member: int, interval: int | None) -> Iterator[Published]:
+        """Yield the readable states of a member; a file is read only when it is asked for."""
+        folder = self.folder(member) / "published"
+        names = os.listdir(folder) if folder.is_dir() else []
+        numbers = [int(match[1]) for name in names if (match := _STATE.fullmatch(name))]
+        for number in sorted(numbers, reverse=True):
+            if interval is None or number <= interval:
+                state = Published.read(folder / f"state_{number}.json")
+                if state and (state.member, state.interval) == (member, number):
+                    yield state
 
 
 def member_state(published: Published | None) -> MemberState:
