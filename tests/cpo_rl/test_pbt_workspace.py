@@ -37,9 +37,9 @@ ROOT = Path(__file__).parents[2]
 BASE = {name: 5 if name == "num_learning_epochs" else 0.2 for name in MUTABLE}
 
 
-def state(member: int, interval: int, objective: float | None = 1.0, **changes) -> Published:
-    values = {"iteration": 10 * interval, "env_steps": 1000 * interval, "parameters": {"gamma": 0.99}, **changes}
-    return Published(member, interval, objective=objective, **values)
+def state(member: int, iteration: int, objective: float | None = 1.0, **changes) -> Published:
+    values = {"env_steps": 100 * iteration, "parameters": {"gamma": 0.99}, **changes}
+    return Published(member, iteration, objective=objective, **values)
 
 
 def publish(workspace: Workspace, published: Published, keep: int = 5, data: bytes = b"weights") -> None:
@@ -106,9 +106,19 @@ def test_a_decision_is_due_at_the_end_of_an_interval_once_the_score_is_known():
     assert member.observe(180, 2.0)  # nobody decided
     assert member.best == 3.0
     member.decide(180, 2.0, [member_state(None)] * 3)
-    assert (member.interval, member.best) == (1, None)
+    assert (member.decided_at, member.best) == (180, None)
     assert not member.observe(199, 2.0)
     assert member.observe(450, 2.0)
+    assert [member.horizon(steps) for steps in (0, 99, 100, 450)] == [100, 100, 200, 500]
+
+
+def test_a_run_that_continues_with_longer_intervals_goes_on_deciding():
+    short = Member(0, PbtCfg(interval_steps=100), BASE, seed=0)
+    short.decide(950, 1.0, [member_state(None)] * 3)
+    long = Member(0, PbtCfg(interval_steps=300), BASE, seed=0)
+    long.load_state_dict(short.state_dict())
+    assert not long.observe(1199, 1.0)
+    assert long.observe(1200, 1.0)
 
 
 def test_own_state_counts_as_it_is_now_and_foreign_parameters_do_not():
@@ -177,16 +187,16 @@ def test_what_is_published_can_be_read(tmp_path):
     workspace = Workspace(tmp_path, 2)
     sent = state(1, 3, 2.5, parameters={"gamma": 0.99, "num_learning_epochs": 5}, restarts=2, created="2026-01-01")
     publish(workspace, sent)
-    assert workspace.newest(3) == [None, sent]
+    assert workspace.newest(301) == [None, sent]
     assert read_complete(workspace.checkpoint(sent))[0] == b"weights"
     assert type(workspace.published(1)[0].parameters["num_learning_epochs"]) is int
 
 
 def test_a_member_that_is_ahead_is_seen_as_it_was(tmp_path):
     workspace = Workspace(tmp_path, 1)
-    for interval in (1, 2, 10, 30):
-        publish(workspace, state(0, interval))
-    assert [workspace.newest(n)[0] and workspace.newest(n)[0].interval for n in (0, 1, 9, 10, 99)] == [
+    for iteration in (1, 2, 10, 30):
+        publish(workspace, state(0, iteration))
+    assert [workspace.newest(n)[0] and workspace.newest(n)[0].iteration for n in (100, 101, 1000, 1001, 9999)] == [
         None,
         1,
         2,
@@ -197,20 +207,20 @@ def test_a_member_that_is_ahead_is_seen_as_it_was(tmp_path):
 
 def test_old_checkpoints_go_and_their_states_stay(tmp_path):
     workspace = Workspace(tmp_path, 1)
-    for interval in range(1, 6):
-        publish(workspace, state(0, interval), keep=2)
-    assert [s.interval for s in workspace.published(0)] == [1, 2, 3, 4, 5]
+    for iteration in range(1, 6):
+        publish(workspace, state(0, iteration), keep=2)
+    assert [s.iteration for s in workspace.published(0)] == [1, 2, 3, 4, 5]
     assert [workspace.checkpoint(s).exists() for s in workspace.published(0)] == [False, False, False, True, True]
 
 
 def test_what_was_published_after_a_checkpoint_is_taken_back(tmp_path):
     workspace = Workspace(tmp_path, 1)
-    for interval in (1, 2, 3):
-        publish(workspace, state(0, interval))
+    for iteration in (1, 2, 3):
+        publish(workspace, state(0, iteration))
     workspace.retract_after(0, 1)
-    assert [s.interval for s in workspace.published(0)] == [1]
+    assert [s.iteration for s in workspace.published(0)] == [1]
     assert sorted(f.name for f in (tmp_path / "member_00/published").iterdir()) == [
-        "model_10.json", "model_10.pt", "state_1.json",
+        "model_1.json", "model_1.pt", "state_1.json",
     ]  # fmt: skip
 
 
@@ -219,8 +229,8 @@ def test_what_was_published_after_a_checkpoint_is_taken_back(tmp_path):
     [
         "", "{", "[]", "null", "5", '{"member": 0}',
         json.dumps({**vars(state(0, 1)), "member": 1}),
-        json.dumps({**vars(state(0, 1)), "interval": 2}),
-        json.dumps({**vars(state(0, 1)), "interval": -1}),
+        json.dumps({**vars(state(0, 1)), "iteration": 2}),
+        json.dumps({**vars(state(0, 1)), "env_steps": -1}),
         json.dumps({**vars(state(0, 1)), "iteration": "../../x"}),
         json.dumps({**vars(state(0, 1)), "iteration": True}),
         json.dumps({**vars(state(0, 1)), "objective": "high"}),
@@ -237,7 +247,7 @@ def test_torn_and_foreign_states_are_passed_over(tmp_path, text):
     (folder / "state_9.json").mkdir()
     (folder / "notes.txt").write_text("hello")
     (folder / "state_2.json").write_bytes(b"\xff\xfe\x00")
-    assert [s.interval for s in workspace.published(0)] == [0]
+    assert [s.iteration for s in workspace.published(0)] == [0]
 
 
 def test_a_state_of_a_newer_writer_is_read(tmp_path):

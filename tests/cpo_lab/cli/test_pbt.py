@@ -184,7 +184,7 @@ def last_iterations(path: Path) -> list[str]:
 @pytest.mark.long
 def test_a_dead_member_stops_nobody_and_the_same_command_continues_it(tmp_path):
     def kill() -> None:
-        wait_for(tmp_path / "member_01/published/state_1.json")
+        wait_for(tmp_path / "member_01/published/state_2.json")
         pid = json.loads((tmp_path / "member_01/manifest.json").read_text())["pid"]
         os.kill(pid, signal.SIGKILL)
 
@@ -197,7 +197,7 @@ def test_a_dead_member_stops_nobody_and_the_same_command_continues_it(tmp_path):
     assert run_jobs(tmp_path) == 0
     assert last_iterations(tmp_path) == ["model_10.pt"] * MEMBERS
     for member in range(MEMBERS):
-        decided = [event["interval"] for event in workspace.history(member).read()]
+        decided = [event["iteration"] for event in workspace.history(member).read()]
         assert decided == sorted(set(decided)), "a decision is told twice"
         assert decided[0] == 0
 
@@ -214,7 +214,7 @@ def test_a_stop_signal_saves_every_member_and_the_same_command_continues(tmp_pat
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=environment)
     try:
         for member in range(MEMBERS):
-            wait_for(tmp_path / f"member_{member:02d}/published/state_1.json")
+            wait_for(tmp_path / f"member_{member:02d}/published/state_2.json")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
     finally:
@@ -265,14 +265,14 @@ def shown(tmp_path) -> Path:
     workspace.join(task=TASK, agent="ppo")
     for member, scores in ((0, [1.0, 2.0, 9.5]), (1, [3.0, 8.0])):
         for interval, score in enumerate(scores, 1):
-            state = Published(member, interval, 10 * interval, 1000 * interval, score, {"gamma": 0.99})
+            state = Published(member, 10 * interval, 1000 * interval, score, {"gamma": 0.99})
             workspace.publish(state, b"x", CheckpointManifest(10 * interval), 5)
     history = workspace.history(0)
-    history.append(0, 0, {"event": "start", "interval": 0, "changed": {"gamma": [0.99, 0.991]}, "time": "a"})
-    history.append(10, 1000, {"event": "keep", "interval": 1, "reason": "not among the worst", "time": "b"})
-    copied = {"event": "copy", "interval": 2, "donor": 1, "objective": 2.0, "changed": {"gamma": [0.991, 0.99]}}
+    history.append(0, 0, {"event": "start", "changed": {"gamma": [0.99, 0.991]}, "time": "a"})
+    history.append(10, 1000, {"event": "keep", "reason": "not among the worst", "time": "b"})
+    copied = {"event": "copy", "donor": 1, "donor_iteration": 20, "objective": 2.0, "changed": {"gamma": [0.991, 0.99]}}
     history.append(20, 2000, {**copied, "time": "c"})
-    history.append(30, 3000, {"event": "skip", "interval": 3, "donor": 1, "reason": "it is torn", "time": "d"})
+    history.append(30, 3000, {"event": "skip", "donor": 1, "reason": "it is torn", "time": "d"})
     return workspace.path
 
 

@@ -36,7 +36,6 @@ def member_rows(workspace: Workspace) -> list[dict[str, Any]]:
             member=member,
             objective=latest.objective if latest else None,
             best_objective=max((score for score in scores if score is not None), default=None),
-            intervals=latest.interval if latest else 0,
             parameters=latest.parameters if latest else {},
             changes=[event for event in events if event.get("event") in ("copy", "mutate")],
         )
@@ -135,10 +134,8 @@ def draw(workspace: Workspace, path: Path) -> None:
         steps, scores = [s.env_steps / 1e6 for s in states], [s.objective for s in states]
         axes.plot(steps, scores, marker="o", markersize=3, label=f"member {member}")
     for event in (event for event in changes(workspace) if event.get("event") == "copy"):
-        # what its donor had published by then
-        donor = [state for state in known[event["donor"]] if state.interval <= event["interval"]]
-        if donor:
-            start = (donor[-1].env_steps / 1e6, donor[-1].objective)
+        for donor in (state for state in known[event["donor"]] if state.iteration == event["donor_iteration"]):
+            start = (donor.env_steps / 1e6, donor.objective)
             end = (event["env_steps"] / 1e6, event["objective"])
             axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "0.4"})
     axes.set(xlabel="environment steps of the member [million]", ylabel="objective", title="Arrows lead from a donor")

@@ -33,8 +33,8 @@ class Member:
         self.rng = Random(f"{seed}/{index}")
         self.parameters: dict[str, float] = mutate(self.configured, self.rules, cfg, self.rng)
         """Hyper-parameters in effect; every member starts from a mutation of the configured ones."""
-        self.interval = 0
-        """Number of the last interval that ended in a decision."""
+        self.decided_at = 0
+        """Own environment steps at the last decision."""
         self.best: float | None = None
         """Best objective within the running interval."""
         self.restarted_at = 0
@@ -55,7 +55,11 @@ class Member:
         if objective is None:
             return False
         self.best = objective if self.best is None else max(self.best, objective)
-        return env_steps // self.cfg.interval_steps > self.interval
+        return env_steps // self.cfg.interval_steps > self.decided_at // self.cfg.interval_steps
+
+    def horizon(self, env_steps: int) -> int:
+        """Environment steps at which the running interval ends; what others did from then on does not count yet."""
+        return (env_steps // self.cfg.interval_steps + 1) * self.cfg.interval_steps
 
     def decide(self, env_steps: int, objective: float, others: Sequence[MemberState]) -> Decision:
         """Decide what to do at the end of an interval, and begin the next one.
@@ -73,7 +77,7 @@ class Member:
         states[self.index] = MemberState(objective, self.parameters)
         steps_since_restart = env_steps - self.restarted_at
         decision = decide(self.index, states, env_steps, steps_since_restart, self.best, self.cfg, self.rules, self.rng)
-        self.interval, self.best = env_steps // self.cfg.interval_steps, None
+        self.decided_at, self.best = env_steps, None
         return decision
 
     def restart(self, env_steps: int, parameters: Parameters) -> None:
@@ -85,7 +89,7 @@ class Member:
         return {
             "index": self.index,
             "parameters": dict(self.parameters),
-            "interval": self.interval,
+            "decided_at": self.decided_at,
             "best": self.best,
             "restarted_at": self.restarted_at,
             "restarts": self.restarts,
@@ -98,7 +102,7 @@ class Member:
         Hyper-parameters that no longer mutate go back to their configured values; new ones start there.
         """
         self.parameters = {n: state["parameters"].get(n, value) for n, value in self.configured.items()}
-        self.interval, self.best = state["interval"], state["best"]
+        self.decided_at, self.best = state["decided_at"], state["best"]
         self.restarted_at, self.restarts = state["restarted_at"], state["restarts"]
         version, numbers, gauss = state["random"]
         self.rng.setstate((version, tuple(numbers), gauss))

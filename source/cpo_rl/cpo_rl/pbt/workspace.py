@@ -10,8 +10,8 @@
         member_00/                 run folder of member 0 (docs/run_folder.md), and besides
             pbt_history.jsonl      a line per decision
             published/
-                state_<i>.json     what it published at the end of interval i
-                model_<n>.pt/.json the checkpoint that others may copy, after n iterations
+                state_<n>.json     what it published after n iterations
+                model_<n>.pt/.json the checkpoint to it, which others may copy
 
 A member writes into its own folder only. Every published file appears whole or not at all; readers pass over what is
 missing, damaged or foreign, so a dead member blocks nobody.
@@ -44,16 +44,13 @@ _POPULATION = "population.json"
 
 @dataclass(frozen=True)
 class Published:
-    """What a member says about itself at the end of an interval."""
+    """What a member says about itself when an interval has ended."""
 
     member: int
     """Its number."""
 
-    interval: int
-    """Number of the interval: own environment steps divided by ``interval_steps``, rounded down."""
-
     iteration: int
-    """Finished iterations, which name the checkpoint."""
+    """Finished iterations, which name the files."""
 
     env_steps: int
     """Own environment steps."""
@@ -76,7 +73,7 @@ class Published:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             state = cls(**{f.name: content[f.name] for f in fields(cls) if f.name in content})
-            counts = (state.member, state.interval, state.iteration, state.env_steps, state.restarts)
+            counts = (state.member, state.iteration, state.env_steps, state.restarts)
             whole = all(type(n) is int and n >= 0 for n in counts) and all(
                 isinstance(name, str) and _is_number(value) for name, value in state.parameters.items()
             )
@@ -220,43 +217,42 @@ class Workspace:
         path = self.checkpoint(state)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_checkpoint(path, data, manifest)
-        write_json(path.parent / f"state_{state.interval}.json", asdict(state))
+        write_json(path.parent / f"state_{state.iteration}.json", asdict(state))
         CheckpointStore(path.parent, keep_last=keep, keep_best=0).rotate()
 
-    def retract_after(self, member: int, interval: int) -> None:
-        """Take back what a member published after an interval that it continues from, because it will differ now."""
+    def retract_after(self, member: int, iteration: int) -> None:
+        """Take back what a member published after an iteration that it continues from, because it will differ now."""
         folder = self.folder(member) / "published"
         for state in self.published(member):
-            if state.interval > interval:
+            if state.iteration > iteration:
                 checkpoint = self.checkpoint(state)
-                for file in (folder / f"state_{state.interval}.json", checkpoint, manifest_path(checkpoint)):
+                for file in (folder / f"state_{state.iteration}.json", checkpoint, manifest_path(checkpoint)):
                     file.unlink(missing_ok=True)
 
     def published(self, member: int) -> list[Published]:
         """Return the readable states of a member, oldest first."""
-        return list(self._newest_first(member, None))[::-1]
+        return list(self._newest_first(member))[::-1]
 
-    def latest(self, member: int, interval: int | None = None) -> Published | None:
-        """Return a member's newest state, of at most this interval if one is given; None where there is none."""
-        return next(self._newest_first(member, interval), None)
+    def latest(self, member: int, before: float = math.inf) -> Published | None:
+        """Return a member's newest state of less than ``before`` environment steps; None where there is none."""
+        return next((state for state in self._newest_first(member) if state.env_steps < before), None)
 
-    def newest(self, interval: int) -> list[Published | None]:
-        """Return every member's newest state of at most this interval, None where there is none.
+    def newest(self, before: float) -> list[Published | None]:
+        """Return every member's newest state of less than ``before`` environment steps, None where there is none.
 
         A member that is ahead is seen as it was then, so that a slow one is compared with its equals.
         """
-        return [self.latest(member, interval) for member in range(self.members)]
+        return [self.latest(member, before) for member in range(self.members)]
 
-    def _newest_first(self, member: int, interval: int | None) -> Iterator[Published]:
+    def _newest_first(self, member: int) -> Iterator[Published]:
         """Yield the readable states of a member; a file is read only when it is asked for."""
         folder = self.folder(member) / "published"
         names = os.listdir(folder) if folder.is_dir() else []
         numbers = [int(match[1]) for name in names if (match := _STATE.fullmatch(name))]
         for number in sorted(numbers, reverse=True):
-            if interval is None or number <= interval:
-                state = Published.read(folder / f"state_{number}.json")
-                if state and (state.member, state.interval) == (member, number):
-                    yield state
+            state = Published.read(folder / f"state_{number}.json")
+            if state and (state.member, state.iteration) == (member, number):
+                yield state
 
 
 def member_state(published: Published | None) -> MemberState:

@@ -109,7 +109,7 @@ class PbtRunner(EnsembleRunner):
         """Forget what happened after the checkpoint, and note the first mutation of a new run."""
         begins = self.completed_iterations == 0
         try:
-            self.workspace.retract_after(self.member.index, self.member.interval)
+            self.workspace.retract_after(self.member.index, self.completed_iterations)
             self.history.truncate_after(-1 if begins else self.completed_iterations)
         except OSError as error:
             _log.warning("Records of the population could not be cleared (%s).", error.strerror or error)
@@ -127,27 +127,27 @@ class PbtRunner(EnsembleRunner):
         assert objective is not None
         self._publish(objective)
         steps = self.logger.tot_timesteps
-        newest = self.workspace.newest(steps // self.member.cfg.interval_steps)
+        newest = self.workspace.newest(self.member.horizon(steps))
         before = dict(self.member.parameters)
         decision = self.member.decide(steps, objective, [member_state(state) for state in newest])
+        donor = None if decision.donor is None else newest[decision.donor]
         if not decision.restart:
             self._note("keep", objective, decision.reason, before, before)
             return
         try:
-            self._restart(decision, newest)
+            self._restart(decision, donor)
         except UserError as error:
             reason = f"member {decision.donor} could not be copied: {error}"
-            self._note("skip", objective, reason, before, before, decision.donor)
+            self._note("skip", objective, reason, before, before, donor)
             return
-        event = "mutate" if decision.donor is None else "copy"
-        self._note(event, objective, decision.reason, before, decision.parameters, decision.donor)
+        event = "copy" if donor else "mutate"
+        self._note(event, objective, decision.reason, before, decision.parameters, donor)
 
     def _publish(self, objective: float) -> None:
         """Write score, hyper-parameters and checkpoint for the others; a full disk costs that and nothing else."""
         member, steps = self.member, self.logger.tot_timesteps
         state = Published(
-            member.index, steps // member.cfg.interval_steps, self.completed_iterations, steps, objective,
-            dict(member.parameters), member.restarts, now(),
+            member.index, self.completed_iterations, steps, objective, dict(member.parameters), member.restarts, now(),
         )  # fmt: skip
         payload = self._payload(None)
         if first_not_finite({name: payload[name] for name in _LEARNED}) is not None:
@@ -158,9 +158,8 @@ class PbtRunner(EnsembleRunner):
             "the state for the population", lambda: self.workspace.publish(state, data, manifest, keep)
         )
 
-    def _restart(self, decision: Decision, newest: list[Published | None]) -> None:
+    def _restart(self, decision: Decision, donor: Published | None) -> None:
         """Carry out a decision, or raise UserError and leave everything as it is."""
-        donor = None if decision.donor is None else newest[decision.donor]
         learned = self._read_donor(donor) if donor else None
         self.alg.set_hyperparameters(_of_algorithm(decision.parameters))
         if learned is not None:
@@ -216,13 +215,13 @@ class PbtRunner(EnsembleRunner):
         reason: str,
         before: Mapping[str, float],
         after: Mapping[str, float],
-        donor: int | None = None,
+        donor: Published | None = None,
     ) -> None:
         """Add a decision to the history, and show it if something changed."""
         changed = {name: [before[name], value] for name, value in after.items() if value != before[name]}
         line = {
-            "event": event, "interval": self.member.interval, "objective": objective, "donor": donor, "reason": reason,
-            "changed": changed, "time": now(),
+            "event": event, "objective": objective, "donor": donor and donor.member,
+            "donor_iteration": donor and donor.iteration, "reason": reason, "changed": changed, "time": now(),
         }  # fmt: skip
         iteration, steps = self.completed_iterations, self.logger.tot_timesteps
         self.logger.try_write(self.history.path.name, lambda: self.history.append(iteration, steps, line))
