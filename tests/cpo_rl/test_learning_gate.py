@@ -33,6 +33,8 @@ def test_an_ensemble_leaves_the_local_optimum(ensembles, algorithm):
     first = TASKS["deceptive"].make_env(1, 0, False).solved_return
     assert run.curve[0][1] < 0.1 * first  # it was not solved by luck at the start
     assert run.final_return >= first
+    assert run.policy_kl > 0.0
+    assert 0.0 < run.ess_pooled <= 1.0
 
 
 def test_ppo_stays_in_the_local_optimum_for_as_many_transitions(ensembles):
@@ -41,6 +43,7 @@ def test_ppo_stays_in_the_local_optimum_for_as_many_transitions(ensembles):
     run = train(task, "ppo", SEED, longest // task.transitions_per_iteration)
     assert run.transitions == longest
     assert not run.solved
+    assert run.policy_kl is run.ess_pooled is None
     assert abs(run.final_return) < 1.0  # standing still: nothing but the noise of the evaluation
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import Any
 
 import torch
@@ -93,6 +94,12 @@ class Run:
 
     gradient_steps: int = 0
     """Optimizer steps made."""
+
+    policy_kl: float | None = None
+    """Mean KL divergence between the policies of the ensemble [nat], over the whole run; None for a single policy."""
+
+    ess_pooled: float | None = None
+    """Effective sample size of all followers' data for the leader, as a share, over the whole run."""
 
     wall_clock_s: float = 0.0
     """Duration of the run in s."""
@@ -204,9 +211,13 @@ ALGORITHMS: dict[str, Callable[[GateTask], dict[str, Any]]] = {
     "cpo": _ensemble("cpo"),
     "cpo_equal_steps": _ensemble("cpo_equal_steps"),
     "cpo_no_bonus": _ensemble("cpo", adversarial_coef=0.0),
+    "cpo_weak_bonus": _ensemble("cpo", adversarial_coef=0.001),
+    "cpo_strong_regression": _ensemble("cpo", awac_coef=0.01),
+    "cpo_strong_regression_no_bonus": _ensemble("cpo", awac_coef=0.01, adversarial_coef=0.0),
 }
 """Run settings by algorithm. ``ppo_entropy`` has the entropy bonus of the most exploring follower; ``ppo_mlp`` has no
-memory; ``cpo_no_bonus`` has no diversity reward."""
+memory. Of CPO's variants ``no_bonus`` has no diversity reward, ``weak_bonus`` a tenth of it, and ``strong_regression``
+ten times the weight of the regression that couples followers to the leader."""
 
 
 def _construct(task: GateTask, algorithm: str, seed: int, env: TorchVecEnv) -> PPO | EnsemblePPO:
@@ -270,6 +281,7 @@ def train(
     started = time.perf_counter()
     obs = env.get_observations()
     above: int | None = None
+    coupling: dict[str, list[float]] = {"Ensemble/kl_mean": [], "Ensemble/ess_pooled": []}
     for iteration in range(1, (max_iterations or task.max_iterations) + 1):
         with torch.inference_mode():
             for _ in range(task.horizon):
@@ -277,7 +289,9 @@ def train(
                 obs, rewards, dones, extras = env.step(actions)
                 alg.process_env_step(obs, rewards, dones, extras)
             alg.compute_returns(obs)
-        alg.update()
+        metrics = alg.update()
+        for name in coupling.keys() & metrics.keys():
+            coupling[name].append(metrics[name])
         if iteration % task.eval_interval:
             continue
         run.transitions = iteration * task.transitions_per_iteration
@@ -294,5 +308,6 @@ def train(
             if stop_when_solved:
                 break
     run.gradient_steps = steps[0]
+    run.policy_kl, run.ess_pooled = (round(mean(values), 4) if values else None for values in coupling.values())
     run.wall_clock_s = round(time.perf_counter() - started, 1)
     return run

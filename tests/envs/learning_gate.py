@@ -67,8 +67,16 @@ def summarize(runs: list[Run]) -> dict[str, Any]:
         "final_return": asdict(bootstrap_interval([r.final_return for r in runs], mean)),
         "training_return": asdict(bootstrap_interval([r.training_return for r in runs], mean)),
         "gradient_steps": sum(r.gradient_steps for r in runs) / len(runs),
+        "policy_kl": _mean_known([r.policy_kl for r in runs]),
+        "ess_pooled": _mean_known([r.ess_pooled for r in runs]),
         "wall_clock_s": sum(r.wall_clock_s for r in runs) / len(runs),
     }
+
+
+def _mean_known(values: list[float | None]) -> float | None:
+    """Mean of the values that there are; None if there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def compare(first: list[Run], second: list[Run]) -> dict[str, Any]:
@@ -157,7 +165,10 @@ def tables(summary: dict[str, Any]) -> Iterable[Table]:
     for task, part in summary.items():
         title = f"{task} (solved from a return of {TASKS[task].make_env(1, 0, False).solved_return:.2f})"
         table = Table(title=title, title_justify="left")
-        titles = ("algorithm", "solved", "transitions to solve (mean, 95 %)", "gradient steps", "return", "with noise")
+        titles = (
+            "algorithm", "solved", "transitions to solve (mean, 95 %)", "gradient steps", "return", "with noise",
+            "inter-policy KL [nat]", "ESS, pooled",
+        )  # fmt: skip
         for column in titles:
             table.add_column(column, justify="left" if column == "algorithm" else "right")
         for name, s in part["algorithms"].items():
@@ -170,6 +181,7 @@ def tables(summary: dict[str, Any]) -> Iterable[Table]:
                 f"{s['gradient_steps']:,.0f}",
                 f"{f['point']:.2f} [{f['low']:.2f}, {f['high']:.2f}]",
                 f"{noisy['point']:.2f} [{noisy['low']:.2f}, {noisy['high']:.2f}]",
+                *("" if s[key] is None else f"{s[key]:.2f}" for key in ("policy_kl", "ess_pooled")),
             )
         yield table
 
