@@ -76,7 +76,7 @@ def run(argv: list[str]) -> int:
         _resolve(args, task)  # a mistake or a missing file is told before anything is measured
     from rich.console import Console
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)  # in a file, wide enough for all columns
     points = []
     for task in args.task:
         for physics in args.physics:
@@ -228,6 +228,11 @@ def _peak_memory(device: Any) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
+def _short(task: str) -> str:
+    """Return a task's id without what all of ours begin and end with."""
+    return task.removeprefix("CpoLab-").removesuffix("-Direct")
+
+
 def _table(points: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
@@ -241,12 +246,12 @@ def _table(points: list[dict[str, Any]]) -> Any:
         "physics",
         "task code",
         "rest",
-        "build [s]",
+        "build s",
         "MiB",
     ):
-        table.add_column(name, justify="left" if name in ("task", "engine") else "right")
+        table.add_column(name, justify="left" if name in ("task", "engine") else "right", no_wrap=True)
     for point in points:
-        row = [point["task"].removeprefix("CpoLab-"), str(point["physics"]), str(point["num_envs"])]
+        row = [_short(point["task"]), str(point["physics"]), str(point["num_envs"])]
         if "error" in point:
             table.add_row(*row, "failed", point["error"].splitlines()[-1][:60])
             continue
@@ -267,21 +272,28 @@ def _write(prefix: Path, points: list[dict[str, Any]]) -> None:
     prefix.parent.mkdir(parents=True, exist_ok=True)
     prefix.with_suffix(".json").write_text(json.dumps(points, indent=2) + "\n")
     good = [point for point in points if "error" not in point]
-    engines = list(dict.fromkeys(point["physics"] for point in good))
-    panels = max(len(engines), 1)
-    figure, axes = plt.subplots(
-        1, panels, sharey=True, squeeze=False, figsize=(4.8 * panels + 1.6, 4.0), layout="constrained"
-    )
-    for panel, engine in zip(axes[0], engines, strict=False):
-        for task in dict.fromkeys(point["task"] for point in good):
+    tasks = list(dict.fromkeys(point["task"] for point in good))
+    engines = list(dict.fromkeys(point["physics"] for point in good)) or [None]
+    width = 3.4 * len(engines) + 3.4
+    figure, axes = plt.subplots(1, len(engines), sharey=True, squeeze=False, figsize=(width, 4.0), layout="constrained")
+    for panel, engine in zip(axes[0], engines, strict=True):
+        for color, task in enumerate(tasks):
             line = sorted(
                 (p["num_envs"], p["env_steps_per_s"]) for p in good if (p["task"], p["physics"]) == (task, engine)
             )
             if line:
-                panel.plot(*zip(*line, strict=True), marker="o", label=task.removeprefix("CpoLab-"))
-        panel.set(title=engine, xscale="log", yscale="log", xlabel="environments")
-        panel.grid(visible=True, which="both", alpha=0.3)
-        panel.legend(fontsize="small")
+                panel.plot(*zip(*line, strict=True), marker="o", color=f"C{color}", label=_short(task))
+        counts = sorted({point["num_envs"] for point in good})
+        panel.set(title=engine, xscale="log", xlabel="environments")
+        panel.set_xticks(counts, [f"{count:,}" for count in counts])
+        panel.set_xticks([], minor=True)
+        panel.set_ylim(bottom=0.0)
+        panel.grid(visible=True, alpha=0.3)
+    axes[0, 0].yaxis.set_major_formatter("{x:,.0f}")
     axes[0, 0].set_ylabel("environment steps per second")
+    shown = [panel.get_legend_handles_labels() for panel in axes[0]]
+    entries = {label: handle for handles, labels in shown for handle, label in zip(handles, labels, strict=True)}
+    if entries:
+        figure.legend(entries.values(), entries.keys(), loc="outside right upper", fontsize="small")
     figure.savefig(prefix.with_suffix(".svg"))
     plt.close(figure)
