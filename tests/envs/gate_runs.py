@@ -210,6 +210,7 @@ ALGORITHMS: dict[str, Callable[[GateTask], dict[str, Any]]] = {
     "sapg_double_steps": _ensemble("sapg_double_steps"),
     "cpo": _ensemble("cpo"),
     "cpo_equal_steps": _ensemble("cpo_equal_steps"),
+    "cpo_equal_steps_no_bonus": _ensemble("cpo_equal_steps", adversarial_coef=0.0),
     "cpo_no_bonus": _ensemble("cpo", adversarial_coef=0.0),
     "cpo_weak_bonus": _ensemble("cpo", adversarial_coef=0.001),
     "cpo_strong_regression": _ensemble("cpo", awac_coef=0.01),

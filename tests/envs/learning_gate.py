@@ -21,6 +21,7 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -226,7 +227,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the gate; see the module's docstring."""
     args = parse(argv)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)  # in a file, wide enough for all columns
     jobs = [
         (task, name, seed, args.iterations, not args.full_budget)
         for task in args.tasks
