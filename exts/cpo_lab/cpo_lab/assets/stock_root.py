@@ -182,7 +182,10 @@ def main() -> None:
     """Write the folder that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m cpo_lab.assets.stock_root", description=__doc__)
     parser.add_argument("folder", type=Path, help="where to write; then set ISAACSIM_ASSET_ROOT to it")
-    write_root(parser.parse_args().folder.absolute())
+    try:
+        write_root(parser.parse_args().folder.absolute())
+    except UserError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

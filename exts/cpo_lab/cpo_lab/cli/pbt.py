@@ -65,7 +65,7 @@ def run(argv: list[str]) -> int:
 def _train(args: argparse.Namespace, rest: list[str]) -> int:
     """Check what the members will be started with, then start them."""
     from . import train
-    from .population import run_population
+    from .population import OUTPUT, run_population
 
     if args.members is None:
         raise UserError("cpo-lab pbt needs --members P to train, or --status to look at a population.")
@@ -87,7 +87,7 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     threads = {"OMP_NUM_THREADS": str(max(usable_cores() // args.members, 1))} if on_cpu else {}
     console = Console(highlight=False)
     console.print(
-        f"Population of {args.members} in {workspace.path}; what a member prints is in its {'output.log'}.",
+        f"Population of {args.members} in {workspace.path}; what a member prints is in its {OUTPUT}.",
         soft_wrap=True, markup=False,
     )  # fmt: skip
     full = [[sys.executable, "-m", "cpo_lab.cli", "train", *command] for command in commands]
