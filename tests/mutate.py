@@ -45,19 +45,19 @@ class Area:
 
 AREAS = {
     "checkpoint": Area(
-        [f"checkpoint/{n}.py" for n in ("atomic", "manifest", "store", "payload", "migrate", "compatibility", "select",
-                                        "random_state", "dump")],
-        ["tests/cpo_rl/checkpoint", *(f"tests/cpo_rl/runners/test_finite_guard.py::{n}" for n in (
+        [f"runs/{n}.py" for n in ("files", "checkpoint_manifest", "checkpoints", "payload", "migrate", "compatibility",
+                                  "select", "random_state", "dump")],
+        ["tests/cpo_rl/runs", *(f"tests/cpo_rl/runners/test_finite_guard.py::{n}" for n in (
             "test_the_text_of_a_dump_line_by_line", "test_sentences", "test_what_is_no_dump_is_refused")),
          "tests/cpo_rl/runners/test_ensemble_runner.py::test_the_place_of_a_bad_number_is_named"],
     ),
     "losses": Area(
-        ["losses.py", "targets.py", "gaussian.py"],
+        ["formulas/losses.py", "formulas/targets.py", "formulas/gaussian.py"],
         ["tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_batch.py",
          "tests/cpo_rl/test_oracles_gradients.py", "tests/cpo_rl/test_oracles_rollout.py"],
     ),
     "mixing": Area(
-        ["storage/roles.py", "algorithms/relabel.py", "algorithms/preparation.py", "algorithms/update.py"],
+        ["algorithms/roles.py", "algorithms/relabel.py", "algorithms/row_targets.py", "algorithms/update.py"],
         ["tests/cpo_rl/test_oracles_structure.py", "tests/cpo_rl/test_oracles_batch.py",
          "tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_oracles_gradients.py",
          "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py", "tests/cpo_rl/algorithms",
@@ -65,8 +65,8 @@ AREAS = {
     ),
     "pbt": Area(
         ["pbt/settings.py", "pbt/mutation.py", "pbt/selection.py", "pbt/member.py", "pbt/workspace.py",
-         "runners/pbt_runner.py"],
-        ["tests/cpo_rl/test_pbt.py", "tests/cpo_rl/test_pbt_workspace.py", "tests/cpo_rl/runners/test_pbt_runner.py"],
+         "pbt/runner.py"],
+        ["tests/cpo_rl/pbt/test_decision.py", "tests/cpo_rl/pbt/test_workspace.py", "tests/cpo_rl/pbt/test_runner.py"],
     ),
 }  # fmt: skip
 

@@ -11,9 +11,9 @@ import torch
 from tensordict import TensorDict
 
 from cpo_rl.algorithms import EnsemblePPO
+from cpo_rl.algorithms.roles import MiniBatch
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
-from cpo_rl.storage import MiniBatch
 
 NUM_OBS = 5
 NUM_ACTIONS = 3

@@ -18,7 +18,7 @@ from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
 from cpo_rl.export import ExportMismatchError, export_policy, model_from_checkpoint
 from cpo_rl.models import EnsembleActorCritic
-from cpo_rl.models.export import ExportedNetwork, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
+from cpo_rl.models.deployed import ExportedNetwork, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
 
 pytestmark = pytest.mark.long
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 from tests.cpo_rl.oracle_support import TaggedModel, collect, make_algorithm, prepare
 
-from cpo_rl.algorithms.preparation import TargetPreparation
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.relabel import relabel
+from cpo_rl.algorithms.roles import ROLES, RoleTables
+from cpo_rl.algorithms.rollout import Rollout
+from cpo_rl.algorithms.row_targets import RowTargets
 from cpo_rl.config import EnsembleCfg
-from cpo_rl.diagnostics.metrics import DeviceMetrics
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
+from cpo_rl.formulas.targets import generalized_advantages
 from cpo_rl.presets import preset
-from cpo_rl.storage import RoleTables, Rollout
-from cpo_rl.storage.roles import ROLES
-from cpo_rl.targets import generalized_advantages
 
 BORROWED = [1]
 
@@ -45,7 +45,7 @@ def _toy(sequence_length: int = 1, **settings):
         num_policies=3, gamma=0.9, normalize_values=False, normalize_advantages=False, sequence_length=sequence_length,
         adversarial_coef=0.0, **settings,
     )  # fmt: skip
-    return tables, model, rollout, TargetPreparation(model, cfg, tables, Ranks(None)), tags
+    return tables, model, rollout, RowTargets(model, cfg, tables, Ranks(None)), tags
 
 
 def test_oracle_06_roles_in_order_disjoint_and_complete():

@@ -10,10 +10,10 @@ import math
 import pytest
 import torch
 
-from cpo_rl import gaussian, losses
 from cpo_rl.algorithms.learning_rate import adapt
 from cpo_rl.config import EnsembleCfg
-from cpo_rl.targets import generalized_advantages, one_step_returns
+from cpo_rl.formulas import gaussian, losses
+from cpo_rl.formulas.targets import generalized_advantages, one_step_returns
 
 EXACT = 1.0e-12
 

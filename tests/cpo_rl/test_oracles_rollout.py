@@ -12,13 +12,13 @@ import torch
 from tensordict import TensorDict
 from tests.cpo_rl.oracle_support import NUM_OBS, collect, gradient_step, make_algorithm, prepare
 
-from cpo_rl import gaussian
-from cpo_rl.algorithms import adversary as adversary_module
-from cpo_rl.algorithms.adversary import diversity_bonus
+from cpo_rl.algorithms import diversity as adversary_module
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
+from cpo_rl.algorithms.diversity import diversity_bonus
 from cpo_rl.algorithms.relabel import relabel
-from cpo_rl.diagnostics.metrics import DeviceMetrics
-from cpo_rl.diagnostics.policies import importance_summary, kl_matrix
 from cpo_rl.distributed import Ranks
+from cpo_rl.formulas import gaussian
+from cpo_rl.formulas.coupling import importance_summary, kl_matrix
 from cpo_rl.models.normalizer import RunningNormalizer
 
 LSTM = {"rnn_type": "lstm"}

@@ -10,9 +10,9 @@ import torch
 from tests.cpo_rl.oracle_support import make_algorithm
 from torch import nn
 
+from cpo_rl.algorithms.roles import RoleTables
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.models import EnsembleActorCritic
-from cpo_rl.storage import RoleTables
 
 MODELS = [{}, {"rnn_type": "lstm"}, {"separate_critic": True}, {"rnn_type": "lstm", "separate_critic": True}]
 

@@ -3,10 +3,10 @@
 
 """Small simulator-free environments used by the tests and by the learning gate."""
 
-from .base import TorchEnvCfg, TorchVecEnv
-from .deceptive import DeceptiveEnv, DeceptiveEnvCfg
-from .memory import MemoryEnv, MemoryEnvCfg
-from .tracking import TrackingEnv, TrackingEnvCfg
+from tests.envs.base import TorchEnvCfg, TorchVecEnv
+from tests.envs.deceptive import DeceptiveEnv, DeceptiveEnvCfg
+from tests.envs.memory import MemoryEnv, MemoryEnvCfg
+from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 
 __all__ = [
     "DeceptiveEnv",

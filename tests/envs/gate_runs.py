@@ -16,13 +16,12 @@ from typing import Any
 
 import torch
 from rsl_rl.algorithms import PPO
+from tests.envs.base import TorchVecEnv
+from tests.envs.deceptive import DeceptiveEnv, DeceptiveEnvCfg
+from tests.envs.memory import MemoryEnv, MemoryEnvCfg
 
 from cpo_rl.algorithms import EnsemblePPO
 from cpo_rl.presets import preset
-
-from .base import TorchVecEnv
-from .deceptive import DeceptiveEnv, DeceptiveEnvCfg
-from .memory import MemoryEnv, MemoryEnvCfg
 
 __all__ = ["ALGORITHMS", "TASKS", "GateTask", "Run", "train"]
 

@@ -34,10 +34,9 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from tests.envs.gate_runs import ALGORITHMS, TASKS, Run, train
 
 from cpo_lab.report.statistics import Interval, bootstrap_interval, mean, probability_of_improvement_interval
-
-from .gate_runs import ALGORITHMS, TASKS, Run, train
 
 DEFAULT_ALGORITHMS = {
     "deceptive": ("ppo", "rsl_rl_ppo", "ppo_entropy", "independent", "sapg", "cpo", "cpo_equal_steps"),

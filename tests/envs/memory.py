@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-
-from .base import TorchEnvCfg, TorchVecEnv
+from tests.envs.base import TorchEnvCfg, TorchVecEnv
 
 __all__ = ["MemoryEnv", "MemoryEnvCfg"]
 

@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-
-from .base import TorchEnvCfg, TorchVecEnv
+from tests.envs.base import TorchEnvCfg, TorchVecEnv
 
 __all__ = ["TrackingEnv", "TrackingEnvCfg"]
 

@@ -97,7 +97,7 @@ def test_scripts_are_thin():
 
 
 @pytest.mark.parametrize(
-    "statement", ["import cpo_rl", "import cpo_rl.errors", "import cpo_rl.runners", "import cpo_rl.checkpoint"]
+    "statement", ["import cpo_rl", "import cpo_rl.errors", "import cpo_rl.runners", "import cpo_rl.runs"]
 )
 def test_library_imports_light(statement):
     assert not loaded_after(statement) & (SIMULATOR | {"torch", "tensordict", "rich", "matplotlib"})

@@ -21,13 +21,13 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from cpo_rl.checkpoint.atomic import write_bytes, write_json
-from cpo_rl.checkpoint.manifest import sha256
 from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
 from cpo_rl.models.actor_critic import EnsembleActorCritic
-from cpo_rl.models.export import POLICY_INPUT, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
-from cpo_rl.runners.run_folder import library_versions, now
+from cpo_rl.models.deployed import POLICY_INPUT, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
+from cpo_rl.runs.checkpoint_manifest import sha256
+from cpo_rl.runs.files import write_bytes, write_json
+from cpo_rl.runs.folder import library_versions, now
 from cpo_rl.settings import build_cfg
 
 __all__ = ["FORMATS", "ExportMismatchError", "export_policy", "model_from_checkpoint"]

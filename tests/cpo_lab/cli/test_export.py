@@ -12,12 +12,12 @@ import torch
 
 from cpo_lab.cli import export, main
 from cpo_lab.tasks.shadow_hand.layout import SHADOW_OBSERVATIONS
-from cpo_rl.checkpoint.manifest import CheckpointManifest
-from cpo_rl.checkpoint.payload import to_bytes
-from cpo_rl.checkpoint.store import write_checkpoint
 from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
 from cpo_rl.models import EnsembleActorCritic
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
+from cpo_rl.runs.checkpoints import write_checkpoint
+from cpo_rl.runs.payload import to_bytes
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
 NUM_OBS = 211

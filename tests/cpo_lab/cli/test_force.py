@@ -9,7 +9,7 @@ import json
 import pytest
 
 from cpo_lab.cli import main, play, train
-from cpo_lab.cli import runs as runs_module
+from cpo_lab.cli import run_request as runs_module
 from cpo_lab.cli.launch import Request
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"

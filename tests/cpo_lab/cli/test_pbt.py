@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cpo_lab.cli import launch, lineage, main, pbt, population, train
-from cpo_lab.cli.membership import Membership
-from cpo_rl.checkpoint.manifest import CheckpointManifest
-from cpo_rl.checkpoint.select import checkpoint_in
+from cpo_lab.cli import launch, main, pbt, train
+from cpo_lab.cli import pbt_processes as population
+from cpo_lab.cli import pbt_status as lineage
+from cpo_lab.cli.pbt_member import Membership
 from cpo_rl.pbt import Published, Workspace
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
+from cpo_rl.runs.select import checkpoint_in
 
 ROOT = Path(__file__).parents[3]
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
@@ -158,7 +160,7 @@ def test_every_member_gets_its_place_a_device_in_turn_and_its_share_of_the_cores
 def jobs(path: Path, **options: object) -> list[list[str]]:
     """Return commands of a toy population, which needs no simulator."""
     given = [f"{name}={value}" for name, value in options.items()]
-    module = "tests.cpo_rl.runners.pbt_job"
+    module = "tests.cpo_rl.pbt.pbt_job"
     return [[sys.executable, "-m", module, str(path), str(member), str(MEMBERS), *given] for member in range(MEMBERS)]
 
 

@@ -1,176 +1,108 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
-"""Finding runs and checkpoints, and continuing them with the settings they were started from."""
+"""``cpo-lab runs`` and ``cpo-lab doctor --dump``."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import re
-from pathlib import Path
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
 
 import pytest
+import torch
 
-from cpo_lab.cli import runs, train
-from cpo_lab.cli.launch import Request, Resolved
-from cpo_rl.errors import UserError
-
-
-def make_run(
-    root: Path, experiment: str, name: str, *, day: int, task: str = "Task-A", iterations: tuple[int, ...] = (1, 10)
-) -> Path:
-    folder = root / experiment / name
-    folder.mkdir(parents=True)
-    manifest = {
-        "version": 1,
-        "task": task,
-        "created_at": f"2026-01-{day:02d}T00:00:00+00:00",
-        "metadata": {"agent": "key_of_agent"},
-    }
-    (folder / "run.json").write_text(json.dumps(manifest))
-    for iteration in iterations:
-        (folder / f"model_{iteration}.pt").write_bytes(b"")
-    return folder
+from cpo_lab.cli import main
+from cpo_lab.cli.runs import summary
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
+from cpo_rl.runs.checkpoints import CheckpointStore
+from cpo_rl.runs.dump import write_dump
+from cpo_rl.runs.folder import RunFolder
 
 
-def test_latest_is_the_newest_run_of_any_experiment(tmp_path):
-    make_run(tmp_path, "b_experiment", "old", day=1)
-    newest = make_run(tmp_path, "a_experiment", "new", day=3)
-    make_run(tmp_path, "c_experiment", "middle", day=2, task="Task-B")
-    assert runs.find_checkpoint("latest", tmp_path) == newest / "model_10.pt"
+@pytest.fixture
+def logs(tmp_path):
+    def make(name, **fields):
+        return RunFolder.create(tmp_path / "exp" / name, **fields)
 
-
-def test_latest_of_a_task(tmp_path):
-    wanted = make_run(tmp_path, "x", "wanted", day=1, task="Task-B")
-    make_run(tmp_path, "x", "newer", day=2)
-    assert runs.find_checkpoint("latest", tmp_path, "Task-B") == wanted / "model_10.pt"
-    with pytest.raises(UserError, match="Task-C"):
-        runs.find_checkpoint("latest", tmp_path, "Task-C")
-
-
-def test_runs_without_checkpoint_and_unreadable_ones_are_passed_over(tmp_path):
-    wanted = make_run(tmp_path, "x", "wanted", day=1)
-    make_run(tmp_path, "x", "empty", day=2, iterations=())
-    (make_run(tmp_path, "x", "broken", day=3) / "run.json").write_text("{half")
-    assert runs.find_checkpoint("latest", tmp_path) == wanted / "model_10.pt"
-
-
-def test_checkpoint_paths_are_absolute(tmp_path, monkeypatch):
-    folder = make_run(tmp_path, "x", "run", day=1)
-    monkeypatch.chdir(tmp_path)
-    for selector in ("latest", "x/run", "x/run/model_10.pt", "x/run:best"):
-        assert runs.find_checkpoint(selector, ".") == folder / "model_10.pt"
-
-
-def test_newest_checkpoint_of_a_run(tmp_path):
-    folder = make_run(tmp_path, "x", "run", day=1)
-    assert runs.is_newest(folder / "model_10.pt")
-    assert not runs.is_newest(folder / "model_1.pt")
-    assert [runs.iteration_of(folder / name) for name in ("model_10.pt", "policy.pt")] == [10, 0]
-
-
-def test_request_survives_the_run_folder(tmp_path):
-    request = Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["agent.algorithm.gamma=0.98"])
-    folder = make_run(tmp_path, "x", "run", day=1)
-    runs.write_launch(folder, request, iterations=7)
-    read = runs.Run.read(folder)
-    assert read.request(None, None) == request
-    assert read.launch["iterations"] == 7
-
-
-def test_stock_run_gives_task_and_agent(tmp_path):
-    run = runs.Run.read(make_run(tmp_path, "x", "run", day=1))
-    assert run.request(None, None) == Request("Task-A", "key_of_agent")
-    assert run.request("Task-A", "ppo") == Request("Task-A", "ppo")
-
-
-def test_run_names():
-    assert runs.check_run_name("lr-1e.3_b") == "lr-1e.3_b"
-    for name in ("a/b", "a b", "x" * 101):
-        with pytest.raises(UserError, match="--run_name"):
-            runs.check_run_name(name)
-
-
-def test_two_runs_started_in_the_same_second_get_two_folders(tmp_path, monkeypatch):
-    first = runs.new_run_folder(tmp_path, "x", "seed")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_seed", first.name)
-    first.mkdir(parents=True)
-
-    class Frozen:
-        @staticmethod
-        def now():
-            return argparse.Namespace(strftime=lambda form: first.name.removesuffix("_seed"))
-
-    monkeypatch.setattr(runs, "datetime", Frozen)
-    assert runs.new_run_folder(tmp_path, "x", "seed").name == f"{first.name}-2"
-
-
-# -- what ``cpo-lab train --resume`` makes of it -----------------------------------------------------------------------
-
-
-def arguments(**changes) -> argparse.Namespace:
-    names = (
-        "task",
-        "agent",
-        "device",
-        "physics",
-        "num_envs",
-        "num_policies",
-        "seed",
-        "resume",
-        "iterations",
-        "log_dir",
-        "force",
+    make(
+        "a",
+        task="T",
+        algorithm="cpo",
+        seed=3,
+        created="2026-01-01",
+        iteration=20,
+        max_iterations=80,
+        env_steps=12_300,
+        wall_clock_s=100.0,
+        last={"Leader/return": 4.25, "Perf/env_steps_per_s": 1500.0},
+        best={"score": 5.5, "iteration": 9},
     )
-    return argparse.Namespace(**{**dict.fromkeys(names), "log_root": "logs", **changes})
-
-
-def test_a_new_run_takes_the_defaults():
-    request = train._request(arguments(), ["physics=ovphysx"], None)
-    assert (request.task, request.agent) == (train.DEFAULT_TASK, train.DEFAULT_AGENT)
-    assert request.overrides == ["physics=ovphysx"]
-
-
-def test_a_continued_run_keeps_its_settings_unless_told_otherwise(tmp_path):
-    folder = make_run(tmp_path, "x", "run", day=1)
-    runs.write_launch(
-        folder, Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["env.a=1", "env.b=5"]), iterations=7
+    run = make(
+        "b",
+        task="U",
+        algorithm="sapg",
+        created="2026-01-02",
+        status="crashed",
+        error="RuntimeError: the motor fell off",
     )
-    request = train._request(arguments(num_envs=48), ["env.a=2", "physics=newton_mjwarp"], folder / "model_10.pt")
-    assert request == Request("Task-A", "sapg", "cpu", None, 48, 6, 3, ["env.a=2", "env.b=5", "physics=newton_mjwarp"])
+    CheckpointStore(run.path).save(b"x", CheckpointManifest(4))
+    make("c", task="T", created="2026-01-03", pid=2**22 + 1)
+    return tmp_path
 
 
-def test_total_iterations(tmp_path):
-    folder = make_run(tmp_path, "x", "run", day=1)
-    checkpoint = folder / "model_10.pt"
-    assert train._total_iterations(arguments(), 1000, None) == 1000
-    assert train._total_iterations(arguments(iterations=5), 1000, None) == 5
-    assert train._total_iterations(arguments(resume="latest"), 1000, checkpoint) == 1000
-    runs.write_launch(folder, Request("Task-A", "cpo"), iterations=20)
-    assert train._total_iterations(arguments(resume="latest"), 1000, checkpoint) == 20
-    with pytest.raises(UserError, match="already has 10 iterations"):
-        train._total_iterations(arguments(resume="latest", iterations=10), 1000, checkpoint)
-    assert train._total_iterations(arguments(resume="auto", iterations=10), 1000, checkpoint) == 10
+def test_the_table_shows_progress_and_health(logs, capsys):
+    assert main(["runs", str(logs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["exp/a", "exp/b", "exp/c"]
+    for part in ("cpo", "20/80", "12.3 k", "4.25", "5.5", "1,500", "running", "5 min 00 s left"):
+        assert part in lines[1], lines[1]
+    assert "crashed" in lines[2] and "lost" in lines[3]
+    assert lines[4] == "b: RuntimeError: the motor fell off"
 
 
-def test_auto_starts_anew_where_there_is_nothing_to_continue(tmp_path):
-    where = {"log_root": str(tmp_path), "resume": "auto"}
-    assert train._checkpoint(arguments(**where)) is None
-    assert train._checkpoint(arguments(**where, log_dir=str(tmp_path / "job"))) is None
-    folder = make_run(tmp_path, "x", "job", day=1)
-    assert train._checkpoint(arguments(**where)) == folder / "model_10.pt"
-    assert train._checkpoint(arguments(**where, log_dir=str(folder))) == folder / "model_10.pt"
-    assert train._checkpoint(arguments()) is None
+def test_filters_and_json(logs, capsys):
+    assert main(["runs", str(logs), "--task", "T", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(r["seed"], r["health"], r["left_s"]) for r in rows] == [(3, "running", 300.0), (None, "lost", None)]
+    assert main(["runs", str(logs), "--health", "crashed", "--json"]) == 0
+    assert [row["checkpoints"] for row in json.loads(capsys.readouterr().out)] == [[4]]
+    assert main(["runs", str(logs), "--health", "finished"]) == 0
+    assert "No run like this" in capsys.readouterr().out
 
 
-def test_schedule_on_the_cpu():
-    """A CPU saves soon and ends in a time one can wait for, unless the user said otherwise; a GPU keeps the agent's."""
+def test_a_silent_run_of_another_machine_is_visible(tmp_path, capsys):
+    RunFolder.create(tmp_path / "a", hardware={"host": "elsewhere"}, updated="2026-01-01T00:00:00+00:00")
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "running, silent for" in capsys.readouterr().out
+    row = summary(RunFolder.open(tmp_path / "a"), datetime(2026, 1, 1, 0, 1, tzinfo=UTC))
+    assert row["silent_s"] == 60.0
 
-    def schedule(device: str, *overrides: str) -> tuple[int, int]:
-        cfg = argparse.Namespace(max_iterations=100_000, save_interval=200)
-        train._suit_cpu(Resolved(Request("T", "cpo", device, overrides=list(overrides)), "key", None, cfg, []))
-        return cfg.max_iterations, cfg.save_interval
 
-    assert schedule("cpu") == (train.CPU_ITERATIONS, train.CPU_SAVE_INTERVAL)
-    assert schedule("cpu", "agent.save_interval=200") == (train.CPU_ITERATIONS, 200)
-    assert schedule("cuda:0") == (100_000, 200)
+def test_bad_input_is_one_sentence(tmp_path, capsys):
+    for argv in (
+        ["runs", str(tmp_path / "no")],
+        ["runs", str(tmp_path), "--health", "happy"],
+        ["runs", "--wat"],
+        ["doctor", "--dump", str(tmp_path / "no.pt")],
+    ):
+        assert main(argv) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_listing_imports_no_torch(tmp_path):
+    code = (
+        f"import sys; from cpo_lab.cli import main; main(['runs', {str(tmp_path)!r}]); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
+
+
+def test_the_doctor_reads_a_dump(tmp_path, capsys):
+    report = {"tensor": "rewards", "step": 3, "env_ids": [2]}
+    write_dump(
+        tmp_path / "dump_7.pt", report, iteration=7, task="T", states={"rewards": torch.tensor([[float("nan"), 1.0]])}
+    )
+    assert main(["doctor", "--dump", str(tmp_path / "dump_7.pt")]) == 0
+    out = capsys.readouterr().out
+    assert "in the rewards of environment 2 at step 3" in out and "[0, 0] = nan" in out

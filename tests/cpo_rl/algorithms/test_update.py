@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.cpo_rl.oracle_support import collect, gradient_step, make_algorithm, prepare
 
-from cpo_rl import losses
+from cpo_rl.formulas import losses
 
 
 def _column(*values: float) -> torch.Tensor:

@@ -14,12 +14,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
-import cpo_rl.checkpoint.atomic as atomic
-from cpo_rl.checkpoint.payload import first_not_finite
-from cpo_rl.checkpoint.store import CheckpointStore, read_complete
+import cpo_rl.runs.files as atomic
 from cpo_rl.errors import UserError
 from cpo_rl.runners.options import RunnerOptions, plain_config
-from cpo_rl.runners.tables import read_metrics
+from cpo_rl.runs.checkpoints import CheckpointStore, read_complete
+from cpo_rl.runs.payload import first_not_finite
+from cpo_rl.runs.tables import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_full_disk_loses_no_checkpoint_and_training_goes_on(tmp_path, monkeypa
     def hit(path):
         return broken[0] and (failing == "all" or failing in os.path.basename(os.fspath(path)))
 
-    import cpo_rl.runners.tables as tables
+    import cpo_rl.runs.tables as tables
 
     real_replace, real_append = os.replace, tables._append
     monkeypatch.setattr(atomic.os, "replace", lambda a, b: full() if hit(b) else real_replace(a, b))

@@ -23,7 +23,7 @@ from tests.cpo_rl.runners.support import (
 from tests.envs.tracking import TrackingEnv
 
 from cpo_rl.errors import UserError
-from cpo_rl.runners.tables import read_metrics
+from cpo_rl.runs.tables import read_metrics
 
 CASES = [
     pytest.param(name, rnn, coef, id=f"{name}-{rnn}-adversarial{'+' if coef else '-'}")

@@ -13,12 +13,13 @@ import torch
 from tests.cpo_rl.runners.support import NoisyTrackingEnv, differing, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 from torch.overrides import TorchFunctionMode
 
-from cpo_rl import losses
-from cpo_rl.checkpoint.dump import describe, read_dump, sentence, write_dump
-from cpo_rl.checkpoint.store import CheckpointStore
+from cpo_rl.contracts import Algorithm
 from cpo_rl.errors import UserError
+from cpo_rl.formulas import losses
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.signals import GUARD_EXIT_CODE
+from cpo_rl.runs.checkpoints import CheckpointStore
+from cpo_rl.runs.dump import describe, read_dump, sentence, write_dump
 
 HORIZON = 8
 NAN, INF, HUGE = float("nan"), float("inf"), 3.0e38
@@ -356,7 +357,7 @@ def test_sentences():
 
 
 def test_what_is_no_dump_is_refused(tmp_path):
-    from cpo_rl.checkpoint.payload import to_bytes
+    from cpo_rl.runs.payload import to_bytes
 
     with pytest.raises(UserError, match="cannot be read"):
         describe(tmp_path / "missing.pt")
@@ -444,7 +445,9 @@ def test_the_watch_asks_only_when_something_was_skipped():
         def guard_report(self):
             raise AssertionError("must not be asked")
 
-    assert GuardWatch(Alg(), {}).check(1, 1, {"Optimization/skipped_updates": 0.0}, None, lambda *a: True) == (
+    assert GuardWatch(Algorithm(Alg()), {}).check(
+        1, 1, {"Optimization/skipped_updates": 0.0}, None, lambda *a: True
+    ) == (
         None,
         None,
     )

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from cpo_rl.checkpoint.store import CheckpointStore, read_complete
-from cpo_rl.runners.run_folder import RunFolder
 from cpo_rl.runners.signals import RunOutcome, StopRequests
-from cpo_rl.runners.tables import read_metrics
+from cpo_rl.runs.checkpoints import CheckpointStore, read_complete
+from cpo_rl.runs.folder import RunFolder
+from cpo_rl.runs.tables import read_metrics
 
 pytestmark = pytest.mark.long
 

@@ -37,7 +37,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("cpo_lab.cli.evaluate", "measure a trained policy over many episodes"),
     "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report"),
     "export": Command("cpo_lab.cli.export", "write a trained policy for deployment"),
-    "runs": Command("cpo_lab.cli.list_runs", "list runs with progress and health"),
+    "runs": Command("cpo_lab.cli.runs", "list runs with progress and health"),
     "list": Command("cpo_lab.cli.list", "list tasks, agents and physics engines"),
     "benchmark": Command("cpo_lab.cli.benchmark", "measure environments and updates on this machine"),
     "doctor": Command("cpo_lab.cli.doctor", "check this machine and say how to fix what is missing"),

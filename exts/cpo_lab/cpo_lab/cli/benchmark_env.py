@@ -21,8 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .common import DEFAULT_TASK, CommandParser, positive_int, split_overrides
-from .stock_task import is_stock, resolve_stock
+from cpo_lab.cli.parser import DEFAULT_TASK, CommandParser, positive_int, split_overrides
+from cpo_lab.cli.stock_task import is_stock, resolve_stock
 
 PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
 """Calls of an environment's parts that are the engine's."""
@@ -92,7 +92,7 @@ def run(argv: list[str]) -> int:
 
 def _resolve(args: argparse.Namespace, task: str) -> Any:
     """Make the configurations of a task on the first engine and number of environments of the arguments."""
-    from .launch import Request, resolve
+    from cpo_lab.cli.launch import Request, resolve
 
     physics, num_envs = args.physics[0], args.num_envs[0]
     if is_stock(task):
@@ -131,9 +131,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """
     import torch
 
+    from cpo_lab.cli.launch import make_env, simulation
     from cpo_rl.benchmark import hardware
-
-    from .launch import make_env, simulation
 
     start = time.perf_counter()
     resolved = _resolve(args, args.task[0])

@@ -16,10 +16,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpo_lab.cli.parser import prepare_folder
+from cpo_lab.cli.side_by_side import Scoreboard
 from cpo_rl.errors import UserError
-
-from .common import prepare_folder
-from .side_by_side import Scoreboard
 
 if TYPE_CHECKING:
     import numpy as np

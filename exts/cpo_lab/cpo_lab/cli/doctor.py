@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cpo_lab.cli.parser import CommandParser, positive_int, split_overrides, usable_cores
 from cpo_rl.errors import UserError
-
-from .common import CommandParser, positive_int, split_overrides, usable_cores
 
 __all__ = ["CHECKS", "Finding", "run"]
 
@@ -274,7 +273,7 @@ def run(argv: list[str]) -> int:
     args, rest = parser.parse_known_args(argv)
     overrides = split_overrides(rest, parser)
     if args.dump:
-        from cpo_rl.checkpoint.dump import describe
+        from cpo_rl.runs.dump import describe
 
         sys.stdout.write(describe(args.dump) + "\n")
         return 0
@@ -290,7 +289,7 @@ def _check_task(args: argparse.Namespace, overrides: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from .doctor_task import check_task
+    from cpo_lab.cli.doctor_task import check_task
 
     checks = check_task(args.task, args.device, args.num_envs, overrides)
     table = Table(title=f"physics of {args.task}")

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cpo_lab.cli.launch import Request, make_env, resolve, simulation
+from cpo_lab.cli.parser import find_task
 from cpo_rl.errors import UserError
-
-from .common import find_task
-from .launch import Request, make_env, resolve, simulation
 
 __all__ = ["check_task"]
 

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from cpo_lab.cli import run_request as runs
+from cpo_lab.cli.launch import Resolved, make_env, simulation
+from cpo_lab.cli.parser import CommandParser, positive_int, prepare_folder, split_overrides
+from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
 from cpo_rl.errors import UserError
 
-from . import runs
-from .common import CommandParser, positive_int, prepare_folder, split_overrides
-from .launch import Resolved, make_env, simulation
-from .trained import add_run_options, load_policy, resolve_trained
-
 if TYPE_CHECKING:
+    from cpo_lab.cli.measuring import Episodes
     from cpo_lab.report.scores import Comparison, Score
     from cpo_lab.report.statistics import Interval
-
-    from .measuring import Episodes
 
 __all__ = ["run"]
 
@@ -101,7 +99,7 @@ def run(argv: list[str]) -> int:
     files = [runs.find_checkpoint(name, args.log_root, args.task) for name in named]
     configurations = _configurations(args, overrides, files)
 
-    from .measuring import chosen_policies
+    from cpo_lab.cli.measuring import chosen_policies
 
     chosen = [chosen_policies(args.policy, resolved.num_policies) for resolved in configurations]
     console = Console()
@@ -116,7 +114,7 @@ def run(argv: list[str]) -> int:
         _write_json(outputs["json"], args, first, entries, scores, comparisons)
     if outputs["csv"]:
         from cpo_lab.report.scores import scores_csv
-        from cpo_rl.checkpoint.atomic import write_text
+        from cpo_rl.runs.files import write_text
 
         write_text(outputs["csv"], scores_csv(scores))
     for path in filter(None, outputs.values()):
@@ -159,7 +157,7 @@ def _measure(
     """Run all checkpoints one after the other in one environment, with equal seeds."""
     import torch
 
-    from .measuring import measure, object_shapes
+    from cpo_lab.cli.measuring import measure, object_shapes
 
     measured = []
     names = _names(files)
@@ -277,8 +275,8 @@ def _write_json(
 ) -> None:
     """Write everything that was measured."""
     from cpo_lab.report.scores import plain
-    from cpo_rl.checkpoint.atomic import write_json
-    from cpo_rl.runners.run_folder import hardware, library_versions
+    from cpo_rl.runs.files import write_json
+    from cpo_rl.runs.folder import hardware, library_versions
 
     def listed(values: Any) -> list[float | None]:
         return [None if math.isnan(v) else float(f"{v:.6g}") for v in values.tolist()]

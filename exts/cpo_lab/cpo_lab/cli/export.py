@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cpo_lab.cli import run_request as runs
+from cpo_lab.cli.parser import CommandParser, tasks
 from cpo_rl.errors import UserError
-
-from . import runs
-from .common import CommandParser, tasks
 
 __all__ = ["run"]
 
@@ -113,10 +112,10 @@ def _subfolder(policy: int | str, count: int) -> str:
 
 def _read(checkpoint: Path) -> tuple[dict[str, Any], str]:
     """Content of a checkpoint, ours or the stock runner's, and its checksum; nothing in it is executed."""
-    from cpo_rl.checkpoint.manifest import manifest_path, sha256
-    from cpo_rl.checkpoint.migrate import migrate
-    from cpo_rl.checkpoint.payload import from_bytes
-    from cpo_rl.checkpoint.store import read_complete
+    from cpo_rl.runs.checkpoint_manifest import manifest_path, sha256
+    from cpo_rl.runs.checkpoints import read_complete
+    from cpo_rl.runs.migrate import migrate
+    from cpo_rl.runs.payload import from_bytes
 
     name = f"checkpoint {checkpoint.name!r}"
     data = read_complete(checkpoint)[0] if manifest_path(checkpoint).exists() else checkpoint.read_bytes()
@@ -142,7 +141,7 @@ def _metadata(
     checkpoint: Path, settings: dict[str, Any], payload: dict[str, Any], checksum: str, num_obs: int, num_actions: int
 ) -> dict[str, Any]:
     """What ``policy.json`` says about the origin of the policy and the meaning of its numbers."""
-    from cpo_rl.runners.run_folder import config_hash
+    from cpo_rl.runs.folder import config_hash
 
     run_folder = runs.Run.read(checkpoint.parent)
     manifest = _json(checkpoint.parent / "manifest.json")

@@ -15,10 +15,9 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cpo_lab.cli.overrides import check_settings, take_selector
+from cpo_lab.cli.parser import agent_key, find_task, resolve_device, suggestion
 from cpo_rl.errors import UserError
-
-from .common import agent_key, find_task, resolve_device, suggestion
-from .overrides import check_settings, take_selector
 
 __all__ = ["Request", "Resolved", "make_env", "physics_of", "resolve", "simulation"]
 

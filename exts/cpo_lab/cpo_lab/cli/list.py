@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .common import CommandParser, agents_of, find_task, split_overrides, tasks
+from cpo_lab.cli.parser import CommandParser, agents_of, find_task, split_overrides, tasks
 
 __all__ = ["run"]
 
@@ -52,9 +52,8 @@ def run(argv: list[str]) -> int:
 
 def _print_engines(console: object, task: str) -> None:
     """Print the physics presets of a task and which of them the devices choose."""
+    from cpo_lab.cli.launch import physics_of
     from cpo_lab.physics.presets import engine_for
-
-    from .launch import physics_of
 
     default = {engine_for("cpu"): "default on the CPU", engine_for("cuda:0"): "default on a GPU"}
     console.print("\nphysics=NAME")  # type: ignore[attr-defined]

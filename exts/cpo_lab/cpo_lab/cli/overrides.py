@@ -11,9 +11,8 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cpo_lab.cli.parser import suggestion
 from cpo_rl.errors import UserError
-
-from .common import suggestion
 
 __all__ = ["check_settings", "take_selector"]
 

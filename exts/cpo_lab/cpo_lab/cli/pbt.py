@@ -11,12 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cpo_lab.cli import pbt_status as lineage
+from cpo_lab.cli.parser import CommandParser, positive_int, usable_cores
+from cpo_lab.cli.pbt_member import check_members
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
-
-from . import lineage
-from .common import CommandParser, positive_int, usable_cores
-from .membership import check_members
 
 __all__ = ["run"]
 
@@ -64,8 +63,8 @@ def run(argv: list[str]) -> int:
 
 def _train(args: argparse.Namespace, rest: list[str]) -> int:
     """Check what the members will be started with, then start them."""
-    from . import train
-    from .population import OUTPUT, run_population
+    from cpo_lab.cli import train
+    from cpo_lab.cli.pbt_processes import OUTPUT, run_population
 
     if args.members is None:
         raise UserError("cpo-lab pbt needs --members P to train, or --status to look at a population.")

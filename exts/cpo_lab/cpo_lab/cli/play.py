@@ -10,14 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cpo_lab.cli import run_request as runs
+from cpo_lab.cli.camera import Studio, check_output
+from cpo_lab.cli.launch import Resolved, make_env, simulation
+from cpo_lab.cli.parser import CommandParser, positive_int, split_overrides
+from cpo_lab.cli.side_by_side import Pace, Scoreboard, policy_color
+from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
 from cpo_rl.errors import UserError
-
-from . import runs
-from .camera import Studio, check_output
-from .common import CommandParser, positive_int, split_overrides
-from .launch import Resolved, make_env, simulation
-from .side_by_side import Pace, Scoreboard, policy_color
-from .trained import add_run_options, load_policy, resolve_trained
 
 __all__ = ["run"]
 
@@ -74,7 +73,7 @@ def run(argv: list[str]) -> int:
     checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
     resolved = resolve_trained(args, overrides, checkpoint, play_mode=True)
 
-    from .playback import policy_ids
+    from cpo_lab.cli.playback import policy_ids
 
     num_envs, policies = resolved.env_cfg.scene.num_envs, resolved.num_policies
     ids = policy_ids(args.policy, policies, num_envs)
@@ -119,7 +118,7 @@ def _play(
     args: Any,
 ) -> tuple[Any, list[Path]]:
     """Start the simulator, load the policies and let them act; return their tallies and the files written."""
-    from .playback import run_policies
+    from cpo_lab.cli.playback import run_policies
 
     with simulation(resolved, viewers), make_env(resolved) as env:
         policy = load_policy(env, resolved, checkpoint, force=args.force)

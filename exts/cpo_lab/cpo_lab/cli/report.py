@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .common import CommandParser, prepare_folder
+from cpo_lab.cli.parser import CommandParser, prepare_folder
 
 __all__ = ["run"]
 

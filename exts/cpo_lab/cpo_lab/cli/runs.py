@@ -1,203 +1,168 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs on disk, ours and the stock launcher's: which task and agent they trained, with which settings, and where.
-
-Nothing here imports torch, so that a mistyped checkpoint is reported at once.
-"""
+"""``cpo-lab runs``: the runs on disk, how far they are and how they fare."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-from dataclasses import asdict, dataclass
-from datetime import datetime
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cpo_rl.checkpoint.atomic import write_json
-from cpo_rl.checkpoint.manifest import manifest_path
-from cpo_rl.checkpoint.select import SELECTORS, checkpoint_in, resolve_checkpoint
-from cpo_rl.checkpoint.store import checkpoint_iteration
+from cpo_lab.cli.parser import CommandParser, split_overrides
+from cpo_lab.cli.run_request import LOG_ROOT
 from cpo_rl.errors import UserError
+from cpo_rl.runs.checkpoints import CheckpointStore
+from cpo_rl.runs.folder import RunFolder, find_runs
 
-from .launch import Request
+__all__ = ["HEALTH_COLORS", "run", "summary"]
 
-__all__ = [
-    "LOG_ROOT",
-    "Run",
-    "check_identity_of",
-    "check_run_name",
-    "find_checkpoint",
-    "is_newest",
-    "iteration_of",
-    "new_run_folder",
-    "restore_agent",
-    "write_launch",
-]
+HEALTH_COLORS = {
+    "running": "green",
+    "finished": "bold",
+    "stopped": "yellow",
+    "preempted": "yellow",
+    "crashed": "red",
+    "lost": "red",
+}
+"""Colour of each state of health."""
 
-LOG_ROOT = "logs/rsl_rl"
-"""Where Isaac Lab's launcher keeps the runs of rsl_rl; ours go to the same place."""
+_STALE_S = 900.0
+"""Age of the last sign of life from which a running run of another machine is called silent [s]."""
 
-_LAUNCH_FILE = "launch.json"
+_EPILOG = """\
+health:
+  running    its process lives; with the time since its last sign of life when that is long ago
+  finished   all iterations done
+  stopped    by Ctrl+C or by the finite guard (cpo-lab doctor --dump shows why)
+  preempted  by SIGTERM or SIGUSR1; continue it with cpo-lab train --resume <folder>
+  crashed    by an exception; the end of run.log says which
+  lost       killed without a word (SIGKILL, power cut); its last checkpoint is whole
 
-
-@dataclass
-class Run:
-    """What a run's folder says about how it was started."""
-
-    folder: Path
-    """The run folder."""
-
-    task: str | None
-    """Gym id of the task; None when the folder does not say."""
-
-    agent: str | None
-    """Registration key or short name of the agent; None when the folder does not say."""
-
-    launch: dict[str, Any]
-    """The request it was started from, by field of :class:`~cpo_lab.cli.launch.Request`; empty for a stock run."""
-
-    @classmethod
-    def read(cls, folder: Path) -> Run:
-        """Read a run folder; missing or unreadable files leave their part empty."""
-        manifest = _read_json(folder / "run.json")
-        launch = _read_json(folder / _LAUNCH_FILE)
-        metadata = manifest.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
-        task = manifest.get("task") or launch.get("task") or _read_json(folder / "manifest.json").get("task")
-        return cls(folder, task, launch.get("agent") or metadata.get("agent"), launch)
-
-    def request(self, task: str | None, agent: str | None) -> Request:
-        """Return the request that continues or shows this run.
-
-        Args:
-            task: Task the user named, or None to take the run's.
-            agent: Agent the user named, or None to take the run's.
-
-        Raises:
-            UserError: If the run belongs to another task, or does not say to which and the user does not either.
-        """
-        if task and self.task and task.split(":")[-1] != self.task:
-            raise UserError(
-                f"The run in {str(self.folder)!r} trained on task {self.task!r}, not on {task!r}; leave out --task."
-            )
-        if not (task or self.task):
-            raise UserError(f"{str(self.folder)!r} does not say which task it was trained on; add --task.")
-        known = {key: self.launch[key] for key in asdict(Request("", "")) if key in self.launch}
-        known["task"] = task or self.task
-        known["agent"] = agent or self.agent or "rsl_rl_cfg_entry_point"
-        return Request(**known)
+examples:
+  cpo-lab runs                                            all runs below logs/rsl_rl
+  cpo-lab runs logs/rsl_rl/shadow_hand_reorient_cube      of one experiment
+  cpo-lab runs --health crashed lost                      what needs a look
+  cpo-lab runs --json | jq '.[].iteration'                for scripts"""
 
 
-def find_checkpoint(selector: str, log_root: str | os.PathLike[str], task: str | None = None) -> Path:
-    """Return the checkpoint that the user means.
-
-    Args:
-        selector: ``latest`` or ``best`` of the newest run, a run folder, ``<run folder>:best`` or a file.
-        log_root: Folder that holds the experiments.
-        task: Task the run must have been started with; None takes the newest run of any.
-
-    Raises:
-        UserError: If there is none.
-    """
-    if selector not in SELECTORS:
-        return resolve_checkpoint(selector, log_root).resolve()
-    runs = []
-    for manifest in Path(log_root).glob("*/*/run.json"):
-        try:
-            content = _read_json(manifest)
-            started = datetime.fromisoformat(content["created_at"]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            continue
-        if task is None or content.get("task") == task.split(":")[-1]:
-            runs.append((started, manifest.parent))
-    for _, folder in sorted(runs, reverse=True):
-        checkpoint = checkpoint_in(folder, selector)
-        if checkpoint is not None:
-            return checkpoint.resolve()
-    of_task = f" of task {task!r}" if task else ""
-    raise UserError(
-        f"{str(log_root)!r} holds no run{of_task} with a checkpoint; train one first, or give the path of a checkpoint."
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="cpo-lab runs", description="List runs with progress and health.", epilog=_EPILOG)
+    parser.add_argument("root", nargs="?", default=LOG_ROOT, help=f"folder of runs (default: {LOG_ROOT})")
+    parser.add_argument("--task", help="only runs of this task")
+    parser.add_argument(
+        "--health", nargs="+", choices=tuple(HEALTH_COLORS), metavar="STATE", help="only runs in these states"
     )
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    return parser
 
 
-def check_identity_of(checkpoint: Path, task: str) -> None:
-    """Refuse a checkpoint whose own description names another task.
-
-    Raises:
-        UserError: If it does.
-    """
-    trained = _read_json(manifest_path(checkpoint)).get("identity", {})
-    if isinstance(trained, dict) and trained.get("task") not in (None, task.split(":")[-1]):
-        raise UserError(
-            f"Checkpoint {str(checkpoint)!r} was trained on task {trained['task']!r}, not on {task!r}; choose another."
-        )
-
-
-def check_run_name(name: str) -> str:
-    """Return a run name that is safe as the end of a folder's name.
+def run(argv: list[str]) -> int:
+    """Print the runs, oldest first.
 
     Raises:
-        UserError: If it contains anything but letters, digits, dots, dashes and underscores.
+        UserError: If an argument is unknown or the folder does not exist.
     """
-    if not re.fullmatch(r"[\w.\-]{0,100}", name):
-        raise UserError(f"--run_name {name!r} must consist of at most 100 letters, digits, '.', '-' and '_'.")
-    return name
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    split_overrides(rest, parser)
+    root = Path(args.root).expanduser()
+    if not root.is_dir():
+        raise UserError(f"There is no folder {str(root)!r}; give the folder of your runs or train one first.")
+    rows = [summary(found) for found in find_runs(root, task=args.task)]
+    rows = [row for row in rows if args.health is None or row["health"] in args.health]
+    if args.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    elif rows:
+        _print_table(rows, root)
+    else:
+        sys.stdout.write(f"No run{' like this' if args.task or args.health else ''} in {root}.\n")
+    return 0
 
 
-def new_run_folder(log_root: Path, experiment: str, run_name: str) -> Path:
-    """Return the path of a run folder that does not exist yet, named by the time as the stock launcher does."""
-    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{run_name}" if run_name else "")
-    folder, count = log_root / experiment / stem, 1
-    while folder.exists():
-        count += 1
-        folder = log_root / experiment / f"{stem}-{count}"
-    return folder
-
-
-def write_launch(folder: Path, request: Request, iterations: int) -> None:
-    """Keep the request in the run folder, so that the run can be continued or played without repeating it.
+def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
+    """Return what the listing shows of a run, as plain values.
 
     Args:
-        folder: The run folder.
-        request: What the run was started from.
-        iterations: After how many iterations in all it ends.
+        found: The run.
+        at: The present; now by default.
     """
-    write_json(folder / _LAUNCH_FILE, {**asdict(request), "iterations": iterations})
+    manifest = found.manifest
+    last, best = manifest.get("last") or {}, manifest.get("best") or {}
+    iteration, goal = int(manifest.get("iteration") or 0), manifest.get("max_iterations")
+    wall_clock = float(manifest.get("wall_clock_s") or 0.0)
+    health = found.health()
+    left = None
+    if health == "running" and goal and iteration:
+        left = (goal - iteration) * wall_clock / iteration
+    return {
+        "folder": str(found.path),
+        "task": manifest.get("task"),
+        "algorithm": manifest.get("algorithm"),
+        "seed": manifest.get("seed"),
+        "health": health,
+        "error": manifest.get("error"),
+        "iteration": iteration,
+        "max_iterations": goal,
+        "env_steps": int(manifest.get("env_steps") or 0),
+        "return": last.get("Leader/return", last.get("Train/mean_reward")),
+        "successes": last.get("Leader/successes"),
+        "best": best.get("score"),
+        "best_iteration": best.get("iteration"),
+        "env_steps_per_s": last.get("Perf/env_steps_per_s"),
+        "left_s": left,
+        "silent_s": _age_s(manifest.get("updated"), at),
+        "checkpoints": list(CheckpointStore(found.path).manifests()),
+    }
 
 
-def restore_agent(run: Run, agent_cfg: Any) -> None:
-    """Give a runner configuration the network and algorithm that a run of the stock launcher was trained with.
-
-    Our own runs say it by the request they were started from; the stock launcher keeps only the resulting values.
-
-    Args:
-        run: The run.
-        agent_cfg: Runner configuration; changed in place.
-    """
-    file = run.folder / "params" / "agent.yaml"
-    if run.launch or not file.is_file():
-        return
-    import yaml
-
-    trained = yaml.full_load(file.read_text(encoding="utf-8"))
-    agent_cfg.from_dict({key: trained[key] for key in ("model", "algorithm", "obs_groups") if key in trained})
-
-
-def iteration_of(checkpoint: Path) -> int:
-    """Return how many iterations a checkpoint has behind it, 0 when its name does not say."""
-    return checkpoint_iteration(checkpoint) or 0
-
-
-def is_newest(checkpoint: Path) -> bool:
-    """Return whether a checkpoint is the one that its run folder would be continued from."""
-    return checkpoint_in(checkpoint.parent) == checkpoint
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def _age_s(updated: Any, at: datetime | None) -> float | None:
+    """Return the time since an ISO 8601 stamp [s], None if it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return ((at or datetime.now(UTC)) - datetime.fromisoformat(updated)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
+def _print_table(rows: list[dict[str, Any]], root: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from cpo_rl.runners.console import format_count, format_duration
+
+    def number(value: float | None, form: str = ".4g") -> str:
+        return "" if value is None else format(value, form)
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("run", "algorithm", "seed", "progress", "steps", "return", "successes", "best", "steps/s", "health"):
+        left_aligned = name in ("run", "algorithm", "health")
+        table.add_column(name, justify="left" if left_aligned else "right", no_wrap=name != "run", overflow="fold")
+    for row in rows:
+        folder = Path(row["folder"])
+        name = folder.relative_to(root.resolve()).as_posix() if folder.is_relative_to(root.resolve()) else str(folder)
+        goal = row["max_iterations"]
+        health = f"[{HEALTH_COLORS.get(row['health'], 'red')}]{row['health']}[/]"
+        if row["left_s"] is not None:
+            health += f", {format_duration(row['left_s'])} left"
+        if row["health"] == "running" and (row["silent_s"] or 0.0) > _STALE_S:
+            health += f", [red]silent for {format_duration(row['silent_s'])}[/]"
+        table.add_row(
+            name if name != "." else folder.name,
+            str(row["algorithm"] or ""),
+            number(row["seed"], "d"),
+            f"{row['iteration']}/{goal}" if goal else str(row["iteration"]),
+            format_count(row["env_steps"]),
+            number(row["return"]),
+            number(row["successes"]),
+            number(row["best"]),
+            number(row["env_steps_per_s"], ",.0f"),
+            health,
+        )
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a log or a pipe has no width to respect
+    console.print(table)
+    for row in rows:
+        if row["error"]:
+            console.print(f"{Path(row['folder']).name}: {row['error']}", markup=False, highlight=False, soft_wrap=True)

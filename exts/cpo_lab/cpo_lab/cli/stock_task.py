@@ -7,10 +7,9 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 
+from cpo_lab.cli.launch import Request, Resolved
+from cpo_lab.cli.parser import find_task, resolve_device, suggestion, tasks
 from cpo_rl.errors import UserError
-
-from .common import find_task, resolve_device, suggestion, tasks
-from .launch import Request, Resolved
 
 __all__ = ["is_stock", "resolve_stock"]
 

@@ -17,11 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from cpo_rl.checkpoint.select import SELECTORS
-from cpo_rl.errors import UserError
-
-from . import runs
-from .common import (
+from cpo_lab.cli import run_request as runs
+from cpo_lab.cli.launch import Request, Resolved, make_env, resolve, simulation
+from cpo_lab.cli.parser import (
     DEFAULT_AGENT,
     DEFAULT_TASK,
     CommandParser,
@@ -31,9 +29,10 @@ from .common import (
     seed_int,
     split_overrides,
 )
-from .launch import Request, Resolved, make_env, resolve, simulation
-from .membership import Membership, add_options, take_membership
-from .ranks import Rank
+from cpo_lab.cli.pbt_member import Membership, add_options, take_membership
+from cpo_lab.cli.ranks import Rank
+from cpo_rl.errors import UserError
+from cpo_rl.runs.select import SELECTORS
 
 __all__ = ["Plan", "make_plan", "run"]
 

@@ -22,7 +22,7 @@ from cpo_lab.report.ensemble import ensemble_plates, kl_maps
 from cpo_lab.report.grouping import Group, group_runs
 from cpo_lab.report.page import render_page
 from cpo_lab.report.reading import read_runs
-from cpo_rl.checkpoint.atomic import TEMPORARY_SUFFIX, write_text
+from cpo_rl.runs.files import TEMPORARY_SUFFIX, write_text
 
 __all__ = ["build_report", "write_report"]
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from cpo_lab.report.configs import FlatConfig, read_config
 from cpo_rl.errors import UserError
-from cpo_rl.runners.run_folder import RUN_FORMAT, RunFolder
+from cpo_rl.runs.folder import RUN_FORMAT, RunFolder
 
 __all__ = ["Run", "Snapshot", "find_runs", "read_run", "read_runs"]
 

@@ -7,9 +7,9 @@ N environments are split into M contiguous blocks, one policy each, all played b
 block is the leader's. An iteration goes one way through the modules beside this one::
 
     rollout          act, process_env_step          storage.rollout
-    diversity bonus  Adversary.bonus                algorithms.adversary    (adversarial_coef > 0)
-    targets          TargetPreparation.run          algorithms.preparation  GAE; relabelled one-step targets; weights
-    diagnostics      PolicyDiagnostics.run          algorithms.inspection   every diagnostics_interval iterations
+    diversity bonus  DiversityReward.bonus                algorithms.adversary    (adversarial_coef > 0)
+    targets          RowTargets.run          algorithms.preparation  GAE; relabelled one-step targets; weights
+    diagnostics      EnsembleDiagnostics.run          algorithms.inspection   every diagnostics_interval iterations
     gradient steps   PolicyUpdate.run               algorithms.update       roles from storage.roles, losses from losses
     statistics       RunningNormalizer.commit       models.normalizer       take effect in the next rollout
 
@@ -30,21 +30,22 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor
 
-from cpo_rl import gaussian
-from cpo_rl.algorithms.adversary import Adversary
-from cpo_rl.algorithms.inspection import PolicyDiagnostics
-from cpo_rl.algorithms.preparation import TargetPreparation
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
+from cpo_rl.algorithms.diagnostics import EnsembleDiagnostics
+from cpo_rl.algorithms.diversity import DiversityReward
+from cpo_rl.algorithms.episodes import EpisodeStatistics
+from cpo_rl.algorithms.finite_guard import FiniteGuard
+from cpo_rl.algorithms.roles import RoleTables
+from cpo_rl.algorithms.rollout import Rollout
+from cpo_rl.algorithms.row_targets import RowTargets
 from cpo_rl.algorithms.update import PolicyUpdate
 from cpo_rl.config import EnsembleCfg, ModelCfg
-from cpo_rl.diagnostics.episodes import EpisodeStatistics
-from cpo_rl.diagnostics.guard import FiniteGuard
-from cpo_rl.diagnostics.metrics import DeviceMetrics
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
+from cpo_rl.formulas import gaussian
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.actor_critic import clear_state
 from cpo_rl.settings import build_cfg
-from cpo_rl.storage import RoleTables, Rollout
 
 _log = logging.getLogger(__name__)
 
@@ -90,11 +91,11 @@ class EnsemblePPO:
         self.rollout = Rollout(model, num_envs, horizon, cfg.sequence_length, self.tables)
         self.env_policy = torch.arange(num_envs, device=self.device) // self.tables.block
         self.update_policy = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks)
-        self.prepare = TargetPreparation(model, cfg, self.tables, self.ranks)
-        self.inspect = PolicyDiagnostics(model, cfg, self.tables)
-        self.adversary: Adversary | None = None
+        self.prepare = RowTargets(model, cfg, self.tables, self.ranks)
+        self.inspect = EnsembleDiagnostics(model, cfg, self.tables)
+        self.adversary: DiversityReward | None = None
         if cfg.adversarial_coef > 0 and cfg.num_policies > 1:
-            self.adversary = Adversary(model, cfg, self.env_policy, self.ranks)
+            self.adversary = DiversityReward(model, cfg, self.env_policy, self.ranks)
         self.episodes = EpisodeStatistics(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
         self.metrics = DeviceMetrics(self.device)

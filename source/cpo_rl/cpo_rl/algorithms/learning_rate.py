@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cpo_rl import gaussian
+from cpo_rl.algorithms.roles import MiniBatch, RoleTables
+from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import ROW_SETS, EnsembleCfg
 from cpo_rl.distributed import Ranks
+from cpo_rl.formulas import gaussian
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
-from cpo_rl.storage.roles import MiniBatch, RoleTables
-from cpo_rl.storage.rollout import Rollout
 
 
 def adapt(rate: Tensor, kl: Tensor, desired: float, lowest: float, highest: float) -> Tensor:

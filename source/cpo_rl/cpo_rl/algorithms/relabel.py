@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation, clear_state
-from cpo_rl.storage.rollout import Rollout
 
 MAX_ROWS = 262_144
 """Rows evaluated at once, which bounds the memory of a pass."""

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cpo_rl import gaussian, losses
-from cpo_rl.algorithms.graph import StepGraph
+from cpo_rl.algorithms.cuda_graph import StepGraph
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.learning_rate import AdaptiveLearningRate
+from cpo_rl.algorithms.roles import MiniBatch, RoleTables
+from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
-from cpo_rl.diagnostics.metrics import DeviceMetrics
 from cpo_rl.distributed import Ranks
+from cpo_rl.formulas import gaussian, losses
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
-from cpo_rl.storage.roles import MiniBatch, RoleTables
-from cpo_rl.storage.rollout import Rollout
 
 
 class PolicyUpdate:

@@ -215,13 +215,13 @@ class EnsembleActorCritic(nn.Module):
 
     def as_jit(self, policy: int | None = None) -> nn.Module:
         """A scriptable module of one policy, the leader by default (what ``isaaclab play`` exports)."""
-        from cpo_rl.models.export import ExportedPolicy
+        from cpo_rl.models.deployed import ExportedPolicy
 
         return ExportedPolicy.build(self, policy)
 
     def as_onnx(self, verbose: bool = False, policy: int | None = None) -> nn.Module:
         """A module of one policy for ONNX, the leader by default."""
-        from cpo_rl.models.export import OnnxPolicy
+        from cpo_rl.models.deployed import OnnxPolicy
 
         return OnnxPolicy.build(self, policy)
 

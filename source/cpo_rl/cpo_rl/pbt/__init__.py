@@ -12,12 +12,12 @@ to time each member publishes its score, hyper-parameters and checkpoint, looks 
 * :mod:`~cpo_rl.pbt.workspace`: the shared folder.
 * :mod:`~cpo_rl.pbt.member`: what a member knows about itself between decisions.
 
-Nothing here imports torch; :class:`cpo_rl.runners.pbt_runner.PbtRunner` trains a member.
+Nothing here imports torch; :class:`cpo_rl.pbt.runner.PbtRunner` trains a member.
 """
 
-from .member import Member
-from .mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale, scale_clip, scale_horizon, step_count
-from .selection import (
+from cpo_rl.pbt.member import Member
+from cpo_rl.pbt.mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale, scale_clip, scale_horizon, step_count
+from cpo_rl.pbt.selection import (
     Decision,
     MemberState,
     best_and_worst,
@@ -26,5 +26,5 @@ from .selection import (
     objective_spread,
     ranking,
 )
-from .settings import LEAST_MEMBERS, MUTABLE, PbtCfg, pbt_settings
-from .workspace import Published, Workspace, member_state
+from cpo_rl.pbt.settings import LEAST_MEMBERS, MUTABLE, PbtCfg, pbt_settings
+from cpo_rl.pbt.workspace import Published, Workspace, member_state

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from .mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale
-from .selection import Decision, MemberState, decide
-from .settings import PbtCfg
+from cpo_rl.pbt.mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale
+from cpo_rl.pbt.selection import Decision, MemberState, decide
+from cpo_rl.pbt.settings import PbtCfg
 
 __all__ = ["Member"]
 

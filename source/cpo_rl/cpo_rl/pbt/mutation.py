@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from cpo_rl.errors import UserError
-
-from .settings import PbtCfg
+from cpo_rl.pbt.settings import PbtCfg
 
 __all__ = ["DEFAULT_RULES", "Parameters", "Rule", "mutate", "scale", "scale_clip", "scale_horizon", "step_count"]
 

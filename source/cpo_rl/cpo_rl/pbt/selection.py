@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from random import Random
 from statistics import pstdev
 
-from .mutation import Parameters, Rule, mutate
-from .settings import PbtCfg
+from cpo_rl.pbt.mutation import Parameters, Rule, mutate
+from cpo_rl.pbt.settings import PbtCfg
 
 __all__ = [
     "Decision",

@@ -28,13 +28,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cpo_rl.checkpoint.atomic import write_json, write_text
-from cpo_rl.checkpoint.manifest import CheckpointManifest, manifest_path
-from cpo_rl.checkpoint.store import CheckpointStore, write_checkpoint
 from cpo_rl.errors import UserError
-from cpo_rl.runners.tables import DiagnosticsFile, complete_lines
-
-from .selection import MemberState
+from cpo_rl.pbt.selection import MemberState
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
+from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
+from cpo_rl.runs.files import write_json, write_text
+from cpo_rl.runs.tables import DiagnosticsFile, complete_lines
 
 __all__ = ["History", "Published", "Workspace", "member_state"]
 

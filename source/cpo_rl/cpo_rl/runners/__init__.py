@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .ensemble_runner import EnsembleRunner
+    from cpo_rl.runners.ensemble_runner import EnsembleRunner
 
 __all__ = ["EnsembleRunner"]
 
@@ -18,7 +18,7 @@ __all__ = ["EnsembleRunner"]
 def __getattr__(name: str) -> Any:
     """Import the runner when it is asked for."""
     if name == "EnsembleRunner":
-        from .ensemble_runner import EnsembleRunner
+        from cpo_rl.runners.ensemble_runner import EnsembleRunner
 
         return EnsembleRunner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

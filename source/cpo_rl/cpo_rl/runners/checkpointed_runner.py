@@ -16,17 +16,18 @@ import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 
-from ..checkpoint.compatibility import check_identity, env_identity
-from ..checkpoint.manifest import FORMAT, CheckpointManifest, manifest_path
-from ..checkpoint.migrate import migrate
-from ..checkpoint.payload import first_not_finite, from_bytes, plain_copy, to_bytes
-from ..checkpoint.select import checkpoint_in
-from ..checkpoint.store import CheckpointStore, read_complete, write_checkpoint
-from ..errors import UserError
-from .options import RunnerOptions, plain_config
-from .rank_state import RankState, gather_ranks
-from .run_folder import RunFolder, config_hash, git_commit, library_versions, now
-from .run_logger import RunLogger
+from cpo_rl.contracts import Algorithm
+from cpo_rl.errors import UserError
+from cpo_rl.runners.loop_hooks import LoopHooks
+from cpo_rl.runners.options import RunnerOptions, plain_config
+from cpo_rl.runners.rank_state import RankState, gather_ranks
+from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest, manifest_path
+from cpo_rl.runs.checkpoints import CheckpointStore, read_complete, write_checkpoint
+from cpo_rl.runs.compatibility import check_identity, env_identity
+from cpo_rl.runs.folder import RunFolder, config_hash, git_commit, library_versions, now
+from cpo_rl.runs.migrate import migrate
+from cpo_rl.runs.payload import first_not_finite, from_bytes, plain_copy, to_bytes
+from cpo_rl.runs.select import checkpoint_in
 
 __all__ = ["CheckpointedRunner"]
 
@@ -53,7 +54,7 @@ class CheckpointedRunner(OnPolicyRunner):
         UserError: If a setting is wrong or the folder cannot be written.
     """
 
-    logger: RunLogger
+    logger: LoopHooks
 
     def __init__(
         self, env: VecEnv, train_cfg: dict, log_dir: str | None = None, device: str = "cpu", **run_fields: Any
@@ -63,13 +64,11 @@ class CheckpointedRunner(OnPolicyRunner):
         # The algorithm's constructor takes entries out of what it is given. rsl_rl's own check costs a host sync per
         # step and does not see infinities; the finite guard replaces it.
         super().__init__(env, {**copy.deepcopy(train_cfg), "check_for_nan": False}, log_dir, device)
-        alg_cfg = getattr(self.alg, "cfg", None)
-        self._algorithm_name = getattr(alg_cfg, "algorithm", None)
-        self.identity = env_identity(
-            env, env.get_observations(), run_fields.get("task"), int(getattr(alg_cfg, "num_policies", 1))
-        )
+        self.offers = Algorithm(self.alg)
+        self._algorithm_name = self.offers.name
+        self.identity = env_identity(env, env.get_observations(), run_fields.get("task"), self.offers.num_policies)
         self.completed_iterations = 0
-        self._rank_state = RankState(env, self.alg, device, self.is_distributed)
+        self._rank_state = RankState(env, self.offers, device, self.is_distributed)
         self._in_loop = False
         self._exact = True
         self._restored_env = False

@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from rsl_rl.env import VecEnv
 
-from ..errors import UserError
-from .checkpointed_runner import CheckpointedRunner
-from .guard_watch import GuardWatch
-from .run_folder import git_commit
-from .run_log import run_log
-from .run_logger import RunLogger
-from .signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining
+from cpo_rl.contracts import Environment
+from cpo_rl.errors import UserError
+from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
+from cpo_rl.runners.guard_watch import GuardWatch
+from cpo_rl.runners.loop_hooks import LoopHooks
+from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining
+from cpo_rl.runs.folder import git_commit
+from cpo_rl.runs.log import run_log
 
 __all__ = ["EnsembleRunner"]
 
@@ -61,17 +62,17 @@ class EnsembleRunner(CheckpointedRunner):
             "config": self._given_cfg,
             "git_commit": git_commit(),
         }
-        self._guard = GuardWatch(self.alg, facts)
-        self.logger = RunLogger(
+        self._guard = GuardWatch(self.offers, facts)
+        self.logger = LoopHooks(
             self.folder,
             self.options,
             on_start=self._before_first_rollout,
             on_step=self._after_step,
             on_iteration=self._after_iteration,
-            diagnostics=getattr(self.alg, "diagnostics", lambda: None),
+            diagnostics=self.offers.diagnostics,
             log_dir=log_dir,
             cfg=self.cfg,
-            env_cfg=getattr(env, "cfg", {}),
+            env_cfg=Environment(env).cfg or {},
             num_envs=env.num_envs,
             is_distributed=self.is_distributed,
             gpu_world_size=self.gpu_world_size,
@@ -121,8 +122,8 @@ class EnsembleRunner(CheckpointedRunner):
             super().learn(iterations, init_at_random_ep_len)
         except StopTraining as stop:
             self._exact = stop.exact
-            if not stop.exact and hasattr(self.alg, "reset_episodes"):
-                self.alg.reset_episodes()  # a begun rollout is discarded, should training go on in this process
+            if not stop.exact:
+                self.offers.reset_episodes()  # a begun rollout is discarded, should training go on in this process
             return stop.outcome
         finally:
             self._in_loop = False

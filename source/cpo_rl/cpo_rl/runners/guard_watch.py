@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint.dump import MAX_ENVS, sentence, write_dump
+from cpo_rl.contracts import Algorithm
+from cpo_rl.runs.dump import MAX_ENVS, sentence, write_dump
 
 __all__ = ["GuardWatch"]
 
@@ -26,13 +27,12 @@ class GuardWatch:
     """Decides after every iteration whether training goes on, and writes the dump.
 
     Args:
-        alg: The algorithm. ``alg.cfg.non_finite`` ("stop" or "skip") and ``alg.cfg.max_skipped_updates`` configure it,
-            ``alg.guard_report()`` gives the details. An algorithm without them, such as rsl_rl's PPO, is stopped at the
-            first loss that is not finite.
+        alg: The algorithm. One that is no :class:`~cpo_rl.contracts.GuardedAlgorithm`, such as rsl_rl's PPO, is
+            stopped at the first loss that is not finite.
         facts: Entries of the dump that do not change: ``task``, ``seed``, ``config``, ``git_commit``.
     """
 
-    def __init__(self, alg: Any, facts: Mapping[str, Any]) -> None:
+    def __init__(self, alg: Algorithm, facts: Mapping[str, Any]) -> None:
         self._alg = alg
         self._facts = dict(facts)
         self.skipped_in_a_row = 0
@@ -58,7 +58,7 @@ class GuardWatch:
         Returns:
             The sentence about this iteration's skipped update, or None; and the sentence to stop with, or None.
         """
-        if not hasattr(self._alg, "guard_report"):
+        if not self._alg.is_guarded:
             bad = [name for name, value in metrics.items() if name.startswith("Loss/") and not math.isfinite(value)]
             found = f"The metric {bad[0]!r} of iteration {iteration} is not finite" if bad else None
             return found, found and f"{found}; the weights may be damaged, resume an earlier checkpoint."
@@ -67,7 +67,7 @@ class GuardWatch:
             self.skipped_in_a_row = 0
             return None, None
         self.skipped_in_a_row += round(skipped)
-        report = self._alg.guard_report() or {"tensor": "gradients", "step": None, "env_ids": []}
+        report = self._alg.base.guard_report() or {"tensor": "gradients", "step": None, "env_ids": []}
         said = f"{sentence(report)} of iteration {iteration}"
         if folder is not None and (self.skipped_in_a_row == round(skipped) or self._stops()):
             path = folder / f"dump_{iteration}.pt"
@@ -87,16 +87,14 @@ class GuardWatch:
         """Write the last states of the offending environments, the configuration and the seed."""
         states: dict[str, Any] = {}
         ids = list(report["env_ids"])[:MAX_ENVS]
-        rollout = getattr(self._alg, "rollout", None)
+        rollout = self._alg.rollout
         if ids and rollout is not None:
             stop = (report["step"] or 0) + 1
             for name in ("observations", "actions", "rewards", "dones"):
                 states[f"{name} (as learned from)"] = getattr(rollout, name)[ids, max(stop - 8, 0) : stop]
-        raw = getattr(getattr(self._alg, "guard", None), "raw", None)
-        for name, tensor in (raw(ids) if callable(raw) and ids else {}).items():
+        for name, tensor in self._alg.raw_values(ids).items():
             states[f"{name} (raw, when first bad)"] = tensor
-        model = getattr(self._alg, "model", None)
-        named = model.named_parameters() if model is not None else ()
+        named = self._alg.named_parameters()
         parameters = [name for name, p in named if p.grad is not None and not bool(p.grad.isfinite().all())]
         write_dump(
             path, report, iteration=iteration, env_steps=env_steps, states=states, parameters=parameters, **self._facts

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..errors import UserError
+from cpo_rl.errors import UserError
 
 __all__ = ["PROGRESS_MODES", "RunnerOptions", "plain_config"]
 

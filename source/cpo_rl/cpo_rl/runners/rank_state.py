@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from rsl_rl.env import VecEnv
 
-from ..checkpoint import random_state
-from ..checkpoint.payload import plain_copy
-from .meters import EpisodeMeter
+from cpo_rl.contracts import Algorithm, Environment
+from cpo_rl.runners.meters import EpisodeMeter
+from cpo_rl.runs import random_state
+from cpo_rl.runs.payload import plain_copy
 
 __all__ = ["RankState", "Restored", "gather_ranks"]
 
@@ -36,22 +37,20 @@ class Restored:
 class RankState:
     """Captures and restores one rank's part of a checkpoint.
 
-    The environment's part is what it declares: ``env.unwrapped.state_for_checkpoint()`` and
-    ``restore_from_checkpoint(state)``. An environment whose attribute ``checkpoint_is_exact`` is true continues
-    exactly; one that restores only its task state (a simulator) starts new episodes. ``common_step_counter``, on which
-    Isaac Lab's curricula are keyed, is kept in any case.
+    The environment's part is what it declares (:class:`~cpo_rl.contracts.CheckpointedEnvironment`). One that continues
+    exactly does; one that restores only its task state (a simulator) starts new episodes. The step counter on which
+    Isaac Lab's curricula are keyed is kept in any case.
 
     Args:
         env: rsl_rl environment.
-        alg: The algorithm; its optional ``reset_episodes()`` is called when the environments start new episodes, and
-            its optional ``rank_state()`` and ``load_rank_state(state)`` keep what each of several ranks has for itself.
+        alg: What the algorithm offers; it is told when the environments start new episodes.
         device: Device of the algorithm.
         several: Whether several processes train together; a single one's state is all in ``alg.save()``.
     """
 
-    def __init__(self, env: VecEnv, alg: Any, device: str, several: bool = False) -> None:
+    def __init__(self, env: VecEnv, alg: Algorithm, device: str, several: bool = False) -> None:
         self._num_envs = env.num_envs
-        self._env = getattr(env, "unwrapped", env)
+        self._env = Environment(env)
         self._alg = alg
         self._device = device
         self._several = several
@@ -62,12 +61,12 @@ class RankState:
         state: dict[str, Any] = {"random": random_state.capture(self._device)}
         if self.episodes is not None:
             state["episodes"] = self.episodes.state_dict()
-        if hasattr(self._alg, "rank_state") and self._several:
-            state["algorithm"] = self._alg.rank_state()
-        if hasattr(self._env, "state_for_checkpoint"):
-            state["env"] = self._env.state_for_checkpoint()
-        if hasattr(self._env, "common_step_counter"):
-            state["common_step_counter"] = int(self._env.common_step_counter)
+        own = {
+            "algorithm": self._alg.rank_state() if self._several else None,
+            "env": self._env.state(),
+            "common_step_counter": self._env.step_counter,
+        }
+        state.update({name: value for name, value in own.items() if value is not None})
         return plain_copy(state)
 
     def restore(self, runner: Mapping[str, Any], rank: int, world_size: int) -> Restored:
@@ -87,8 +86,8 @@ class RankState:
             report.sentences.append(
                 "the checkpoint is not of the end of a sound iteration; its rollout is collected again."
             )
-        if "common_step_counter" in ranks[0] and hasattr(self._env, "common_step_counter"):
-            self._env.common_step_counter = ranks[0]["common_step_counter"]
+        if "common_step_counter" in ranks[0]:
+            self._env.step_counter = ranks[0]["common_step_counter"]
         if runner["world_size"] != world_size:
             report.sentences.append(
                 f"{runner['world_size']} ranks before, {world_size} now: generators and episodes start anew."
@@ -101,7 +100,7 @@ class RankState:
         else:
             report.random = ranks[rank]["random"]
             if "algorithm" in ranks[rank]:
-                self._alg.load_rank_state(ranks[rank]["algorithm"])
+                self._alg.base.load_rank_state(ranks[rank]["algorithm"])
             report.env_restored = self._restore_env(ranks[rank], report) and runner["exact"]
         if report.env_restored and self.episodes is not None:
             self.episodes.load_state_dict(ranks[rank]["episodes"])
@@ -115,18 +114,18 @@ class RankState:
 
     def _restore_env(self, state: Mapping[str, Any], report: Restored) -> bool:
         """Give the environment its state; return whether it continues exactly."""
-        kind = type(self._env).__name__
-        if "env" not in state or not hasattr(self._env, "restore_from_checkpoint"):
+        kind = self._env.kind
+        if "env" not in state or not self._env.keeps_state:
             report.sentences.append(f"{kind} keeps no state in checkpoints: every environment starts a new episode.")
             return False
         try:
-            self._env.restore_from_checkpoint(state["env"])
+            self._env.restore(state["env"])
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             report.sentences.append(
                 f"the state of {kind} does not fit ({error}): every environment starts a new episode."
             )
             return False
-        if not getattr(self._env, "checkpoint_is_exact", False):
+        if not self._env.continues_exactly:
             names = ", ".join(sorted(str(name) for name in state["env"])) or "nothing"
             report.sentences.append(f"restored of {kind}: {names}; the simulation itself starts new episodes.")
             return False
@@ -136,8 +135,7 @@ class RankState:
         """Forget episodes that were running when the checkpoint was written."""
         if self.episodes is not None:
             self.episodes.reset()
-        if hasattr(self._alg, "reset_episodes"):
-            self._alg.reset_episodes()
+        self._alg.reset_episodes()
 
 
 def gather_ranks(state: dict[str, Any], distributed: bool, device: str) -> list[dict[str, Any]]:

@@ -1,0 +1,162 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""``cpo-lab train --pbt``: a training process as one member of a population (``docs/pbt.md``)."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from cpo_lab.cli.parser import natural_int, positive_int
+from cpo_lab.cli.ranks import Rank
+from cpo_rl.errors import UserError
+from cpo_rl.pbt.settings import LEAST_MEMBERS, PREFIX, PbtCfg, pbt_settings
+from cpo_rl.pbt.workspace import Workspace
+
+if TYPE_CHECKING:
+    from cpo_lab.cli.launch import Resolved
+    from cpo_rl.runners import EnsembleRunner
+
+__all__ = ["DEFAULT_AGENT", "Membership", "add_options", "take_membership"]
+
+DEFAULT_AGENT = "ppo"
+"""Agent of a population unless told otherwise."""
+
+CPU_INTERVALS = 50
+"""Decisions of a run on the CPU unless told otherwise; the default interval is longer than such a run."""
+
+
+@dataclass
+class Membership:
+    """Which member of which population a process is."""
+
+    workspace: Workspace
+    """The shared folder."""
+
+    member: int
+    """Number of the member, from 0."""
+
+    given: dict[str, Any]
+    """Settings that the user gave, by field of :class:`~cpo_rl.pbt.PbtCfg`."""
+
+    cfg: PbtCfg = field(default_factory=PbtCfg)
+    """Complete settings, once :meth:`complete` was called."""
+
+    @property
+    def folder(self) -> Path:
+        """Run folder of this member."""
+        return self.workspace.folder(self.member)
+
+    def complete(self, resolved: Resolved) -> list[str]:
+        """Fill in the settings that were not given, from the length of the run where it is short.
+
+        Args:
+            resolved: What will run, with its final number of iterations.
+
+        Returns:
+            Names of the settings that were chosen for the machine.
+
+        Raises:
+            UserError: If a setting is out of range, or the agent is none whose settings can change.
+        """
+        if not hasattr(resolved.agent_cfg.algorithm, "num_policies"):
+            raise UserError(
+                f"The settings of --agent {resolved.request.agent} cannot change while it trains; "
+                "use ppo or another agent of this project."
+            )
+        values, chosen = dict(self.given), []
+        if "interval_steps" not in values and resolved.request.device == "cpu":
+            per_iteration = resolved.agent_cfg.num_steps_per_env * (resolved.request.num_envs or 1)
+            values["interval_steps"] = max(per_iteration * resolved.agent_cfg.max_iterations // CPU_INTERVALS, 1)
+            chosen.append("interval_steps")
+        interval = PbtCfg(**values).interval_steps
+        values.setdefault("start_after", 5 * interval // 2)  # the reference's proportions
+        values.setdefault("initial_delay", 10 * interval)
+        self.cfg = PbtCfg(**values)
+        return chosen
+
+    def claim(self, resolved: Resolved) -> BinaryIO:
+        """Join the population; the member is this process's until the returned file is closed.
+
+        Raises:
+            UserError: If the workspace belongs to another population, or another process trains this member.
+        """
+        self.workspace.join(task=resolved.request.task, agent=resolved.request.agent)
+        return self.workspace.claim(self.member)
+
+    def runner(self, env: Any, cfg: dict[str, Any], **fields: Any) -> EnsembleRunner:
+        """Return the runner that trains this member; arguments as for :class:`~cpo_rl.runners.EnsembleRunner`."""
+        from cpo_rl.pbt.runner import PbtRunner
+
+        preset = cfg["algorithm"].get("algorithm")
+        fields["algorithm"] = "pbt" if preset == "ppo" else f"pbt_{preset}"
+        fields["pbt_member"], fields["pbt_members"] = self.member, self.workspace.members
+        return PbtRunner(env, cfg, workspace=self.workspace, member=self.member, pbt=self.cfg, **fields)
+
+    def __str__(self) -> str:
+        """Return what will be shown before the start."""
+        last = self.workspace.members - 1
+        return f"member {self.member} of 0 to {last}, intervals of {self.cfg.interval_steps:,} steps"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a member to the parser of ``cpo-lab train``."""
+    group = parser.add_argument_group("population-based training (cpo-lab pbt starts all members at once)")
+    group.add_argument("--pbt", metavar="WORKSPACE", help="train as a member of the population in this folder")
+    group.add_argument("--pbt_member", type=natural_int, metavar="I", help="number of this member, from 0")
+    group.add_argument("--pbt_members", type=positive_int, metavar="P", help="members of the population, 3 or more")
+
+
+def take_membership(args: argparse.Namespace, rest: list[str]) -> tuple[Membership | None, list[str]]:
+    """Take the member's options and settings out of what was typed.
+
+    Args:
+        args: Parsed options of ``cpo-lab train``; run folder, resume and agent are set to those of the member.
+        rest: Tokens that the parser does not know.
+
+    Returns:
+        The membership, None without ``--pbt``, and the tokens without settings such as ``pbt.interval_steps=2e6``.
+
+    Raises:
+        UserError: If options are missing, contradict each other or are out of range.
+    """
+    tokens = [token for token in rest if token.startswith(PREFIX)]
+    rest = [token for token in rest if not token.startswith(PREFIX)]
+    if args.pbt is None:
+        stray = next((f"--{n}" for n in ("pbt_member", "pbt_members") if getattr(args, n) is not None), None)
+        stray = stray or (tokens[0] if tokens else None)
+        if stray:
+            raise UserError(f"{stray} means something together with --pbt WORKSPACE only.")
+        return None, rest
+    if args.pbt_member is None or args.pbt_members is None:
+        raise UserError("--pbt needs --pbt_member I and --pbt_members P; cpo-lab pbt starts all members by itself.")
+    check_members(args.pbt_members, "--pbt_members")
+    if args.pbt_member >= args.pbt_members:
+        raise UserError(f"--pbt_member {args.pbt_member} must be below --pbt_members {args.pbt_members}.")
+    if args.log_dir or args.run_name or args.resume not in (None, "auto"):
+        raise UserError(
+            "A member's run folder is inside the workspace and is continued by itself; "
+            "leave out --log_dir, --run_name and --resume."
+        )
+    if Rank.of_this_process().several:
+        raise UserError("A member of a population is one process; start it without torchrun.")
+    given = pbt_settings(tokens)
+    PbtCfg(**given)  # checked before anything is read or made
+    member = Membership(Workspace(Path(args.pbt).expanduser().absolute(), args.pbt_members), args.pbt_member, given)
+    args.log_dir, args.resume, args.agent = str(member.folder), "auto", args.agent or DEFAULT_AGENT
+    return member, rest
+
+
+def check_members(count: int, option: str) -> None:
+    """Refuse a population in which nobody could ever be replaced.
+
+    Raises:
+        UserError: If it is too small.
+    """
+    if count < LEAST_MEMBERS:
+        raise UserError(
+            f"{option} {count} is too small: a member decides only if more than two scores are known; "
+            f"use {LEAST_MEMBERS} or more."
+        )

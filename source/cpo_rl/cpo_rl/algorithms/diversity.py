@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""CPO's diversity reward: followers are paid for being told apart."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
+from cpo_rl.algorithms.rollout import Rollout
+from cpo_rl.config import EnsembleCfg
+from cpo_rl.distributed import Ranks
+from cpo_rl.models.actor_critic import EnsembleActorCritic
+from cpo_rl.models.discriminator import Discriminator
+
+
+def diversity_bonus(log_posterior: Tensor, labels: Tensor, coef: float, leader: int) -> Tensor:
+    """Coef (log q(i|s,a) + ln M) for followers, exactly 0 for the leader.
+
+    Zero when the discriminator knows nothing, at most ``coef * ln M``. The released code has no ln M, a softmax too
+    many and labels by time (docs/algorithms.md).
+
+    Args:
+        log_posterior: log q of all policies, [n, M].
+        labels: policy that acted, [n].
+        coef: weight, at least 0.
+        leader: id that gets no bonus.
+
+    Returns:
+        Bonus [n], in units of the scaled reward.
+    """
+    own = log_posterior.gather(1, labels.unsqueeze(1)).squeeze(1)
+    return torch.where(labels == leader, 0.0, coef * (own + math.log(log_posterior.shape[1])))
+
+
+class DiversityReward:
+    """The discriminator, its optimizer and the reward it gives.
+
+    Args:
+        model: the actor-critic, for sizes.
+        cfg: algorithm settings.
+        env_policy: policy of each environment, [N].
+        ranks: processes that train together.
+    """
+
+    def __init__(self, model: EnsembleActorCritic, cfg: EnsembleCfg, env_policy: Tensor, ranks: Ranks) -> None:
+        self.cfg, self.ranks = cfg, ranks
+        self.env_policy = env_policy
+        self.leader = model.num_policies - 1
+        self.discriminator = Discriminator(
+            model.num_obs, model.num_actions, model.num_policies, cfg.discriminator_hidden_dims
+        ).to(env_policy.device, model.log_std.dtype)
+        self.optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=cfg.discriminator_learning_rate, fused=True
+        )
+
+    @torch.no_grad()
+    def bonus(self, rollout: Rollout, metrics: DeviceMetrics) -> Tensor:
+        """Reward of every transition, [N, T], from the discriminator as it is before this iteration's update."""
+        rows = []
+        for t in range(rollout.horizon):
+            log_posterior = self.discriminator.log_posterior(rollout.observations[:, t], rollout.actions[:, t])
+            rows.append(diversity_bonus(log_posterior, self.env_policy, self.cfg.adversarial_coef, self.leader))
+        bonus = torch.stack(rows, 1)
+        followers = bonus[: bonus.shape[0] // (self.leader + 1) * self.leader]
+        metrics.add("Discriminator/bonus", followers.mean())
+        return bonus
+
+    def update(self, rollout: Rollout, generator: torch.Generator, bad: Tensor, metrics: DeviceMetrics) -> None:
+        """One pass of cross-entropy over the rollout's transitions.
+
+        Args:
+            rollout: the transitions.
+            generator: shuffles them.
+            bad: 1 if the rollout held a non-finite number, which leaves the weights alone; scalar.
+            metrics: receives loss, accuracy and chance.
+        """
+        obs, actions = rollout.observations.flatten(0, 1), rollout.actions.flatten(0, 1)
+        order = torch.randperm(len(obs), generator=generator, device=obs.device)
+        for rows in order.tensor_split(self.cfg.discriminator_mini_batches):
+            labels = self.env_policy[torch.div(rows, rollout.horizon, rounding_mode="floor")]
+            logits = self.discriminator(torch.cat((obs[rows], actions[rows]), -1))
+            loss = F.cross_entropy(logits, labels)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.ranks.average_gradients(self.discriminator.parameters())
+            finite = torch.isfinite(
+                torch.stack([p.grad.sum() for p in self.discriminator.parameters() if p.grad is not None])
+            ).all()
+            self.optimizer.found_inf = torch.maximum((~finite).to(bad.dtype), bad)  # type: ignore[attr-defined]
+            self.optimizer.step()
+            metrics.add("Discriminator/loss", loss)
+            metrics.add("Discriminator/accuracy", (logits.argmax(-1) == labels).to(torch.float32).mean())
+        metrics.add("Discriminator/chance", torch.full_like(bad, 1.0 / (self.leader + 1)))
+
+    def state_dict(self) -> dict:
+        """Weights and optimizer."""
+        return {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict, with_optimizer: bool) -> None:
+        """Restore :meth:`state_dict`."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        if with_optimizer:
+            self.optimizer.load_state_dict(state["optimizer"])

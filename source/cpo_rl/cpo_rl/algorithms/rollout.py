@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""One iteration of experience, env-major, and what is computed per training row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cpo_rl.algorithms.roles import RoleTables
+from cpo_rl.models.actor_critic import EnsembleActorCritic
+
+
+class Rollout:
+    """Buffers of T steps in N environments, allocated once.
+
+    Observations are stored as the network reads them, normalized, marked with the policy that acted and padded, because
+    the statistics are fixed during an iteration: that saves preparing every row again in every pass. A recurrent
+    model's state is kept only where a training sequence starts.
+
+    Args:
+        model: the actor-critic, for sizes and state shapes.
+        num_envs: N.
+        horizon: T, a multiple of ``sequence_length``.
+        sequence_length: q steps per training sequence.
+        tables: role tables of the same sizes.
+    """
+
+    def __init__(
+        self,
+        model: EnsembleActorCritic,
+        num_envs: int,
+        horizon: int,
+        sequence_length: int,
+        tables: RoleTables,
+    ) -> None:
+        device, dtype = model.log_std.device, model.log_std.dtype
+        self.num_envs, self.horizon, self.sequence_length = num_envs, horizon, sequence_length
+        self.num_chunks = horizon // sequence_length
+        self.step = 0
+
+        def steps(*shape: int, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(num_envs, horizon, *shape, device=device, dtype=kind)
+
+        self.inputs = steps(model.input_size)
+        self.last_input = torch.zeros(num_envs, 1, model.input_size, device=device, dtype=dtype)
+        for rows in (self.inputs, self.last_input):
+            model.mark(rows, torch.arange(num_envs, device=device) // tables.block)
+        self._num_obs = model.num_obs
+        self.actions = steps(model.num_actions)
+        self.log_probs = steps()
+        self.rewards = steps()
+        self.dones = steps(kind=torch.bool)
+        self.last_values = torch.zeros(num_envs, device=device, dtype=dtype)
+        # per target row (rollout sequences, then borrowed ones): values, returns, advantages, reference means
+        shape = (tables.num_targets, sequence_length)
+        self.target_values = torch.zeros(shape, device=device, dtype=dtype)
+        self.target_returns = torch.zeros(shape, device=device, dtype=dtype)
+        self.target_advantages = torch.zeros(shape, device=device, dtype=dtype)
+        self.target_means = torch.zeros(*shape, model.num_actions, device=device, dtype=dtype)
+        self.borrowed_log_probs = torch.zeros(
+            tables.num_targets - tables.num_sequences, sequence_length, device=device, dtype=dtype
+        )
+        self.awac_weights = torch.zeros(tables.num_awac, sequence_length, device=device, dtype=dtype)
+        self.states = _chunk_states(model, num_envs, self.num_chunks)
+
+    @property
+    def observations(self) -> Tensor:
+        """Normalized observations, [N, T, D] (a view of the inputs)."""
+        return self.inputs[..., : self._num_obs]
+
+    @property
+    def last_observation(self) -> Tensor:
+        """Normalized observation after the last step, [N, D] (a view of the last inputs)."""
+        return self.last_input[:, 0, : self._num_obs]
+
+    @property
+    def values(self) -> Tensor:
+        """Rollout values in reward units, [N, T] (a view of the target rows)."""
+        return self.target_values[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon)
+
+    @property
+    def returns(self) -> Tensor:
+        """Returns of the rollout, [N, T] (a view of the target rows)."""
+        return self.target_returns[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon)
+
+    @property
+    def advantages(self) -> Tensor:
+        """Advantages of the rollout, [N, T] (a view of the target rows)."""
+        return self.target_advantages[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon)
+
+    @property
+    def means(self) -> Tensor:
+        """Action means of the rollout, [N, T, A] (a view of the target rows)."""
+        return self.target_means[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon, -1)
+
+    def sequences(self, steps: Tensor) -> Tensor:
+        """View per-step data [N, T, ...] as sequences [N*C, q, ...]."""
+        return steps.view(self.num_envs * self.num_chunks, self.sequence_length, *steps.shape[2:])
+
+    def record_observation(self, obs: Tensor) -> Tensor:
+        """Store the normalized observations [N, D] of the current step; return the network's rows, [N, 1, P]."""
+        rows = self.last_input if self.step == self.horizon else self.inputs[:, self.step : self.step + 1]
+        rows[:, 0, : self._num_obs].copy_(obs)
+        return rows
+
+    def record_action(self, action: Tensor, mean: Tensor, log_prob: Tensor, value: Tensor) -> None:
+        """Store what was decided at the current step; every argument starts with [N]."""
+        t = self.step
+        self.actions[:, t].copy_(action)
+        self.means[:, t].copy_(mean)
+        self.log_probs[:, t].copy_(log_prob)
+        self.values[:, t].copy_(value)
+
+    def record_state(self, state: Any) -> None:
+        """Store the recurrent state before the current step where a training sequence starts."""
+        if state is None or self.step % self.sequence_length:
+            return
+        chunk = self.step // self.sequence_length
+        for stored, current in zip(self.states, state, strict=True):
+            for buffer, tensor in zip(stored, current, strict=True):
+                buffer[:, chunk].copy_(tensor.transpose(0, 1))
+
+    def record_outcome(self, rewards: Tensor, dones: Tensor) -> None:
+        """Store the scaled reward [N] and end of episode [N] of the current step, and advance."""
+        self.rewards[:, self.step].copy_(rewards)
+        self.dones[:, self.step].copy_(dones)
+        self.step += 1
+
+    def resets(self) -> Tensor | None:
+        """Whether the state is cleared before a step inside a sequence, [N*C, q]; None without a recurrent model.
+
+        A sequence's first step never clears: its stored state was taken after the clearing.
+        """
+        if self.states is None:
+            return None
+        resets = torch.zeros_like(self.dones)
+        resets[:, 1:] = self.dones[:, :-1]
+        resets = self.sequences(resets)
+        resets[:, 0] = False
+        return resets
+
+    def start_states(self, sequence: Tensor) -> Any:
+        """Recurrent states before the first step of sequences [n], as the model takes them; None if it has none."""
+        if self.states is None:
+            return None
+        return tuple(tuple(b.flatten(0, 1)[sequence].transpose(0, 1) for b in stored) for stored in self.states)
+
+
+def _chunk_states(model: EnsembleActorCritic, num_envs: int, num_chunks: int) -> Any:
+    """Buffers [N, C, layers, H] per trunk and state tensor, or None."""
+    state = model.initial_state(1)
+    if state is None:
+        return None
+    return tuple(tuple(t.new_zeros(num_envs, num_chunks, t.shape[0], t.shape[2]) for t in pair) for pair in state)

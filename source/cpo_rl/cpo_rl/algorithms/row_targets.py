@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""From a recorded rollout to the targets of every training row."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
+from cpo_rl.algorithms.relabel import relabel
+from cpo_rl.algorithms.roles import RoleTables
+from cpo_rl.algorithms.rollout import Rollout
+from cpo_rl.config import EnsembleCfg
+from cpo_rl.distributed import Ranks
+from cpo_rl.formulas import gaussian, losses
+from cpo_rl.formulas.coupling import explained_variance
+from cpo_rl.formulas.targets import generalized_advantages, mean_and_std, one_step_returns
+from cpo_rl.models.actor_critic import EnsembleActorCritic
+
+
+class RowTargets:
+    """Computes values, returns, advantages and regression weights of all roles (docs/algorithms.md).
+
+    Args:
+        model: the actor-critic, with the parameters the rollout was made with.
+        cfg: algorithm settings.
+        tables: role tables.
+        ranks: processes that train together.
+    """
+
+    def __init__(self, model: EnsembleActorCritic, cfg: EnsembleCfg, tables: RoleTables, ranks: Ranks) -> None:
+        self.model, self.cfg, self.tables, self.ranks = model, cfg, tables, ranks
+
+    @torch.no_grad()
+    def run(self, rollout: Rollout, borrowed: list[int], bonus: Tensor | None, metrics: DeviceMetrics) -> None:
+        """Fill the target rows.
+
+        Args:
+            rollout: recorded steps, last observations and last values.
+            borrowed: the drawn followers.
+            bonus: diversity reward [N, T] of on-policy rows, or None; relabelled rows never see it.
+            metrics: receives what is measured on the way.
+        """
+        self._on_policy(rollout, bonus, metrics)
+        self._borrowed(rollout, borrowed)
+        raw_weights, awac_returns = self._awac(rollout)
+        self._normalize_values(rollout, awac_returns)
+        self._normalize_advantages(rollout, raw_weights, metrics)
+
+    def _on_policy(self, rollout: Rollout, bonus: Tensor | None, metrics: DeviceMetrics) -> None:
+        rewards = rollout.rewards if bonus is None else rollout.rewards + bonus
+        advantages = generalized_advantages(
+            rewards, rollout.values, rollout.dones, rollout.last_values, self.cfg.gamma, self.cfg.lam
+        )
+        rollout.advantages.copy_(advantages)
+        rollout.returns.copy_(advantages + rollout.values)
+        metrics.add("Value/explained_variance", explained_variance(rollout.values, rollout.returns))
+
+    def _borrowed(self, rollout: Rollout, borrowed: list[int]) -> None:
+        """One-step targets of borrowed rows under the leader's value, and the leader's own distribution there."""
+        leader, rows = self.tables.num_policies - 1, self.tables.per_block
+        for k, follower in enumerate(borrowed):
+            envs = self.tables.follower_envs(follower)
+            seen = relabel(self.model, rollout, envs, follower, leader, self.cfg.relabel_state)
+            returns = one_step_returns(rollout.rewards[envs], rollout.dones[envs], seen.values, self.cfg.gamma)
+            target = slice(self.tables.num_sequences + k * rows, self.tables.num_sequences + (k + 1) * rows)
+            shape = rollout.target_values[target].shape
+            rollout.target_values[target] = seen.values[:, :-1].reshape(shape)
+            rollout.target_returns[target] = returns.reshape(shape)
+            rollout.target_advantages[target] = (returns - seen.values[:, :-1]).reshape(shape)
+            log_prob = gaussian.log_prob(rollout.actions[envs], seen.means, self.model.log_std[leader])
+            rollout.borrowed_log_probs[k * rows : (k + 1) * rows] = log_prob.reshape(shape)
+            means = seen.means if self.cfg.borrowed_reference == "leader" else rollout.means[envs]
+            rollout.target_means[target] = means.reshape(*shape, -1)
+
+    def _awac(self, rollout: Rollout) -> tuple[Tensor, list[Tensor]]:
+        """Raw advantages of the leader's transitions under each follower's value, written over the weights."""
+        returns_seen = []
+        leader = self.tables.num_policies - 1
+        envs, rows = self.tables.follower_envs(leader), self.tables.per_block
+        if self.tables.num_awac:
+            for follower in range(leader):
+                seen = relabel(self.model, rollout, envs, leader, follower, self.cfg.relabel_state)
+                returns = one_step_returns(rollout.rewards[envs], rollout.dones[envs], seen.values, self.cfg.gamma)
+                part = rollout.awac_weights[follower * rows : (follower + 1) * rows]
+                part.copy_((returns - seen.values[:, :-1]).reshape(part.shape))
+                if self.cfg.statistics_rows == "all":
+                    returns_seen.append(returns)
+        return rollout.awac_weights, returns_seen
+
+    def _counted(self, target_rows: Tensor) -> Tensor:
+        """The part of an array of target rows that counts in statistics."""
+        return target_rows[: self.tables.num_sequences] if self.cfg.statistics_rows == "on_policy" else target_rows
+
+    def _normalize_values(self, rollout: Rollout, awac_returns: list[Tensor]) -> None:
+        """Update the value statistics from returns and express values and returns in normalized units."""
+        if not self.cfg.normalize_values:
+            return
+        normalizer = self.model.value_normalizer
+        normalizer.gather(self._counted(rollout.target_returns).reshape(-1, 1))
+        for returns in awac_returns:
+            normalizer.gather(returns.reshape(-1, 1))
+        normalizer.commit(self.ranks)
+        for rows in (rollout.target_values, rollout.target_returns):
+            rows.copy_(normalizer.normalize(rows.unsqueeze(-1)).squeeze(-1))
+
+    def _normalize_advantages(self, rollout: Rollout, awac_advantages: Tensor, metrics: DeviceMetrics) -> None:
+        """Scale advantages over the counted rows; turn those of awac rows into weights with the same constants."""
+        if self.cfg.normalize_advantages:
+            counted = [self._counted(rollout.target_advantages)]
+            if self.cfg.statistics_rows == "all" and self.tables.num_awac:
+                counted.append(awac_advantages)
+            exact = [rows.to(torch.float64) for rows in counted]
+            sums = torch.stack(
+                [
+                    torch.full_like(exact[0].sum(), float(sum(r.numel() for r in exact))),
+                    torch.stack([r.sum() for r in exact]).sum(),
+                    torch.stack([r.square().sum() for r in exact]).sum(),
+                ]
+            )
+            mean, std = mean_and_std(*self.ranks.sum(sums))
+            scale = (1.0 / (std + 1.0e-8)).to(rollout.target_advantages.dtype)
+            shift = mean.to(rollout.target_advantages.dtype)
+            for rows in (rollout.target_advantages, awac_advantages):
+                rows.sub_(shift).mul_(scale)
+        if self.tables.num_awac:
+            weights = losses.awac_weight(awac_advantages, self.cfg.awac_temperature, self.cfg.awac_weight_max)
+            metrics.add("Ensemble/awac_weight", weights.mean())
+            metrics.add("Ensemble/awac_saturation", (weights >= 0.999 * self.cfg.awac_weight_max).float().mean())
+            awac_advantages.copy_(weights)

@@ -1,0 +1,339 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What an environment, its settings and an algorithm may offer besides rsl_rl's interface.
+
+rsl_rl asks of an environment :class:`rsl_rl.env.VecEnv` and of an algorithm the methods that its runner calls.
+Everything beyond that is optional and stands here, as protocols to read and as three views that answer for what is
+absent:
+
+* :class:`Environment` around an environment: task name, checkpointed state, reward settings, how episodes end.
+* :class:`EnvironmentSettings` around an Isaac Lab environment configuration: checks, sizes, camera.
+* :class:`Algorithm` around an algorithm: its settings, diagnostics, finite guard, state per rank.
+
+No other module asks an environment or an algorithm whether it has something.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "Algorithm",
+    "CheckpointedEnvironment",
+    "Environment",
+    "EnvironmentSettings",
+    "FingerprintedEnvironment",
+    "GuardedAlgorithm",
+    "MutableAlgorithm",
+    "MutableEnvironment",
+    "RankedAlgorithm",
+]
+
+
+# -- what an environment may offer -------------------------------------------------------------------------------------
+
+
+class CheckpointedEnvironment(Protocol):
+    """An environment whose state goes into checkpoints."""
+
+    def state_for_checkpoint(self) -> dict[str, Any]:
+        """Tensors and plain values that :meth:`restore_from_checkpoint` needs."""
+
+    def restore_from_checkpoint(self, state: dict[str, Any]) -> None:
+        """Continue from such a state.
+
+        Raises:
+            KeyError, ValueError, RuntimeError, TypeError: if it does not fit; every environment then starts anew.
+        """
+
+
+class FingerprintedEnvironment(Protocol):
+    """An environment that says which robot and layout a checkpoint of it belongs to."""
+
+    def checkpoint_fingerprint(self) -> dict[str, str]:
+        """Entries that must be equal when a checkpoint is loaded; ``assets`` is only reported."""
+
+
+class MutableEnvironment(Protocol):
+    """An environment whose reward a population may change, because its score does not depend on it."""
+
+    def reward_settings(self) -> dict[str, float]:
+        """Values by name."""
+
+    def set_reward_settings(self, values: Mapping[str, float]) -> None:
+        """Change some of them between two steps."""
+
+
+class Environment:
+    """An environment and what it offers.
+
+    Args:
+        env: an rsl_rl environment, a gymnasium environment or what stands behind their wrappers.
+    """
+
+    def __init__(self, env: Any) -> None:
+        self.base = getattr(env, "unwrapped", env)
+
+    @property
+    def kind(self) -> str:
+        """Name of the environment's class."""
+        return type(self.base).__name__
+
+    @property
+    def task(self) -> str:
+        """Gym id without its namespace (``spec.id``), else the name of the class."""
+        name = getattr(getattr(self.base, "spec", None), "id", None) or self.kind
+        return str(name).split(":")[-1]
+
+    @property
+    def cfg(self) -> Any:
+        """The environment's configuration, None where it has none."""
+        return getattr(self.base, "cfg", None)
+
+    @property
+    def step_dt(self) -> float:
+        """Time that a step takes in the task [s]; NaN where the environment does not say."""
+        return float(getattr(self.base, "step_dt", math.nan))
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def fingerprint(self) -> dict[str, str]:
+        """What a checkpoint belongs to, see :class:`FingerprintedEnvironment`; empty where it does not say."""
+        if not _fulfils(self.base, FingerprintedEnvironment):
+            return {}
+        return {str(key): str(value) for key, value in self.base.checkpoint_fingerprint().items()}
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether it is a :class:`CheckpointedEnvironment`."""
+        return _fulfils(self.base, CheckpointedEnvironment)
+
+    @property
+    def continues_exactly(self) -> bool:
+        """Whether a restored environment goes on as if never stopped (attribute ``checkpoint_is_exact``)."""
+        return bool(getattr(self.base, "checkpoint_is_exact", False))
+
+    def state(self) -> dict[str, Any] | None:
+        """Its state for a checkpoint, None where it keeps none."""
+        return self.base.state_for_checkpoint() if self.keeps_state else None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state`; only for an environment that :attr:`keeps_state`."""
+        self.base.restore_from_checkpoint(state)
+
+    @property
+    def step_counter(self) -> int | None:
+        """Isaac Lab's ``common_step_counter``, on which curricula are keyed; None where there is none."""
+        counter = getattr(self.base, "common_step_counter", None)
+        return None if counter is None else int(counter)
+
+    @step_counter.setter
+    def step_counter(self, value: int) -> None:
+        if self.step_counter is not None:
+            self.base.common_step_counter = value
+
+    # -- populations ---------------------------------------------------------------------------------------------------
+
+    def reward_settings(self) -> dict[str, float]:
+        """Settings of the reward that may be changed; empty where there are none."""
+        return self.base.reward_settings() if _fulfils(self.base, MutableEnvironment) else {}
+
+    def set_reward_settings(self, values: Mapping[str, float]) -> None:
+        """Change some of :meth:`reward_settings`."""
+        self.base.set_reward_settings(values)
+
+    # -- episodes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def terminated(self) -> Tensor | None:
+        """Environments whose episode the last step ended by something other than time, bool [N]; None if unknown."""
+        return getattr(self.base, "reset_terminated", None)
+
+    @property
+    def successes(self) -> Tensor | None:
+        """Goals reached in the running episode, [N]; None where the task counts none."""
+        return getattr(self.base, "successes", None)
+
+    @property
+    def object_scale(self) -> Tensor | None:
+        """Edge lengths of each environment's object over the task's base length, [N, 3]; None for equal objects."""
+        return getattr(self.base, "object_scale", None)
+
+
+class EnvironmentSettings:
+    """An Isaac Lab environment configuration and what it offers besides Isaac Lab's fields.
+
+    Args:
+        cfg: the configuration.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        self.cfg = cfg
+
+    def check(self) -> None:
+        """Refuse settings that the task cannot run with (method ``check``), before a simulator starts.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        check = getattr(self.cfg, "check", None)
+        if check is not None:
+            check()
+
+    @property
+    def cpu_num_envs(self) -> int | None:
+        """Environments that suit a CPU; None where the task does not say."""
+        return getattr(self.cfg, "cpu_num_envs", None)
+
+    @property
+    def num_objects(self) -> int | None:
+        """Different objects that the environments are given; None where the task has no such setting."""
+        return getattr(self.cfg, "num_objects", None)
+
+    @property
+    def num_shapes(self) -> int:
+        """Shapes of objects among the environments, at least 1 (method ``num_shapes``)."""
+        count = getattr(self.cfg, "num_shapes", None)
+        return 1 if count is None else int(count())
+
+    @property
+    def goals_per_episode(self) -> int:
+        """Goals after which an episode has been perfect and ends (field ``max_successes``); 0 where goals end none."""
+        return int(getattr(self.cfg, "max_successes", 0) or 0)
+
+    @property
+    def camera_eye(self) -> tuple[float, float, float] | None:
+        """Where a camera stands in an environment's frame [m]; None where the task does not say."""
+        return getattr(self.cfg, "camera_eye", None)
+
+    @property
+    def camera_lookat(self) -> tuple[float, float, float] | None:
+        """Where it looks in an environment's frame [m]; None where the task does not say."""
+        return getattr(self.cfg, "camera_lookat", None)
+
+
+# -- what an algorithm may offer ---------------------------------------------------------------------------------------
+
+
+class GuardedAlgorithm(Protocol):
+    """An algorithm that keeps numbers that are not finite away from its weights.
+
+    It reports ``Optimization/skipped_updates`` among its metrics, and its ``cfg`` has ``non_finite`` ("stop" or
+    "skip") and ``max_skipped_updates``.
+    """
+
+    def guard_report(self) -> dict[str, Any] | None:
+        """``tensor``, ``step`` and ``env_ids`` of the first number that was not finite, or None."""
+
+
+class RankedAlgorithm(Protocol):
+    """An algorithm of which every one of several processes has a part for itself."""
+
+    def rank_state(self) -> dict[str, Any]:
+        """That part, as tensors and plain values."""
+
+    def load_rank_state(self, state: dict[str, Any]) -> None:
+        """Continue from it."""
+
+
+class MutableAlgorithm(Protocol):
+    """An algorithm that a population may change and overwrite between two iterations."""
+
+    def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
+        """Change settings by field name.
+
+        Raises:
+            UserError: if a value is out of range or a field cannot change; nothing is changed then.
+        """
+
+    def adopt(self, donor: dict[str, Any]) -> None:
+        """Go on from another run's ``save()``."""
+
+
+class Algorithm:
+    """An algorithm and what it offers.
+
+    Args:
+        alg: what rsl_rl's runner built.
+    """
+
+    def __init__(self, alg: Any) -> None:
+        self.base = alg
+
+    @property
+    def cfg(self) -> Any:
+        """Its settings, None where it keeps none."""
+        return getattr(self.base, "cfg", None)
+
+    @property
+    def name(self) -> str | None:
+        """Name of the algorithm for records (``cfg.algorithm``); None where it does not say."""
+        return algorithm_name(self.cfg)
+
+    @property
+    def num_policies(self) -> int:
+        """Policies M of its ensemble; 1 where it has none."""
+        return num_policies(self.cfg) or 1
+
+    def diagnostics(self) -> Mapping[str, Any] | None:
+        """Matrices of the last update as plain lists (method ``diagnostics``), or None."""
+        tell = getattr(self.base, "diagnostics", None)
+        return None if tell is None else tell()
+
+    def reset_episodes(self) -> None:
+        """Forget running episodes, because the environments start anew (method ``reset_episodes``)."""
+        reset = getattr(self.base, "reset_episodes", None)
+        if reset is not None:
+            reset()
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it is a :class:`GuardedAlgorithm`."""
+        return _fulfils(self.base, GuardedAlgorithm)
+
+    @property
+    def is_mutable(self) -> bool:
+        """Whether it is a :class:`MutableAlgorithm`."""
+        return _fulfils(self.base, MutableAlgorithm)
+
+    def rank_state(self) -> dict[str, Any] | None:
+        """What this process has for itself, see :class:`RankedAlgorithm`; None where there is nothing."""
+        return self.base.rank_state() if _fulfils(self.base, RankedAlgorithm) else None
+
+    @property
+    def rollout(self) -> Any:
+        """Recorded ``observations``, ``actions``, ``rewards`` and ``dones``, each [N, T, ...]; None if not offered."""
+        return getattr(self.base, "rollout", None)
+
+    def raw_values(self, env_ids: list[int]) -> dict[str, Tensor]:
+        """What environments held when the guard first found them bad (``guard.raw``); empty if not offered."""
+        raw = getattr(getattr(self.base, "guard", None), "raw", None)
+        return raw(env_ids) if callable(raw) and env_ids else {}
+
+    def named_parameters(self) -> list[tuple[str, Any]]:
+        """Parameters of its ``model``; empty if it has none."""
+        model = getattr(self.base, "model", None)
+        return [] if model is None else list(model.named_parameters())
+
+
+def num_policies(settings: Any) -> int | None:
+    """Policies that an algorithm's settings name (``num_policies``); None where they know no ensemble."""
+    count = getattr(settings, "num_policies", None)
+    return None if count is None else int(count)
+
+
+def algorithm_name(settings: Any) -> str | None:
+    """Name that an algorithm's settings carry for records (``algorithm``); None where they carry none."""
+    name = getattr(settings, "algorithm", None)
+    return None if name is None else str(name)
+
+
+def _fulfils(thing: Any, protocol: type) -> bool:
+    """Whether something has every method of a protocol; asks as a caller would, so that wrappers may delegate."""
+    return all(hasattr(thing, name) for name in vars(protocol) if not name.startswith("_"))

@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""How far policies are from each other and how useful their data is to the leader: the paper's own evidence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cpo_rl.formulas import gaussian
+
+
+def kl_matrix(means: Tensor, log_std: Tensor) -> Tensor:
+    """Closed-form inter-policy KL.
+
+    Args:
+        means: mean of policy j on states of block i, [M_i, M_j, n, A].
+        log_std: [M, A].
+
+    Returns:
+        Entry (i, j) = mean over states of block i of KL(pi_i || pi_j) [nat], [M, M] (docs/algorithms.md).
+    """
+    count = means.shape[0]
+    own = means[torch.arange(count), torch.arange(count)].unsqueeze(1)  # [M, 1, n, A]
+    return gaussian.kl(own, log_std[:, None, None], means, log_std[None, :, None]).mean(-1)
+
+
+def effective_sample_size(weights: Tensor) -> Tensor:
+    """(sum w)^2 / (n sum w^2) over the last axis, in (0, 1] (Kong 1992); computed on w / max w against overflow."""
+    scaled = weights / weights.amax(-1, keepdim=True).clamp(min=1.0e-30)
+    return scaled.sum(-1).square() / (weights.shape[-1] * scaled.square().sum(-1)).clamp(min=1.0e-30)
+
+
+def importance_summary(log_ratio: Tensor) -> dict[str, Tensor]:
+    """Spread of importance ratios per follower.
+
+    Args:
+        log_ratio: log pi_L - log pi_i on follower i's actions, [M-1, n].
+
+    Returns:
+        ``ess`` and ``importance_deviation`` (mean |w - 1|), ``importance_log_var`` (variance of log w), each [M-1], and
+        ``ess_pooled`` over all followers' data, scalar.
+    """
+    weights = log_ratio.exp()
+    return {
+        "ess": effective_sample_size(weights),
+        "importance_deviation": (weights - 1.0).abs().mean(-1),
+        "importance_log_var": log_ratio.var(-1, unbiased=False),
+        "ess_pooled": effective_sample_size(weights.flatten()),
+    }
+
+
+def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
+    """1 - Var(R - V) / Var(R) over all entries; NaN where returns do not vary."""
+    variance = returns.var()
+    return torch.where(variance > 0, 1.0 - (returns - values).var() / variance, torch.nan)

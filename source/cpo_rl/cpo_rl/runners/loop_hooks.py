@@ -1,0 +1,272 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""rsl_rl's logger, writing a run folder, without a host sync per environment step."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from rsl_rl.utils.logger import Logger
+
+from cpo_rl.runners.console import ProgressDisplay
+from cpo_rl.runners.meters import EpisodeMeter, ExtrasMeter
+from cpo_rl.runners.options import RunnerOptions
+from cpo_rl.runners.tensorboard_layout import add_tensorboard_layout
+from cpo_rl.runs.folder import RunFolder
+
+__all__ = ["LoopHooks"]
+
+_log = logging.getLogger(__name__)
+
+_HEADLINE = ("Leader/return", "Leader/successes", "Train/mean_reward", "Perf/env_steps_per_s")
+"""Metrics repeated in the run's manifest, for listings."""
+
+
+class LoopHooks(Logger):
+    """Writes metrics, diagnostics, manifest and progress once per finished iteration.
+
+    rsl_rl's runner calls :meth:`process_env_step` after every step and :meth:`log` after every update. What comes in
+    per step stays on the device until :meth:`log` reads it in one transfer. The three callbacks are how
+    :class:`~cpo_rl.runners.EnsembleRunner` acts inside rsl_rl's loop.
+
+    Args:
+        folder: The run folder; None writes nothing (playing, ranks other than 0).
+        options: Settings of the runner.
+        on_start: Called once right before the first rollout.
+        on_step: Called after every environment step.
+        on_iteration: Called with the number of finished iterations and the metrics, last of all.
+        diagnostics: Returns the algorithm's matrices of this iteration, or None.
+        **kwargs: Arguments of rsl_rl's logger.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        options: RunnerOptions,
+        *,
+        on_start: Callable[[], None],
+        on_step: Callable[[], None],
+        on_iteration: Callable[[int, dict[str, float]], None],
+        diagnostics: Callable[[], Mapping[str, Any] | None],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.folder = folder
+        self.options = options
+        self.progress = ProgressDisplay(options.progress if folder else "off", options.progress_interval_s)
+        self.best: dict[str, Any] | None = None
+        self.score: float | None = None
+        self.last_learn_time = 0.0
+        self._on_start, self._on_step, self._on_iteration = on_start, on_step, on_iteration
+        self._diagnostics = diagnostics
+        self._episodes = EpisodeMeter(self.num_envs, self.device)
+        self._extras = ExtrasMeter()
+        self._table = folder.metrics() if folder else None
+        self._matrices = folder.diagnostics() if folder else None
+        self._failed_writes: set[str] = set()
+        self._manifest_written = -math.inf
+        self._first_iteration = 0
+        self._last_metrics: dict[str, float] = {}
+        self._mean_s = 0.0
+
+    # -- what rsl_rl's loop calls --------------------------------------------------------------------------------------
+
+    def init_logging_writer(self) -> None:
+        """Open TensorBoard (or the configured writer) where the run stands, then hand over to the runner."""
+        logger_cfg = self.cfg.get("logger", "tensorboard")
+        if self.folder is None:
+            self.writer = None
+        elif logger_cfg == "tensorboard":
+            from torch.utils.tensorboard import SummaryWriter
+
+            if self.writer is None:
+                # events of iterations that are about to be repeated after a crash are hidden
+                self.writer = SummaryWriter(str(self.folder.path), purge_step=self._first_iteration + 1, flush_secs=10)
+                add_tensorboard_layout(self.writer, int(self.folder.manifest.get("num_policies") or 1))
+            self._store_code_state()
+        else:
+            super().init_logging_writer()
+        self._on_start()
+
+    def process_env_step(
+        self, rewards: torch.Tensor, dones: torch.Tensor, extras: dict, intrinsic_rewards: torch.Tensor | None = None
+    ) -> None:
+        """Accumulate one step on the device: rewards [N], dones [N], scalars of ``extras``."""
+        self._episodes.step(rewards if intrinsic_rewards is None else rewards + intrinsic_rewards, dones)
+        self._extras.step(extras)
+        self._on_step()
+
+    def log(
+        self,
+        it: int,
+        start_it: int,
+        total_it: int,
+        collect_time: float,
+        learn_time: float,
+        loss_dict: dict,
+        learning_rate: float,
+        action_std: torch.Tensor,
+        rnd_weight: float | None,
+        print_minimal: bool = False,
+        width: int = 80,
+        pad: int = 40,
+    ) -> None:
+        """Write everything about iteration number ``it + 1``; the last three arguments are rsl_rl's console format."""
+        iteration = it + 1
+        steps = self.cfg["num_steps_per_env"] * self.num_envs * self.gpu_world_size
+        self.tot_timesteps += steps
+        self.tot_time += collect_time + learn_time
+        self.last_learn_time = learn_time
+        metrics = {name if "/" in name else f"Loss/{name}": float(value) for name, value in loss_dict.items()}
+        metrics.setdefault("Optimization/learning_rate", float(learning_rate))
+        if rnd_weight is not None:
+            metrics["Rnd/weight"] = float(rnd_weight)
+        metrics.update(self._read_device(action_std))
+        # a policy none of whose episodes has ended yet has no return: not available, unlike a loss that is NaN
+        metrics = {n: v for n, v in metrics.items() if not (math.isnan(v) and n.startswith(("Leader/", "Policy_")))}
+        seconds = max(collect_time + learn_time, 1e-9)
+        metrics.update(
+            {
+                "Perf/env_steps_per_s": steps / seconds,
+                "Perf/collection_s": collect_time,
+                "Perf/update_s": learn_time,
+                "Perf/total_env_steps": float(self.tot_timesteps),
+            }
+        )
+        self._last_metrics = metrics
+        self._rank(iteration, metrics)
+        self._write(iteration, metrics)
+        left_s = self._time_left(iteration, start_it, total_it, seconds)
+        self.progress.update(iteration, total_it, self.tot_timesteps, left_s, metrics)
+        self._on_iteration(iteration, metrics)
+
+    # -- state ---------------------------------------------------------------------------------------------------------
+
+    def start_at(self, iteration: int) -> None:
+        """Say that the next iteration is number ``iteration + 1`` and drop table rows after ``iteration``."""
+        self._first_iteration = iteration
+        table, matrices = self._table, self._matrices
+        if table is not None and matrices is not None:
+            self.try_write("metrics.csv", lambda: table.truncate_after(iteration))
+            self.try_write("diagnostics.jsonl", lambda: matrices.truncate_after(iteration))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the axes and the best score, equal on all ranks."""
+        return {"env_steps": self.tot_timesteps, "wall_clock_s": float(self.tot_time), "best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue the axes of a checkpoint."""
+        self.tot_timesteps, self.tot_time, self.best = state["env_steps"], state["wall_clock_s"], state["best"]
+
+    @property
+    def episodes(self) -> EpisodeMeter:
+        """The running episodes of this rank."""
+        return self._episodes
+
+    def try_write(self, what: str, write: Callable[[], object]) -> bool:
+        """Write something, or say once per failure that it could not be written and go on.
+
+        Args:
+            what: Name of the thing, such as "metrics.csv".
+            write: Does it; may raise OSError.
+
+        Returns:
+            Whether it was written.
+        """
+        try:
+            write()
+        except OSError as error:
+            if what not in self._failed_writes:
+                self._failed_writes.add(what)
+                _log.error("%s could not be written (%s); training goes on.", what, error.strerror or error)
+                self.progress.message(f"{what} could not be written ({error.strerror or error}); training goes on.")
+            return False
+        if what in self._failed_writes:
+            self._failed_writes.discard(what)
+            self.progress.message(f"{what} can be written again.")
+        return True
+
+    # -- parts of log() ------------------------------------------------------------------------------------------------
+
+    def _read_device(self, action_std: torch.Tensor) -> dict[str, float]:
+        """Read everything accumulated during the iteration in one transfer."""
+        values: dict[str, Any] = {"Policy/mean_std": action_std.mean(), **self._extras.read()}
+        on_device = {name: v for name, v in values.items() if isinstance(v, torch.Tensor)}
+        metrics = {name: float(v) for name, v in values.items() if name not in on_device}
+        parts = [self._episodes.read(), *(v.to(self.device, torch.float).reshape(1) for v in on_device.values())]
+        read = torch.cat(parts).tolist()
+        metrics.update(zip(on_device, read[3:], strict=True))
+        count, returns, lengths = read[:3]
+        if count:
+            metrics.update({"Train/mean_reward": returns / count, "Train/mean_episode_length": lengths / count})
+        return metrics
+
+    def _rank(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Note the score of this iteration and whether it is the best so far."""
+        wanted = self.options.best_metric
+        names = ("Leader/successes", "Leader/return", "Train/mean_reward") if wanted == "auto" else (wanted,)
+        name = next((n for n in names if n in metrics), None)
+        score = metrics[name] if name else math.nan
+        self.score = score if math.isfinite(score) else None
+        if self.score is not None and (
+            self.best is None or self.best["metric"] != name or self.score > self.best["score"]
+        ):
+            self.best = {"score": self.score, "iteration": iteration, "metric": name}
+
+    def _write(self, iteration: int, metrics: Mapping[str, float]) -> None:
+        """Write the row, the matrices, the scalars and, at most once a second, the manifest."""
+        folder, table, matrices = self.folder, self._table, self._matrices
+        if folder is None or table is None or matrices is None:
+            return
+        self.try_write("metrics.csv", lambda: table.append(iteration, self.tot_timesteps, self.tot_time, metrics))
+        values = self._diagnostics()
+        if values:
+            self.try_write("diagnostics.jsonl", lambda: matrices.append(iteration, self.tot_timesteps, values))
+        writer = self.writer
+        if writer is not None:
+            self.try_write("the event log", lambda: _log_scalars(writer, metrics, iteration))
+        if time.monotonic() - self._manifest_written >= 1.0:
+            self._manifest_written = time.monotonic()
+            self.write_manifest(iteration)
+
+    def write_manifest(self, iteration: int, **fields: Any) -> None:
+        """Update the run's manifest with the progress and further ``fields``."""
+        folder = self.folder
+        if folder is None:
+            return
+        last = {n: self._last_metrics[n] for n in _HEADLINE if math.isfinite(self._last_metrics.get(n, math.nan))}
+        if last:
+            fields["last"] = last
+        fields.update(
+            iteration=iteration, env_steps=self.tot_timesteps, wall_clock_s=round(self.tot_time, 3), best=self.best
+        )
+        self.try_write(folder.MANIFEST, lambda: folder.update(**fields))
+
+    def _time_left(self, iteration: int, start_it: int, total_it: int, seconds: float) -> float:
+        """Return the time left [s] from a running mean of the iteration time that forgets over 20 iterations."""
+        done = iteration - start_it
+        # the first iteration carries the warm-up, so the second one starts the mean
+        self._mean_s = seconds if done <= 2 else self._mean_s + (seconds - self._mean_s) / min(done - 1, 20)
+        return self._mean_s * (total_it - iteration)
+
+    def _store_code_state(self) -> list[str]:
+        """Store git diffs as rsl_rl does, with its messages in the log instead of on the screen."""
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            files = super()._store_code_state()
+        for line in said.getvalue().splitlines():
+            _log.info(line)
+        return files
+
+
+def _log_scalars(writer: Any, metrics: Mapping[str, float], iteration: int) -> None:
+    """Give every metric to TensorBoard or the configured writer."""
+    for name, value in metrics.items():
+        writer.add_scalar(name, value, iteration)

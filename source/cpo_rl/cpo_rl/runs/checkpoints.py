@@ -1,0 +1,182 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+"""The checkpoints of one run: complete or ignored, rotated, selectable as newest or best.
+
+A checkpoint is two files, ``model_<n>.pt`` and ``model_<n>.json``, written in this order and each atomically. It is
+complete when the sidecar exists and the size and checksum it states are those of the file. Whatever moment a process is
+killed at, the checkpoints that were complete before still are, because files of finished checkpoints are never written
+to again; rotation deletes only after the new one is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from cpo_rl.errors import UserError
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path, sha256
+from cpo_rl.runs.files import remove_leftovers, write_bytes, write_json
+
+__all__ = ["CheckpointStore", "checkpoint_iteration", "read_complete", "write_checkpoint"]
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"model_(\d+)\.pt")
+
+
+def checkpoint_iteration(path: str | os.PathLike[str]) -> int | None:
+    """Return ``n`` of a file named ``model_<n>.pt``, None for other names."""
+    match = _NAME.fullmatch(Path(path).name)
+    return int(match[1]) if match else None
+
+
+def write_checkpoint(path: str | os.PathLike[str], data: bytes | memoryview, manifest: CheckpointManifest) -> None:
+    """Write one checkpoint file and its sidecar, replacing whatever is there.
+
+    An old sidecar goes first, so that it never stands beside a file it does not describe.
+
+    Args:
+        path: Target ``.pt`` file; its folder must exist.
+        data: The serialized payload.
+        manifest: Its description; size and checksum are filled in here.
+
+    Raises:
+        OSError: If the disk is full or read-only.
+    """
+    sidecar = manifest_path(path)
+    sidecar.unlink(missing_ok=True)
+    write_bytes(path, data)
+    write_json(sidecar, replace(manifest, size=len(data), sha256=sha256(data)).to_json())
+
+
+def read_complete(path: str | os.PathLike[str]) -> tuple[bytes, CheckpointManifest]:
+    """Return the bytes of a checkpoint, checked against its sidecar, and the sidecar.
+
+    Raises:
+        UserError: If either file is missing or they do not belong together.
+    """
+    manifest = CheckpointManifest.read(manifest_path(path))
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint {str(path)!r} cannot be read ({error.strerror}); choose another.") from None
+    if not manifest.matches(data):
+        raise UserError(
+            f"checkpoint {str(path)!r} is damaged (its checksum differs from its manifest); choose another."
+        )
+    return data, manifest
+
+
+class CheckpointStore:
+    """The checkpoints in one folder.
+
+    Args:
+        folder: The run folder; must exist before the first save.
+        keep_last: Newest checkpoints to keep, at least 1; 0 keeps all.
+        keep_best: Highest scoring checkpoints to keep besides, 0 or more.
+
+    Raises:
+        UserError: If a limit is negative.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep_last: int = 0, keep_best: int = 1) -> None:
+        for name, value in (("keep_last", keep_last), ("keep_best", keep_best)):
+            if value < 0:
+                raise UserError(f"{name} must be 0 or more, got {value}; set it to how many checkpoints to keep.")
+        self.folder = Path(folder)
+        self.keep_last = keep_last
+        self.keep_best = keep_best
+
+    def path(self, iteration: int) -> Path:
+        """Return the file of the checkpoint after ``iteration`` iterations."""
+        return self.folder / f"model_{iteration}.pt"
+
+    def save(self, data: bytes | memoryview, manifest: CheckpointManifest) -> Path:
+        """Write a checkpoint, then delete those the limits no longer cover.
+
+        A complete checkpoint of the same iteration is kept as it is: it holds the same state.
+
+        Returns:
+            The checkpoint file.
+
+        Raises:
+            OSError: If the disk is full or read-only; earlier checkpoints are untouched.
+        """
+        path = self.path(manifest.iteration)
+        if not self.is_complete(path):
+            write_checkpoint(path, data, manifest)
+        self.rotate()
+        return path
+
+    def manifests(self) -> dict[int, CheckpointManifest]:
+        """Return the readable sidecars whose file exists with the right size, by iteration in rising order.
+
+        Checksums are left to :meth:`latest` and :meth:`best`, which read the files they choose.
+        """
+        found: dict[int, CheckpointManifest] = {}
+        if not self.folder.is_dir():
+            return found
+        for file in self.folder.iterdir():
+            iteration = checkpoint_iteration(file)
+            if iteration is None:
+                continue
+            with contextlib.suppress(UserError, OSError):
+                manifest = CheckpointManifest.read(manifest_path(file))
+                if manifest.iteration == iteration and file.stat().st_size == manifest.size:
+                    found[iteration] = manifest
+        return dict(sorted(found.items()))
+
+    def is_complete(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether the checkpoint file agrees with its sidecar."""
+        try:
+            read_complete(path)
+        except UserError:
+            return False
+        return True
+
+    def latest(self) -> Path | None:
+        """Return the newest complete checkpoint, or None."""
+        return self._first_complete(sorted(self.manifests(), reverse=True))
+
+    def best(self) -> Path | None:
+        """Return the complete checkpoint of the highest score (the newer one on a tie); without scores the newest."""
+        return self._first_complete(self._by_score()) or self.latest()
+
+    def rotate(self) -> list[Path]:
+        """Delete complete checkpoints beyond the limits and sidecars without a file; return the deleted checkpoints."""
+        iterations = list(self.manifests())
+        keep = set(iterations[-self.keep_last :]) if self.keep_last else set(iterations)
+        keep.update(self._by_score()[: self.keep_best])
+        deleted = []
+        for iteration in set(iterations) - keep:
+            path = self.path(iteration)
+            # The file first: a sidecar left alone is recognised and cleared, a file alone could look like a checkpoint.
+            path.unlink(missing_ok=True)  # no mutant: only a second process could have deleted it
+            manifest_path(path).unlink(missing_ok=True)  # no mutant: likewise
+            deleted.append(path)
+        for sidecar in self.folder.glob("model_*.json"):
+            if _NAME.fullmatch(f"{sidecar.stem}.pt") and not sidecar.with_suffix(".pt").exists():
+                sidecar.unlink(missing_ok=True)  # no mutant: likewise
+        return sorted(deleted)
+
+    def clean(self) -> list[str]:
+        """Delete temporaries of killed writers; only for the process that owns the run folder."""
+        return remove_leftovers(self.folder) if self.folder.is_dir() else []
+
+    def _by_score(self) -> list[int]:
+        """Return the iterations that have a score, highest score first, newer first on a tie."""
+        scores = {i: m.score for i, m in self.manifests().items() if m.score is not None}
+        return sorted(scores, key=lambda i: (scores[i], i), reverse=True)
+
+    def _first_complete(self, iterations: list[int]) -> Path | None:
+        """Return the first checkpoint that passes its checksum, warning about those that do not."""
+        for iteration in iterations:
+            path = self.path(iteration)
+            if self.is_complete(path):
+                return path
+            _log.warning("Checkpoint %s is damaged and was passed over.", path)
+        return None

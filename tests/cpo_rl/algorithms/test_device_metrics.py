@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from cpo_rl.algorithms.device_metrics import DeviceMetrics
+from cpo_rl.algorithms.episodes import EpisodeStatistics
+from cpo_rl.distributed import Ranks
+from cpo_rl.formulas.coupling import explained_variance
+
+
+class Recording(Ranks):
+    """Keeps what this rank contributes."""
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        self.given = tensor.clone()
+        return tensor
+
+
+class Averaging(Ranks):
+    """Averages with what another rank contributed."""
+
+    def __init__(self, other: Tensor) -> None:
+        super().__init__(None)
+        self.other = other
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        return (tensor + self.other) / 2.0
+
+
+def contribution(finished: list[bool]) -> DeviceMetrics:
+    """Four environments of two policies; returns of finished episodes are 1, 2, 3, 4."""
+    episodes = EpisodeStatistics(4, 2, "cpu")
+    episodes.step(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor(finished), {"successes": torch.full((4,), 5.0)})
+    metrics = DeviceMetrics("cpu")
+    for name, (total, count) in episodes.per_policy().items():
+        metrics.ratio(name, total, count)
+    return metrics
+
+
+def test_a_rank_without_finished_episodes_spoils_no_mean():
+    other = Recording(None)
+    contribution([False, False, False, False]).read(other)
+    _, arrays = contribution([True, True, False, True]).read(Averaging(other.given))
+    assert arrays["return"].tolist() == [1.5, 4.0]
+    assert arrays["successes"].tolist() == [5.0, 5.0]
+
+
+def test_episodes_of_all_ranks_count_alike():
+    other = Recording(None)
+    contribution([True, False, False, True]).read(other)
+    _, arrays = contribution([True, True, False, True]).read(Averaging(other.given))
+    assert arrays["return"].tolist() == pytest.approx([(1.0 + 1.0 + 2.0) / 3.0, 4.0])
+
+
+def test_a_policy_without_finished_episodes_is_nan():
+    _, arrays = contribution([True, True, False, False]).read(Ranks(None))
+    assert arrays["return"].tolist()[0] == 1.5
+    assert math.isnan(arrays["return"].tolist()[1])
+
+
+def test_reading_starts_over():
+    metrics = contribution([True] * 4)
+    metrics.add("loss", torch.tensor(1.0))
+    metrics.add("loss", torch.tensor(3.0))
+    scalars, _ = metrics.read(Ranks(None))
+    assert scalars == {"loss": 2.0}
+    assert metrics.read(Ranks(None)) == ({}, {})
+
+
+def test_the_outcome_of_an_episode_stays_until_the_next_one_ends():
+    episodes = EpisodeStatistics(2, 1, "cpu")
+    for reward, done in ((1.0, False), (2.0, True), (10.0, False)):
+        episodes.step(torch.full((2,), reward), torch.tensor([done, False]), None)
+    total, count = episodes.per_policy()["return"]
+    assert (total.tolist(), count.tolist()) == ([3.0], [1.0])
+    assert episodes.running_return.tolist() == [10.0, 13.0]
+    episodes.forget_running()
+    assert episodes.running_return.tolist() == [0.0, 0.0]
+    assert episodes.per_policy()["return"][0].tolist() == [3.0]
+
+
+def test_statistics_survive_a_checkpoint_and_another_size_starts_anew():
+    first = EpisodeStatistics(4, 2, "cpu")
+    first.step(torch.ones(4), torch.tensor([True, False, True, False]), {"successes": torch.arange(4.0)})
+    second, smaller = EpisodeStatistics(4, 2, "cpu"), EpisodeStatistics(2, 2, "cpu")
+    second.load_state_dict(first.state_dict())
+    smaller.load_state_dict(first.state_dict())
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+    assert not smaller.finished.any()
+
+
+def test_explained_variance_by_hand():
+    returns = torch.tensor([1.0, 2.0, 3.0])
+    assert float(explained_variance(returns, returns)) == 1.0
+    assert float(explained_variance(torch.zeros(3), returns)) == 0.0
+    # errors 0.5, 0, -0.5 have variance 0.25 of the returns' 1
+    assert float(explained_variance(torch.tensor([0.5, 2.0, 3.5]), returns)) == pytest.approx(0.75)
+    assert math.isnan(float(explained_variance(returns, torch.ones(3))))
