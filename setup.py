@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Install the two packages of this project, ``cpo_lab`` (Isaac Lab extension) and ``cpo_rl`` (learning library)."""
 
 from __future__ import annotations

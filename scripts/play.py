@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab play`` for people who run scripts; works from a checkout that is only on PYTHONPATH."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Train on the learning gate's small environments, no simulator needed, leaving run folders that the report reads.
 
 python scripts/train_toy.py --algorithm cpo --seed 1                a minute on one core

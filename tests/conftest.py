@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What holds for every test: one thread per process, and tests that need more than this machine are skipped."""
 
 from __future__ import annotations

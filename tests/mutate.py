@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Mutation testing: change the code in one place at a time and see whether the tests notice.
 
     python -m tests.mutate checkpoint                    every mutant of the checkpoint package

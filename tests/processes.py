@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Python in a process of its own: one process can hold one simulation, and users start commands that way."""
 
 from __future__ import annotations

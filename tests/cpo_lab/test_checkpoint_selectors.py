@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Our checkpoint selectors and Isaac Lab's choose alike among our runs and its own."""
 
 from __future__ import annotations

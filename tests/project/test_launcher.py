@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """cpo_lab.sh: finding Python, deciding whether to install, running commands. Nothing is downloaded."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Imports point one way, and importing a package loads only what it needs."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Ensemble policies for dexterous manipulation in Isaac Lab: tasks, robots, commands and reports.
 
 Importing this package costs nothing and starts nothing: simulator modules are imported by the code that needs them.

@@ -101,14 +101,14 @@ def build(shape: Shape, variant: str, num_envs: int, device: str, **overrides: A
     """Build the algorithm of a variant for a shape.
 
     Args:
-        shape: sizes.
-        variant: one of :data:`VARIANTS`.
-        num_envs: environments N, a multiple of 6.
-        device: torch device.
-        overrides: further algorithm fields.
+        shape: Sizes.
+        variant: One of :data:`VARIANTS`.
+        num_envs: Environments N, a multiple of 6.
+        device: Torch device.
+        overrides: Further algorithm fields.
 
     Raises:
-        UserError: on an unknown variant or sizes that do not fit.
+        UserError: On an unknown variant or sizes that do not fit.
     """
     if variant not in VARIANTS:
         raise UserError(f"Unknown variant {variant!r}; choose one of {', '.join(VARIANTS)}.")
@@ -233,13 +233,13 @@ def run(
     """Time every variant ``repeats`` times in turn.
 
     Args:
-        shape_name: key of :data:`SHAPES`.
-        num_envs: environments N, a multiple of 6.
-        device: torch device.
-        repeats: counted updates per variant, at least 1; one more is made first.
-        variants: what to time.
-        say: receives a line of progress.
-        overrides: further algorithm fields, e.g. ``compile=True``.
+        shape_name: Key of :data:`SHAPES`.
+        num_envs: Environments N, a multiple of 6.
+        device: Torch device.
+        repeats: Counted updates per variant, at least 1; one more is made first.
+        variants: What to time.
+        say: Receives a line of progress.
+        overrides: Further algorithm fields, e.g. ``compile=True``.
 
     Returns:
         Hardware, sizes, and per variant median, minimum and maximum seconds, seconds per phase, ratio to PPO, host

@@ -204,7 +204,7 @@ class EnsembleCfg:
         """Check every field by itself.
 
         Raises:
-            UserError: naming the first field that is out of range.
+            UserError: Naming the first field that is out of range.
         """
         check_types(self, _KINDS, "algorithm")
         for name in (
@@ -266,11 +266,11 @@ class EnsembleCfg:
         """Check the settings against the size of a rollout.
 
         Args:
-            num_envs: environments N of this process.
-            horizon: steps T per environment and iteration.
+            num_envs: Environments N of this process.
+            horizon: Steps T per environment and iteration.
 
         Raises:
-            UserError: if policies do not divide environments, sequences do not divide the horizon, or there are more
+            UserError: If policies do not divide environments, sequences do not divide the horizon, or there are more
                 mini-batches than sequences in the smallest role.
         """
         if num_envs < 1 or num_envs % self.num_policies:
@@ -301,8 +301,8 @@ class EnsembleCfg:
         """Lower ``num_mini_batches`` to what the rollout can fill if ``fit_mini_batches`` allows it; changed in place.
 
         Args:
-            num_envs: environments N of this process.
-            horizon: steps T per environment and iteration.
+            num_envs: Environments N of this process.
+            horizon: Steps T per environment and iteration.
 
         Returns:
             A line that tells what was lowered and how many environments would keep it; None if nothing was.
@@ -362,7 +362,7 @@ class ModelCfg:
         """Check every field.
 
         Raises:
-            UserError: naming the first field that is out of range.
+            UserError: Naming the first field that is out of range.
         """
         check_types(self, _KINDS, "model")
         require(self, "hidden_dims", positive_ints(self.hidden_dims), "list positive integers")

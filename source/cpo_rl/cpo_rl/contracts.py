@@ -23,18 +23,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "Algorithm",
-    "CheckpointedEnvironment",
-    "Environment",
-    "EnvironmentSettings",
-    "FingerprintedEnvironment",
-    "GuardedAlgorithm",
-    "MutableAlgorithm",
-    "MutableEnvironment",
-    "RankedAlgorithm",
-]
-
 
 # -- what an environment may offer -------------------------------------------------------------------------------------
 
@@ -49,7 +37,7 @@ class CheckpointedEnvironment(Protocol):
         """Continue from such a state.
 
         Raises:
-            KeyError, ValueError, RuntimeError, TypeError: if it does not fit; every environment then starts anew.
+            KeyError, ValueError, RuntimeError, TypeError: If it does not fit; every environment then starts anew.
         """
 
 
@@ -74,7 +62,7 @@ class Environment:
     """An environment and what it offers.
 
     Args:
-        env: an rsl_rl environment, a gymnasium environment or what stands behind their wrappers.
+        env: An rsl_rl environment, a gymnasium environment or what stands behind their wrappers.
     """
 
     def __init__(self, env: Any) -> None:
@@ -170,7 +158,7 @@ class EnvironmentSettings:
     """An Isaac Lab environment configuration and what it offers besides Isaac Lab's fields.
 
     Args:
-        cfg: the configuration.
+        cfg: The configuration.
     """
 
     def __init__(self, cfg: Any) -> None:
@@ -180,7 +168,7 @@ class EnvironmentSettings:
         """Refuse settings that the task cannot run with (method ``check``), before a simulator starts.
 
         Raises:
-            UserError: naming the first one.
+            UserError: Naming the first one.
         """
         check = getattr(self.cfg, "check", None)
         if check is not None:
@@ -249,7 +237,7 @@ class MutableAlgorithm(Protocol):
         """Change settings by field name.
 
         Raises:
-            UserError: if a value is out of range or a field cannot change; nothing is changed then.
+            UserError: If a value is out of range or a field cannot change; nothing is changed then.
         """
 
     def adopt(self, donor: dict[str, Any]) -> None:
@@ -260,7 +248,7 @@ class Algorithm:
     """An algorithm and what it offers.
 
     Args:
-        alg: what rsl_rl's runner built.
+        alg: What rsl_rl's runner built.
     """
 
     def __init__(self, alg: Any) -> None:

@@ -1,10 +1,9 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The one exception a user is meant to read."""
 
 from __future__ import annotations
-
-__all__ = ["UserError"]
 
 
 class UserError(ValueError):

@@ -30,8 +30,6 @@ from cpo_rl.runs.files import write_bytes, write_json
 from cpo_rl.runs.folder import library_versions, now
 from cpo_rl.settings import build_cfg
 
-__all__ = ["FORMATS", "ExportMismatchError", "export_policy", "model_from_checkpoint"]
-
 _log = logging.getLogger(__name__)
 
 FORMATS = {"jit": "policy.pt", "onnx": "policy.onnx"}
@@ -69,19 +67,19 @@ def export_policy(
     """Write a policy for deployment and prove that the files act like the model.
 
     Args:
-        model: the trained actor-critic, on any device; it stays as it is, recurrent state included.
-        out_dir: folder of the files, made if missing.
-        policy: id of the policy; ``"leader"`` or None; or ``"input"`` for all policies with the id as an input.
-        formats: keys of :data:`FORMATS`.
-        metadata: entries added to ``policy.json``, such as ``task``, ``config_hash`` and ``action``;
+        model: The trained actor-critic, on any device; it stays as it is, recurrent state included.
+        out_dir: Folder of the files, made if missing.
+        policy: Id of the policy; ``"leader"`` or None; or ``"input"`` for all policies with the id as an input.
+        formats: Keys of :data:`FORMATS`.
+        metadata: Entries added to ``policy.json``, such as ``task``, ``config_hash`` and ``action``;
             ``observation_layout`` is a list of terms with ``name`` and ``size`` that must fill the observation.
 
     Returns:
         The content of ``policy.json``.
 
     Raises:
-        UserError: if policy, formats, layout or folder are wrong, before anything is written.
-        ExportMismatchError: if a file differs from the model by more than :data:`TOLERANCE` and more than rounding
+        UserError: If policy, formats, layout or folder are wrong, before anything is written.
+        ExportMismatchError: If a file differs from the model by more than :data:`TOLERANCE` and more than rounding
             explains; nothing is written then.
     """
     chosen = _check_formats(formats)
@@ -122,7 +120,7 @@ def _check(model: EnsembleActorCritic, policy: int | str, data: Mapping[str, byt
     """Largest difference of each file from the model, and what was allowed.
 
     Raises:
-        ExportMismatchError: if one differs by more.
+        ExportMismatchError: If one differs by more.
     """
     differences, allowed = {}, TOLERANCE
     for name, content in data.items():
@@ -198,12 +196,12 @@ def model_from_checkpoint(
     """Rebuild a trained model without an environment; its sizes are those of the stored tensors.
 
     Args:
-        state: entry ``model`` of a checkpoint.
-        settings: section ``model`` of the agent's settings (:class:`~cpo_rl.config.ModelCfg`).
-        obs_groups: observation groups that were concatenated.
+        state: Entry ``model`` of a checkpoint.
+        settings: Section ``model`` of the agent's settings (:class:`~cpo_rl.config.ModelCfg`).
+        obs_groups: Observation groups that were concatenated.
 
     Raises:
-        UserError: if the tensors are no ensemble's or do not fit the settings.
+        UserError: If the tensors are no ensemble's or do not fit the settings.
     """
     cfg = build_cfg(ModelCfg, dict(settings), "model")
     try:

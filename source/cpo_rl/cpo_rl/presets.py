@@ -48,15 +48,15 @@ def preset(name: str, **settings: Any) -> dict[str, Any]:
     """Combine a task's settings with a preset.
 
     Args:
-        name: key of :data:`PRESETS`.
-        settings: the task's field values for CPO, except that ``num_mini_batches`` is PPO's number. What the preset
+        name: Key of :data:`PRESETS`.
+        settings: The task's field values for CPO, except that ``num_mini_batches`` is PPO's number. What the preset
             fixes wins over them, so a task's ``awac_coef`` does not turn PPO into CPO.
 
     Returns:
         Field values for :class:`~cpo_rl.config.EnsembleCfg`, with ``algorithm`` set to the name.
 
     Raises:
-        UserError: if there is no such preset or a setting is no field.
+        UserError: If there is no such preset or a setting is no field.
     """
     if name not in PRESETS:
         raise UserError(f"Unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")

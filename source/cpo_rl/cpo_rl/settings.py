@@ -18,11 +18,11 @@ def build_cfg(cls: type, settings: dict[str, Any], section: str) -> Any:
 
     Args:
         cls: :class:`~cpo_rl.config.EnsembleCfg` or :class:`~cpo_rl.config.ModelCfg`.
-        settings: field values; ``class_name`` is ignored because rsl_rl uses it to find the class.
-        section: name of the section, for messages (``algorithm`` or ``model``).
+        settings: Field values; ``class_name`` is ignored because rsl_rl uses it to find the class.
+        section: Name of the section, for messages (``algorithm`` or ``model``).
 
     Raises:
-        UserError: on an unknown field or a value out of range.
+        UserError: On an unknown field or a value out of range.
     """
     known = {f.name for f in dataclasses.fields(cls)}
     values = {k: v for k, v in settings.items() if k != "class_name"}
@@ -49,12 +49,12 @@ def check_types(cfg: Any, kinds: Mapping[str, str], section: str) -> None:
     """Refuse values of the wrong kind and non-finite numbers, so that range checks cannot be fooled.
 
     Args:
-        cfg: dataclass to check.
+        cfg: Dataclass to check.
         kinds: ``int``, ``float``, ``bool`` or ``str`` by field name; fields of other kinds are not checked here.
-        section: name of the section, for messages.
+        section: Name of the section, for messages.
 
     Raises:
-        UserError: naming the first field whose value is of another kind.
+        UserError: Naming the first field whose value is of another kind.
     """
     for f in dataclasses.fields(cfg):
         if f.name not in kinds:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Whatever the user can get wrong ends in one sentence and status 2, before the simulator starts."""
 
 from __future__ import annotations

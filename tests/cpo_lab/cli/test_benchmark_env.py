@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab benchmark env``: the split of a step's time, the table and the files; one real point with an engine."""
 
 from __future__ import annotations

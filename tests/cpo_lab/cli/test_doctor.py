@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The doctor finds what is wrong and says how to fix it."""
 
 from __future__ import annotations

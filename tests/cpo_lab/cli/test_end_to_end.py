@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The commands with a real physics engine, each in a process of its own, as a user runs them."""
 
 from __future__ import annotations

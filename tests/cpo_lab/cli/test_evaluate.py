@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What evaluation calls checkpoints and how it writes intervals."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Evaluation of real checkpoints in a real physics engine, in a process of its own, as a user runs it."""
 
 from __future__ import annotations

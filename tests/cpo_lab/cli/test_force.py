@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``--force``: the checkpoint of another task, for the brave."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Random command lines of ``cpo-lab train`` either reach the simulator with sound settings or end in one sentence."""
 
 from __future__ import annotations

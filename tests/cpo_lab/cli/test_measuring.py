@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Episodes of a scripted environment whose every number is known."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab pbt``: what it refuses, what it starts, how it stops, and what it shows."""
 
 from __future__ import annotations

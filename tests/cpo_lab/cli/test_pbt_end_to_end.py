@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """A population with a real physics engine, as a user starts, stops and continues it."""
 
 from __future__ import annotations

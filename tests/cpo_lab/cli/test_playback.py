@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Counting what policies achieve, and putting their pictures side by side."""
 
 from __future__ import annotations

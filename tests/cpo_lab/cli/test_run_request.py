@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Finding runs and checkpoints, and continuing them with the settings they were started from."""
 
 from __future__ import annotations

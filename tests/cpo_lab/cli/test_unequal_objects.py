@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Policies that would meet different objects are told of, once, where the run is announced."""
 
 from __future__ import annotations

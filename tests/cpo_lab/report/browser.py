@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """A headless Chromium driven over the WebDriver protocol with the standard library only."""
 
 from __future__ import annotations

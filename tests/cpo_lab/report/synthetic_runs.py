@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Made-up run folders for testing the report. The numbers follow simple formulas and are results of no training."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The finished page in a real browser, at laptop and phone width: complete, readable, silent, offline."""
 
 from __future__ import annotations

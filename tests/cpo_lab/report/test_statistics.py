@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Statistics against hand-computed numbers and against independent libraries (scipy; rliable when installed)."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Step a task with random actions in a process of its own and print what it returned and what it keeps in memory.
 
 ``python digest.py TASK ENGINE SEED [SETTING ...]`` prints two lines after every 20 of 100 steps: a hash of all

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """A checkpoint names the robot it was trained with."""
 
 from __future__ import annotations

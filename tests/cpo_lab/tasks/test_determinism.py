@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The same seed gives the same numbers, bit for bit, in another process; docs/reliability.md says how far that goes.
 
 The same runs show that stepping keeps nothing: the bytes in tensors that are alive do not grow with time.

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Every task trains with every algorithm, through both launchers, on both engines that a CPU runs.
 
 ``./cpo_lab.sh test tests/cpo_lab/tasks/test_training_matrix.py -m slow`` is the command; each case is a process of its

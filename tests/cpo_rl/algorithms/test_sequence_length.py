@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Without recurrence the length of a training sequence only groups rows: one full-batch step does not depend on it."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """A member of a toy population: ``python -m tests.cpo_rl.pbt.pbt_job WORKSPACE MEMBER MEMBERS [key=value ...]``."""
 
 from __future__ import annotations

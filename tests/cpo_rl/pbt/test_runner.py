@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Members of a population in one process: copying, skipping what cannot be copied, exact resume."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What members leave in the shared folder, the settings they are given, and what they remember."""
 
 from __future__ import annotations

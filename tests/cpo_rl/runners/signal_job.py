@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Training jobs for the signal tests, each a process of its own.
 
 ``python -m tests.cpo_rl.runners.signal_job FOLDER [key=value ...]`` runs one job. Without arguments it serves: every

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Small runs for the runner's tests: environments, configurations, comparison of states."""
 
 from __future__ import annotations

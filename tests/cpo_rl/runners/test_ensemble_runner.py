@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The run as a whole: folder, tables, rotation, full disks, settings."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """k iterations, a checkpoint, and n - k more in a new process equal n iterations, bit for bit."""
 
 from __future__ import annotations

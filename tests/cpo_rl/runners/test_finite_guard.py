@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """A number that is not finite never reaches the weights, wherever it comes from, and the run says where that was."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Random configurations either train an iteration or are refused in one sentence before anything is allocated."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Signals end a run with a checkpoint, crashes leave a readable log, and the same folder continues."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The charts exist in the event log and find the tags that training writes."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Kill a process that saves checkpoints without a pause, at random moments or before every single system call.
 
 A program of its own because it forks: it imports no torch, so a fork costs a millisecond. It prints one JSON object::

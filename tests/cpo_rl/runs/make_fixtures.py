@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Write the stored checkpoint of the current format; run once per released version and commit the result.
 
 From the project root: ``python -m tests.cpo_rl.runs.make_fixtures``. Existing files are left alone, because they

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The checkpoint of another task, robot or layout is refused by name."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The run folder: manifest, metrics table, diagnostics, listing."""
 
 from __future__ import annotations

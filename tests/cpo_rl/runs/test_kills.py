@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Whatever moment a process is killed at, the newest complete checkpoint loads."""
 
 from __future__ import annotations

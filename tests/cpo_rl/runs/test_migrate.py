@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Older formats load, newer ones are refused, and rsl_rl's own runner opens ours."""
 
 from __future__ import annotations

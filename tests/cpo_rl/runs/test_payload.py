@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Tensors and plain values survive; everything else is refused and nothing is executed."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``latest``, ``best``, folders and files, beside runs of the stock launcher."""
 
 from __future__ import annotations

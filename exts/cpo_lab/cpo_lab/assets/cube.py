@@ -53,7 +53,7 @@ def cube_cfg(
 
     Args:
         edge: Edge length, metres.
-        density: kg / m^3.
+        density: Kg / m^3.
         position: Start position, metres.
         prim_path: Where to spawn it.
     """

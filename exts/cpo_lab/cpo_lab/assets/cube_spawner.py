@@ -28,7 +28,7 @@ def spawn_marked_cube(
         prim_path: Where to spawn it; a pattern spawns it at every match.
         cfg: Size and physical properties.
         translation: Position in the parent frame, metres.
-        orientation: xyzw in the parent frame.
+        orientation: Xyzw in the parent frame.
         **kwargs: Unused options of Isaac Lab's spawners.
 
     Returns:

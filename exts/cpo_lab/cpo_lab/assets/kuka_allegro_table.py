@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 
 from cpo_lab.assets.allegro_hand_table import (
-    FINGERTIP_LINKS,
-    FINGERTIP_OFFSETS,
+    JOINT_NAMES as HAND_JOINT_NAMES,
+)
+from cpo_lab.assets.allegro_hand_table import (
     MOUNT,
     PALM,
     compose,
@@ -23,9 +24,6 @@ from cpo_lab.assets.allegro_hand_table import (
     finger_links,
     link_from,
     palm_shape,
-)
-from cpo_lab.assets.allegro_hand_table import (
-    JOINT_NAMES as HAND_JOINT_NAMES,
 )
 from cpo_lab.assets.inertials import Inertial, merge
 from cpo_lab.assets.robot_table import Joint, Link, Quat, Robot, Shape, Vec3, capsule, quat_from_rpy
@@ -147,19 +145,3 @@ def kuka_allegro() -> Robot:
         linear_damping=0.01,
         angular_damping=0.01,
     )
-
-
-__all__ = [
-    "ARM_FRICTION",
-    "ARM_JOINT_NAMES",
-    "DEFAULT_ARM_POSE",
-    "FINGERTIP_LINKS",
-    "FINGERTIP_OFFSETS",
-    "HAND_JOINT_NAMES",
-    "JOINT_NAMES",
-    "PALM_CENTER_OFFSET",
-    "PALM_IN_LINK_7",
-    "PALM_LINK",
-    "TWO_ARMS_JOINT_4",
-    "kuka_allegro",
-]

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The ``cpo-lab`` command: ``cpo-lab train``, ``cpo-lab play`` and the rest.
 
 A command is a module with ``run(argv) -> int``, imported only when it is asked for, so that ``--help`` and mistyped

@@ -22,7 +22,7 @@ def run(argv: list[str]) -> int:
     """Hand over to a benchmark.
 
     Raises:
-        UserError: if there is no such benchmark.
+        UserError: If there is no such benchmark.
     """
     known = {name: entry for name, entry in BENCHMARKS.items() if importlib.util.find_spec(entry[0])}
     if not argv or argv[0] in ("-h", "--help"):

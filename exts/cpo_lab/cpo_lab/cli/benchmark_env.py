@@ -64,7 +64,7 @@ def run(argv: list[str]) -> int:
     """Run the command.
 
     Raises:
-        UserError: on a bad argument.
+        UserError: On a bad argument.
     """
     parser = _parser()
     args, rest = parser.parse_known_args(argv)

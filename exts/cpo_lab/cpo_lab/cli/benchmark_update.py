@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
     """Run the command.
 
     Raises:
-        UserError: on a bad argument.
+        UserError: On a bad argument.
     """
     args = _parser().parse_args(argv)
     if args.repeats < 1:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Pictures and videos of environments, off-screen and without a GPU, through Isaac Lab's Newton GL viewer.
 
 Environments are rendered one by one and put side by side with a caption each. Isaac Lab's own recorder films one camera
@@ -23,7 +24,6 @@ from cpo_rl.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Studio", "check_output"]
 
 _FORMATS = {"--picture": (".png", ".jpg", ".jpeg"), "--video": (".mp4",)}
 

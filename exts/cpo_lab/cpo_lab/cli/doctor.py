@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab doctor``: check this machine, and say in one line each what is wrong and how to fix it.
 
 A check is a function that returns :class:`Finding` objects; :data:`CHECKS` lists them. Checks start no simulator.
@@ -23,8 +24,6 @@ from typing import Literal
 
 from cpo_lab.cli.parser import CommandParser, positive_int, split_overrides, usable_cores
 from cpo_rl.errors import UserError
-
-__all__ = ["CHECKS", "Finding", "run"]
 
 Level = Literal["ok", "note", "problem"]
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab doctor --task``: does a task's physics behave on this engine and device?
 
 The measurements are those of :mod:`cpo_lab.tasks.common.physical_checks`, which the tests run as well: a pose is
@@ -14,8 +15,6 @@ from typing import Any
 from cpo_lab.cli.launch import Request, make_env, resolve, simulation
 from cpo_lab.cli.parser import find_task
 from cpo_rl.errors import UserError
-
-__all__ = ["check_task"]
 
 
 def check_task(task: str, device: str | None, num_envs: int | None, overrides: list[str]) -> list[Any]:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab evaluate``: measure trained policies over many episodes, and compare checkpoints."""
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from cpo_lab.report.scores import Comparison, Score
     from cpo_lab.report.statistics import Interval
 
-__all__ = ["run"]
 
 _EPILOG = """\
 examples:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab export``: write a trained policy for deployment, from its checkpoint alone.
 
 No simulator is started: the network's sizes come from the checkpoint, its settings from the run folder, and what the
@@ -17,8 +18,6 @@ from typing import Any
 from cpo_lab.cli import run_request as runs
 from cpo_lab.cli.parser import CommandParser, tasks
 from cpo_rl.errors import UserError
-
-__all__ = ["run"]
 
 _EPILOG = """\
 The files go to <run folder>/exported, other policies than the leader to a folder of their own in there:

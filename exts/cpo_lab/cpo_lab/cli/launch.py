@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """From what the user asked for to a running environment, through Isaac Lab's own entry points.
 
 :func:`resolve` turns a request into checked configurations without starting anything; :func:`simulation` and
@@ -18,8 +19,6 @@ from typing import Any
 from cpo_lab.cli.overrides import check_settings, take_selector
 from cpo_lab.cli.parser import agent_key, find_task, resolve_device, suggestion
 from cpo_rl.errors import UserError
-
-__all__ = ["Request", "Resolved", "make_env", "physics_of", "resolve", "simulation"]
 
 
 @dataclass

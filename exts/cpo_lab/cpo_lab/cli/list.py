@@ -1,12 +1,11 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab list``: what can be trained, with what, on which engine."""
 
 from __future__ import annotations
 
 from cpo_lab.cli.parser import CommandParser, agents_of, find_task, split_overrides, tasks
-
-__all__ = ["run"]
 
 _EPILOG = """\
 examples:

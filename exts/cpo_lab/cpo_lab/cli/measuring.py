@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Counting episodes without favouring short ones, and without waiting for the device at every step."""
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cpo_rl.errors import UserError
-
-__all__ = ["Episodes", "chosen_policies", "measure", "object_shapes"]
 
 _CHECK_INTERVAL = 16
 """Steps between two looks at whether all episodes are in; each look waits for the device."""

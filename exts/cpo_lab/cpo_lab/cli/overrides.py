@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Checks of settings such as ``agent.algorithm.gamma=0.98`` before they are applied.
 
 Isaac Lab's resolver sets any attribute that it is told to, so a mistyped name would be accepted and do nothing.
@@ -13,8 +14,6 @@ from typing import Any
 
 from cpo_lab.cli.parser import suggestion
 from cpo_rl.errors import UserError
-
-__all__ = ["check_settings", "take_selector"]
 
 _MISSING = object()
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What the commands share: argument types, and checks that run before anything heavy is imported or started."""
 
 from __future__ import annotations
@@ -21,23 +22,6 @@ from cpo_rl.errors import UserError
 if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
-__all__ = [
-    "DEFAULT_AGENT",
-    "DEFAULT_TASK",
-    "CommandParser",
-    "agent_key",
-    "agents_of",
-    "find_task",
-    "natural_int",
-    "positive_int",
-    "prepare_folder",
-    "resolve_device",
-    "seed_int",
-    "split_overrides",
-    "suggestion",
-    "tasks",
-    "usable_cores",
-]
 
 _log = logging.getLogger(__name__)
 

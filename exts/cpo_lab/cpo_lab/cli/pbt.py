@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab pbt``: train a population on this machine, or look at one."""
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from cpo_lab.cli.parser import CommandParser, positive_int, usable_cores
 from cpo_lab.cli.pbt_member import check_members
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
-
-__all__ = ["run"]
 
 _EPILOG = """\
 Every other argument is one of cpo-lab train and holds for all members, for example --task, --agent (default: ppo),

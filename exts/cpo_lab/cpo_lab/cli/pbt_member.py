@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab train --pbt``: a training process as one member of a population (``docs/pbt.md``)."""
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from cpo_lab.cli.launch import Resolved
     from cpo_rl.runners import EnsembleRunner
 
-__all__ = ["DEFAULT_AGENT", "Membership", "add_options", "take_membership"]
 
 DEFAULT_AGENT = "ppo"
 """Agent of a population unless told otherwise."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The members of a population as processes of this machine: started together, watched, stopped together."""
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from rich.live import Live
 from cpo_lab.cli import pbt_status as lineage
 from cpo_rl.pbt.workspace import Workspace
 from cpo_rl.runners.signals import HANDLED
-
-__all__ = ["exit_code", "run_population"]
 
 OUTPUT = "output.log"
 """File in a member's run folder with everything its processes printed."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """A population for people: a line per member, who copied whom, and the same as a picture."""
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from cpo_rl.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-__all__ = ["changes", "draw", "line", "member_rows", "table", "tell_change"]
 
 
 def member_rows(workspace: Workspace) -> list[dict[str, Any]]:

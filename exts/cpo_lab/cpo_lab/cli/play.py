@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab play``: let trained policies act, in a viewer, a picture or a video, and count what each achieves."""
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from cpo_lab.cli.parser import CommandParser, positive_int, split_overrides
 from cpo_lab.cli.side_by_side import Pace, Scoreboard, policy_color
 from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
 from cpo_rl.errors import UserError
-
-__all__ = ["run"]
 
 _EPILOG = """\
 examples:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Running trained policies in an environment and counting what they achieve, per policy."""
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import torch
 from torch import Tensor
 
 from cpo_rl.errors import UserError
-
-__all__ = ["PolicyTally", "policy_ids", "quiet_agent", "run_policies"]
 
 
 def policy_ids(choice: str, num_policies: int, num_envs: int) -> Tensor:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The place of this process among those that train together, as torchrun tells it (``docs/distributed.md``)."""
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cpo_rl.errors import UserError
-
-__all__ = ["Rank"]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab report``: learning curves, divergence of policies and worth of shared data, for any runs, in one file."""
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from pathlib import Path
 from rich.console import Console
 
 from cpo_lab.cli.parser import CommandParser, prepare_folder
-
-__all__ = ["run"]
 
 _EXAMPLES = """\
 examples:

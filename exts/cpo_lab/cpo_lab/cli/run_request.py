@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Runs on disk, ours and the stock launcher's: which task and agent they trained, with which settings, and where.
 
 Nothing here imports torch, so that a mistyped checkpoint is reported at once.
@@ -21,19 +22,6 @@ from cpo_rl.runs.checkpoint_manifest import manifest_path
 from cpo_rl.runs.checkpoints import checkpoint_iteration
 from cpo_rl.runs.files import write_json
 from cpo_rl.runs.select import SELECTORS, checkpoint_in, resolve_checkpoint
-
-__all__ = [
-    "LOG_ROOT",
-    "Run",
-    "check_identity_of",
-    "check_run_name",
-    "find_checkpoint",
-    "is_newest",
-    "iteration_of",
-    "new_run_folder",
-    "restore_agent",
-    "write_launch",
-]
 
 LOG_ROOT = "logs/rsl_rl"
 """Where Isaac Lab's launcher keeps the runs of rsl_rl; ours go to the same place."""

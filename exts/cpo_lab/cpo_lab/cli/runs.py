@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab runs``: the runs on disk, how far they are and how they fare."""
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from cpo_lab.cli.run_request import LOG_ROOT
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import CheckpointStore
 from cpo_rl.runs.folder import RunFolder, find_runs
-
-__all__ = ["HEALTH_COLORS", "run", "summary"]
 
 HEALTH_COLORS = {
     "running": "green",

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What a picture or video says about each policy it shows: name, colour, goals reached, falls."""
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Pace", "Scoreboard", "policy_color"]
 
 _FLASH_S = 0.6
 """How long the frame of an environment stays bright after a goal was reached [s]."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Isaac Lab's own tasks, for a comparison with ours: they name no agents of this project and fit no machine."""
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from contextlib import redirect_stdout
 from cpo_lab.cli.launch import Request, Resolved
 from cpo_lab.cli.parser import find_task, resolve_device, suggestion, tasks
 from cpo_rl.errors import UserError
-
-__all__ = ["is_stock", "resolve_stock"]
 
 _AGENT = "rsl_rl_cfg_entry_point"
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``cpo-lab train``: train an ensemble of policies.
 
 Does what ``isaaclab train --rl_library rsl_rl`` does, with :class:`cpo_rl.runners.EnsembleRunner` in place of rsl_rl's
@@ -33,8 +34,6 @@ from cpo_lab.cli.pbt_member import Membership, add_options, take_membership
 from cpo_lab.cli.ranks import Rank
 from cpo_rl.errors import UserError
 from cpo_rl.runs.select import SELECTORS
-
-__all__ = ["Plan", "make_plan", "run"]
 
 CPU_ITERATIONS = 1000
 """Iterations of a run on the CPU unless told otherwise: some two million transitions."""

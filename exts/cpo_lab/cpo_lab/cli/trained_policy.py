@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """From a checkpoint to its policies in a running environment; play and evaluate share these steps."""
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from cpo_lab.cli import run_request as runs
 from cpo_lab.cli.launch import Request, Resolved, resolve
 from cpo_lab.cli.parser import CommandParser, positive_int, resolve_device, seed_int
 from cpo_rl.errors import UserError
-
-__all__ = ["add_run_options", "load_policy", "resolve_trained"]
 
 
 def add_run_options(parser: CommandParser) -> None:

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """From run folders to a report: reads, groups, draws, and writes the page, the figures and the numbers behind them."""
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from cpo_lab.report.grouping import Group, group_runs
 from cpo_lab.report.page import render_page
 from cpo_lab.report.reading import read_runs
 from cpo_rl.runs.files import TEMPORARY_SUFFIX, write_text
-
-__all__ = ["build_report", "write_report"]
 
 GROUPS_PER_POOL = 6
 """From this many groups of several tasks on, tasks are drawn in processes of their own."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Configurations of runs as flat dotted keys: what tells two runs apart once seed and file names are left out."""
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-__all__ = ["FlatConfig", "differing_keys", "fingerprint", "read_config"]
 
 type FlatConfig = dict[str, str]
 """Dotted key, prefixed with 'env.' or 'agent.', to the value in JSON notation."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What a report holds: the drawing fills it in, the page and the files show it."""
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from cpo_lab.report.curves import CurveSpec, Plate
 from cpo_lab.report.ensemble import KlMaps
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.reading import Run
-
-__all__ = ["Report", "TaskReport"]
 
 
 @dataclass

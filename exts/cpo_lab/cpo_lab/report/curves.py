@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Figures that compare the groups of one task: learning curves, coupling, optimization, throughput, final scores."""
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from matplotlib.typing import ColorType
 from cpo_lab.report import style
 from cpo_lab.report.grouping import Band, Group
 from cpo_lab.report.statistics import Interval, probability_of_improvement_interval
-
-__all__ = ["COUPLING", "LEARNING", "OPTIMIZATION", "THROUGHPUT", "CurveSpec", "Plate", "compare", "curve_plates"]
 
 SEED_POINTS = 120
 """Points of a single seed's thin line; more cannot be told apart at figure width."""

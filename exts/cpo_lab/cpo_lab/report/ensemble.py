@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Figures of one ensemble: returns per policy, inter-policy KL maps, how much each follower's data is worth."""
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from numpy.typing import NDArray
 from cpo_lab.report import style
 from cpo_lab.report.curves import Plate, draw_band
 from cpo_lab.report.grouping import Group
-
-__all__ = ["KlMaps", "ensemble_plates", "kl_maps"]
 
 Array = NDArray[np.float64]
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Runs that differ only in the seed belong together; curves of such a group on a common axis, with intervals."""
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from numpy.typing import NDArray
 from cpo_lab.report.configs import differing_keys, fingerprint
 from cpo_lab.report.reading import Run
 from cpo_lab.report.statistics import Interval, bootstrap_interval, curve_interval, interquartile_mean
-
-__all__ = ["Band", "Group", "group_runs"]
 
 Array = NDArray[np.float64]
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The report as one HTML file: figures, styles and script inside, nothing fetched."""
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from cpo_lab.report.ensemble import KlMaps, policy_name
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.reading import Run
 from cpo_lab.report.statistics import Interval
-
-__all__ = ["render_page"]
 
 NONE = "\N{EN DASH}"
 """What a table shows where there is no value."""

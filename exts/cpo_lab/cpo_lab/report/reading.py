@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Reading of run folders: tolerant of damage, bounded in memory.
 
 A run folder (docs/run_folder.md) may be incomplete: the run was killed, a disk was full, files were copied selectively.
@@ -30,8 +31,6 @@ from numpy.typing import NDArray
 from cpo_lab.report.configs import FlatConfig, read_config
 from cpo_rl.errors import UserError
 from cpo_rl.runs.folder import RUN_FORMAT, RunFolder
-
-__all__ = ["Run", "Snapshot", "find_runs", "read_run", "read_runs"]
 
 MAX_POINTS = 400
 """Largest number of points kept per curve; a figure is about 300 pixels wide."""

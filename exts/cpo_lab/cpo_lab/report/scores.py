@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Summaries of evaluated episodes: mean, interquartile mean, intervals, comparison; JSON and CSV."""
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from cpo_lab.report.statistics import (
     mean,
     probability_of_improvement_interval,
 )
-
-__all__ = ["UNITS", "Comparison", "Row", "Score", "compare_rows", "order_of", "scores_csv", "summarize"]
 
 UNITS = {"length": "steps", "fall": "share", "time_to_success": "s", "time_per_success": "s"}
 """Units of quantities that have one; the others count rewards or events per episode."""

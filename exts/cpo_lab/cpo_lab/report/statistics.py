@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Statistics for comparing reinforcement-learning runs: few seeds, skewed scores, several tasks.
 
 The three estimators are the ones Agarwal et al. recommend in "Deep Reinforcement Learning at the Edge of the
@@ -27,16 +28,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-__all__ = [
-    "Interval",
-    "bootstrap_interval",
-    "curve_interval",
-    "interquartile_mean",
-    "mean",
-    "probability_of_improvement",
-    "probability_of_improvement_interval",
-]
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Look of the figures: one palette, direct labels instead of legends, axes with units, SVG and PNG from one source."""
 
 from __future__ import annotations
@@ -19,19 +20,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.typing import ColorType
-
-__all__ = [
-    "FOLLOWER_MAP",
-    "KL_MAP",
-    "LEADER_COLOR",
-    "color_of",
-    "direct_labels",
-    "figure",
-    "format_steps_axis",
-    "png_of",
-    "styled",
-    "svg_of",
-]
 
 # Okabe and Ito's palette, distinguishable with the common kinds of colour blindness. Algorithms keep their colour in
 # all figures of all reports; configurations beyond them take the remaining ones.

@@ -100,12 +100,12 @@ def ensemble_runner_cfg(
 
     Args:
         preset_name: ``cpo``, ``sapg``, ``ppo`` or another key of :data:`cpo_rl.presets.PRESETS`.
-        model: fields of :class:`cpo_rl.config.ModelCfg`.
-        algorithm: the task's algorithm fields (``num_mini_batches`` counted for PPO); the preset's own settings win.
-        runner: fields of :class:`EnsembleRunnerCfg`.
+        model: Fields of :class:`cpo_rl.config.ModelCfg`.
+        algorithm: The task's algorithm fields (``num_mini_batches`` counted for PPO); the preset's own settings win.
+        runner: Fields of :class:`EnsembleRunnerCfg`.
 
     Raises:
-        UserError: on an unknown preset or field.
+        UserError: On an unknown preset or field.
     """
     values = preset(preset_name, **{"fit_mini_batches": True, **algorithm})
     if values.get("num_policies") == 1:
@@ -120,9 +120,9 @@ def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **
     rewards, no value normalizer, one standard deviation, an adaptation of the learning rate after every mini-batch.
 
     Args:
-        model: fields of :class:`cpo_rl.config.ModelCfg`.
-        algorithm: the task's algorithm fields.
-        runner: fields of rsl_rl's runner.
+        model: Fields of :class:`cpo_rl.config.ModelCfg`.
+        algorithm: The task's algorithm fields.
+        runner: Fields of rsl_rl's runner.
     """
     layers: dict[str, Any] = {
         "hidden_dims": list(model["hidden_dims"]),
@@ -163,11 +163,11 @@ def agent_entry(agent: str, make: Callable[[str], RslRlBaseRunnerCfg]) -> Callab
     A task's module of run settings answers ``getattr(module, agent)`` with it, so no agent needs a line of its own.
 
     Args:
-        agent: one of :data:`cpo_lab.tasks.AGENTS`.
-        make: makes the task's run settings for an agent.
+        agent: One of :data:`cpo_lab.tasks.AGENTS`.
+        make: Makes the task's run settings for an agent.
 
     Raises:
-        AttributeError: if there is no such agent, as a module does for an unknown name.
+        AttributeError: If there is no such agent, as a module does for an unknown name.
     """
     from cpo_lab.tasks import AGENTS
 

@@ -26,8 +26,8 @@ class StepGraph:
     buffers of its own. A step of a few hundred kernels is bound by their launch on a GPU; its replay is not.
 
     Args:
-        step: makes a gradient step from (mini-batch, reference policies, metrics).
-        device: the GPU.
+        step: Makes a gradient step from (mini-batch, reference policies, metrics).
+        device: The GPU.
     """
 
     def __init__(self, step: Callable[[MiniBatch, Tensor, DeviceMetrics], None], device: torch.device) -> None:

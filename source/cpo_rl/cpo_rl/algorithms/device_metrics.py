@@ -15,7 +15,7 @@ class DeviceMetrics:
     """Collects device scalars under names and reads them with a single transfer.
 
     Args:
-        device: where the scalars live.
+        device: Where the scalars live.
     """
 
     def __init__(self, device: torch.device | str) -> None:

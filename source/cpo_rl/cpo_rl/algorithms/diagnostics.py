@@ -32,9 +32,9 @@ class EnsembleDiagnostics:
     :data:`SAMPLE_SHARE` forward passes over the rollout, against the tens that an update makes.
 
     Args:
-        model: the actor-critic.
-        cfg: algorithm settings.
-        tables: role tables.
+        model: The actor-critic.
+        cfg: Algorithm settings.
+        tables: Role tables.
     """
 
     def __init__(self, model: EnsembleActorCritic, cfg: EnsembleCfg, tables: RoleTables) -> None:

@@ -26,10 +26,10 @@ def diversity_bonus(log_posterior: Tensor, labels: Tensor, coef: float, leader: 
     many and labels by time (docs/algorithms.md).
 
     Args:
-        log_posterior: log q of all policies, [n, M].
-        labels: policy that acted, [n].
-        coef: weight, at least 0.
-        leader: id that gets no bonus.
+        log_posterior: Log q of all policies, [n, M].
+        labels: Policy that acted, [n].
+        coef: Weight, at least 0.
+        leader: Id that gets no bonus.
 
     Returns:
         Bonus [n], in units of the scaled reward.
@@ -42,10 +42,10 @@ class DiversityReward:
     """The discriminator, its optimizer and the reward it gives.
 
     Args:
-        model: the actor-critic, for sizes.
-        cfg: algorithm settings.
-        env_policy: policy of each environment, [N].
-        ranks: processes that train together.
+        model: The actor-critic, for sizes.
+        cfg: Algorithm settings.
+        env_policy: Policy of each environment, [N].
+        ranks: Processes that train together.
     """
 
     def __init__(self, model: EnsembleActorCritic, cfg: EnsembleCfg, env_policy: Tensor, ranks: Ranks) -> None:
@@ -75,10 +75,10 @@ class DiversityReward:
         """One pass of cross-entropy over the rollout's transitions.
 
         Args:
-            rollout: the transitions.
-            generator: shuffles them.
+            rollout: The transitions.
+            generator: Shuffles them.
             bad: 1 if the rollout held a non-finite number, which leaves the weights alone; scalar.
-            metrics: receives loss, accuracy and chance.
+            metrics: Receives loss, accuracy and chance.
         """
         obs, actions = rollout.observations.flatten(0, 1), rollout.actions.flatten(0, 1)
         order = torch.randperm(len(obs), generator=generator, device=obs.device)

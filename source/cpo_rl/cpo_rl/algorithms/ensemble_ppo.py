@@ -54,16 +54,16 @@ class EnsemblePPO:
     """Ensemble policy gradients with relabelled data.
 
     Args:
-        model: the shared actor-critic, on its device.
-        cfg: validated settings.
-        num_envs: environments N of this process.
-        horizon: steps T per environment and iteration.
-        seed: seeds mini-batch order, action noise and the drawn followers, which :meth:`broadcast_parameters` makes
+        model: The shared actor-critic, on its device.
+        cfg: Validated settings.
+        num_envs: Environments N of this process.
+        horizon: Steps T per environment and iteration.
+        seed: Seeds mini-batch order, action noise and the drawn followers, which :meth:`broadcast_parameters` makes
             the same on all ranks.
         multi_gpu_cfg: rsl_rl's description of the ranks, or None.
 
     Raises:
-        UserError: if settings and sizes do not fit each other.
+        UserError: If settings and sizes do not fit each other.
     """
 
     rnd = None
@@ -114,13 +114,13 @@ class EnsemblePPO:
         """Build model and algorithm from a runner's configuration, as rsl_rl's runner does.
 
         Args:
-            obs: first observations by group.
-            env: the vectorized environment.
-            cfg: run settings: sections ``model`` and ``algorithm``, ``num_steps_per_env``, ``obs_groups``, ``seed``.
-            device: torch device of the learner.
+            obs: First observations by group.
+            env: The vectorized environment.
+            cfg: Run settings: sections ``model`` and ``algorithm``, ``num_steps_per_env``, ``obs_groups``, ``seed``.
+            device: Torch device of the learner.
 
         Raises:
-            UserError: on an unknown or invalid field, before anything is allocated.
+            UserError: On an unknown or invalid field, before anything is allocated.
         """
         algorithm = build_cfg(EnsembleCfg, cfg["algorithm"], "algorithm")
         model_cfg = build_cfg(ModelCfg, cfg.get("model", {}), "model")
@@ -144,7 +144,7 @@ class EnsemblePPO:
         """Sample an action of every environment's policy and record the decision.
 
         Args:
-            obs: raw observations by group, batch [N].
+            obs: Raw observations by group, batch [N].
 
         Returns:
             Actions [N, A], not clipped; the environment clips them, the log-probability does not.
@@ -175,10 +175,10 @@ class EnsemblePPO:
         """Record what came of the actions.
 
         Args:
-            obs: next observations; unused, the next :meth:`act` gets them.
-            rewards: unscaled rewards, [N].
-            dones: ended episodes, [N].
-            extras: may hold ``time_outs`` [N] and ``episode_metrics`` (see the environment contract).
+            obs: Next observations; unused, the next :meth:`act` gets them.
+            rewards: Unscaled rewards, [N].
+            dones: Ended episodes, [N].
+            extras: May hold ``time_outs`` [N] and ``episode_metrics`` (see the environment contract).
         """
         done = dones.bool()
         step = self.rollout.step
@@ -273,10 +273,10 @@ class EnsemblePPO:
         """Change settings between two iterations.
 
         Args:
-            values: values by field of :class:`~cpo_rl.config.EnsembleCfg`, of those that no buffer's size depends on.
+            values: Values by field of :class:`~cpo_rl.config.EnsembleCfg`, of those that no buffer's size depends on.
 
         Raises:
-            UserError: if a value is out of range; nothing is changed then.
+            UserError: If a value is out of range; nothing is changed then.
         """
         dataclasses.replace(self.cfg, **values).validate()
         for name, value in values.items():
@@ -352,9 +352,9 @@ class EnsemblePPO:
         """Restore :meth:`save`; on ranks other than 0 without rank 0's :meth:`rank_state`, which is not theirs.
 
         Args:
-            loaded: the dictionary.
-            load_cfg: parts to load, as Isaac Lab passes them (``actor``, ``optimizer``, ``iteration``); None for all.
-            strict: whether parameter names must match exactly.
+            loaded: The dictionary.
+            load_cfg: Parts to load, as Isaac Lab passes them (``actor``, ``optimizer``, ``iteration``); None for all.
+            strict: Whether parameter names must match exactly.
 
         Returns:
             Whether the runner should continue at the stored iteration.

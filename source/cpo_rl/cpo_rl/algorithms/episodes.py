@@ -20,7 +20,7 @@ class EpisodeStatistics:
     Args:
         num_envs: N.
         num_policies: M, dividing N.
-        device: where episodes are counted.
+        device: Where episodes are counted.
     """
 
     def __init__(self, num_envs: int, num_policies: int, device: torch.device | str) -> None:
@@ -37,9 +37,9 @@ class EpisodeStatistics:
         """Count one environment step.
 
         Args:
-            rewards: unscaled rewards, [N].
-            dones: episodes that ended, bool [N].
-            task_metrics: the task's values of the last finished episode, each [N].
+            rewards: Unscaled rewards, [N].
+            dones: Episodes that ended, bool [N].
+            task_metrics: The task's values of the last finished episode, each [N].
         """
         self.running_return += rewards
         self.running_length += 1

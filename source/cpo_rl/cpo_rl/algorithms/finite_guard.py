@@ -16,7 +16,7 @@ class FiniteGuard:
 
     Args:
         num_envs: N.
-        device: device of the tensors.
+        device: Device of the tensors.
     """
 
     NEVER = 1 << 30
@@ -33,9 +33,9 @@ class FiniteGuard:
         """Note environments with a non-finite entry and return the tensor with such entries set to 0.
 
         Args:
-            name: what the tensor is, for the report.
+            name: What the tensor is, for the report.
             tensor: [N] or [N, ...].
-            step: step within the rollout.
+            step: Step within the rollout.
         """
         finite = torch.isfinite(tensor)
         bad = ~(finite if tensor.dim() == 1 else finite.flatten(1).all(1))

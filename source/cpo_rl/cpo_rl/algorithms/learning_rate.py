@@ -34,10 +34,10 @@ class AdaptiveLearningRate:
     mini-batch of the previous pass is enough.
 
     Args:
-        cfg: algorithm settings.
-        tables: role tables.
-        model: the actor-critic.
-        ranks: processes that train together.
+        cfg: Algorithm settings.
+        tables: Role tables.
+        model: The actor-critic.
+        ranks: Processes that train together.
     """
 
     def __init__(self, cfg: EnsembleCfg, tables: RoleTables, model: EnsembleActorCritic, ranks: Ranks) -> None:
@@ -64,10 +64,10 @@ class AdaptiveLearningRate:
         """Mean KL(new || reference) of the configured rows of a mini-batch, before its gradient step.
 
         Args:
-            batch: the mini-batch.
-            out: evaluation of its rows by the current network.
-            rollout: holds the reference means, which are rolled forward.
-            own_policy: policy whose log standard deviation a row's reference has, [n_gradient].
+            batch: The mini-batch.
+            out: Evaluation of its rows by the current network.
+            rollout: Holds the reference means, which are rolled forward.
+            own_policy: Policy whose log standard deviation a row's reference has, [n_gradient].
 
         Returns:
             Scalar [nat].

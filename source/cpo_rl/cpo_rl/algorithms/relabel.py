@@ -35,11 +35,11 @@ def relabel(
 
     Args:
         model: actor-critic with the parameters and statistics of the rollout.
-        rollout: the full rollout.
-        envs: the block.
-        own: policy that acted in it.
-        target: policy to evaluate.
-        relabel_state: for recurrent models, ``target`` runs one sequence pass under the target id from the state at the
+        rollout: The full rollout.
+        envs: The block.
+        own: Policy that acted in it.
+        target: Policy to evaluate.
+        relabel_state: For recurrent models, ``target`` runs one sequence pass under the target id from the state at the
             start of the rollout; ``behavior`` evaluates every step from the state of the policy that acted, as released
             (docs/algorithms.md).
 

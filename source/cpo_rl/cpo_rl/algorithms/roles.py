@@ -71,10 +71,10 @@ class RoleTables:
         num_envs: N, a multiple of ``num_policies``.
         num_policies: M.
         num_chunks: C sequences per environment.
-        num_borrowed: followers K whose data the leader borrows.
-        use_awac: whether the awac role exists.
-        awac_fraction: share of the leader's sequences each follower regresses on, (0, 1].
-        device: where the tables live.
+        num_borrowed: Followers K whose data the leader borrows.
+        use_awac: Whether the awac role exists.
+        awac_fraction: Share of the leader's sequences each follower regresses on, (0, 1].
+        device: Where the tables live.
     """
 
     def __init__(
@@ -121,8 +121,8 @@ class RoleTables:
         """Source sequence, policy id and target (or weight) row of a role, each [n_role], env-major.
 
         Args:
-            name: one of :data:`ROLES`.
-            borrowed: the drawn followers, K ids in [0, M-1).
+            name: One of :data:`ROLES`.
+            borrowed: The drawn followers, K ids in [0, M-1).
         """
         followers = self.num_sequences - self.per_block
         if name == "follower":
@@ -145,10 +145,10 @@ class RoleTables:
         differ by at most one sequence) and the host knows where each role lies without asking the device.
 
         Args:
-            borrowed: the drawn followers.
-            num_passes: passes over the batch.
-            num_mini_batches: gradient steps per pass.
-            generator: source of randomness on the tables' device.
+            borrowed: The drawn followers.
+            num_passes: Passes over the batch.
+            num_mini_batches: Gradient steps per pass.
+            generator: Source of randomness on the tables' device.
 
         Returns:
             Mini-batches by pass.

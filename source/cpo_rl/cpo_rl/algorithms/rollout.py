@@ -22,11 +22,11 @@ class Rollout:
     model's state is kept only where a training sequence starts.
 
     Args:
-        model: the actor-critic, for sizes and state shapes.
+        model: The actor-critic, for sizes and state shapes.
         num_envs: N.
         horizon: T, a multiple of ``sequence_length``.
         sequence_length: q steps per training sequence.
-        tables: role tables of the same sizes.
+        tables: Role tables of the same sizes.
     """
 
     def __init__(

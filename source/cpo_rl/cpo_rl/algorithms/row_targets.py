@@ -24,10 +24,10 @@ class RowTargets:
     """Computes values, returns, advantages and regression weights of all roles (docs/algorithms.md).
 
     Args:
-        model: the actor-critic, with the parameters the rollout was made with.
-        cfg: algorithm settings.
-        tables: role tables.
-        ranks: processes that train together.
+        model: The actor-critic, with the parameters the rollout was made with.
+        cfg: Algorithm settings.
+        tables: Role tables.
+        ranks: Processes that train together.
     """
 
     def __init__(self, model: EnsembleActorCritic, cfg: EnsembleCfg, tables: RoleTables, ranks: Ranks) -> None:
@@ -38,10 +38,10 @@ class RowTargets:
         """Fill the target rows.
 
         Args:
-            rollout: recorded steps, last observations and last values.
-            borrowed: the drawn followers.
-            bonus: diversity reward [N, T] of on-policy rows, or None; relabelled rows never see it.
-            metrics: receives what is measured on the way.
+            rollout: Recorded steps, last observations and last values.
+            borrowed: The drawn followers.
+            bonus: Diversity reward [N, T] of on-policy rows, or None; relabelled rows never see it.
+            metrics: Receives what is measured on the way.
         """
         self._on_policy(rollout, bonus, metrics)
         self._borrowed(rollout, borrowed)

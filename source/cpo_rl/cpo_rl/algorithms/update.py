@@ -26,11 +26,11 @@ class PolicyUpdate:
     """Optimizes the actor-critic on a prepared rollout, without asking the device for anything.
 
     Args:
-        model: the actor-critic.
-        cfg: algorithm settings.
-        tables: role tables.
-        rollout: buffers that hold data and targets when :meth:`run` is called.
-        ranks: processes that train together.
+        model: The actor-critic.
+        cfg: Algorithm settings.
+        tables: Role tables.
+        rollout: Buffers that hold data and targets when :meth:`run` is called.
+        ranks: Processes that train together.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class PolicyUpdate:
         """Make all gradient steps of an iteration.
 
         Args:
-            borrowed: the drawn followers.
-            generator: shuffles the mini-batches.
+            borrowed: The drawn followers.
+            generator: Shuffles the mini-batches.
             bad: 1 if the rollout held a non-finite number: no step changes the weights then; scalar.
-            metrics: receives losses and statistics.
+            metrics: Receives losses and statistics.
         """
         self.learning_rate.start()
         self.skipped.zero_()
@@ -78,9 +78,9 @@ class PolicyUpdate:
         """One step on a mini-batch; reads and writes only tensors at fixed addresses, so that it can be replayed.
 
         Args:
-            batch: the mini-batch.
-            reference: policy whose noise belongs to each row's reference distribution, [n_gradient].
-            metrics: receives losses and statistics.
+            batch: The mini-batch.
+            reference: Policy whose noise belongs to each row's reference distribution, [n_gradient].
+            metrics: Receives losses and statistics.
         """
         n, rollout, q = batch.num_gradient, self.rollout, self.rollout.sequence_length
         rows = torch.index_select(rollout.sequences(rollout.inputs), 0, batch.source)

@@ -15,7 +15,7 @@ def kl_matrix(means: Tensor, log_std: Tensor) -> Tensor:
     """Closed-form inter-policy KL.
 
     Args:
-        means: mean of policy j on states of block i, [M_i, M_j, n, A].
+        means: Mean of policy j on states of block i, [M_i, M_j, n, A].
         log_std: [M, A].
 
     Returns:
@@ -36,7 +36,7 @@ def importance_summary(log_ratio: Tensor) -> dict[str, Tensor]:
     """Spread of importance ratios per follower.
 
     Args:
-        log_ratio: log pi_L - log pi_i on follower i's actions, [M-1, n].
+        log_ratio: Log pi_L - log pi_i on follower i's actions, [M-1, n].
 
     Returns:
         ``ess`` and ``importance_deviation`` (mean |w - 1|), ``importance_log_var`` (variance of log w), each [M-1], and

@@ -21,7 +21,7 @@ def surrogate(advantage: Tensor, ratio: Tensor, clip: float, center: Tensor | fl
 
     Args:
         advantage: [n].
-        ratio: importance ratio, [n].
+        ratio: Importance ratio, [n].
         clip: eps in (0, 1).
         center: c, 1 for on-policy rows; [n] or scalar.
 
@@ -47,8 +47,8 @@ def sampled_kl_surrogate(
     Args:
         advantage: [n].
         ratio: [n].
-        log_prob: current log pi_i(a|s), [n].
-        leader_log_prob: current log pi_L(a|s), [n]; treated as a constant.
+        log_prob: Current log pi_i(a|s), [n].
+        leader_log_prob: Current log pi_L(a|s), [n]; treated as a constant.
         kl_coef: lambda, at least 0.
         clip: eps in (0, 1).
 
@@ -77,9 +77,9 @@ def value(prediction: Tensor, old: Tensor, target: Tensor, clip: float | None) -
 
     Args:
         prediction: [n], normalized units.
-        old: rollout estimate, [n].
+        old: Rollout estimate, [n].
         target: [n].
-        clip: largest move in normalized units, or None for the plain error.
+        clip: Largest move in normalized units, or None for the plain error.
 
     Returns:
         max((v-R)^2, (v_clipped-R)^2), [n]. Source: common_losses.py (default_critic_loss).

@@ -25,8 +25,8 @@ def generalized_advantages(
         values: V(s_t), [N, T].
         dones: [N, T], bool or 0/1.
         last_values: V(s_T), [N].
-        gamma: discount in (0, 1].
-        lam: decay in [0, 1].
+        gamma: Discount in (0, 1].
+        lam: Decay in [0, 1].
 
     Returns:
         Advantages [N, T]; returns are advantages plus values. Source: a2c_common.py:634-649.
@@ -51,7 +51,7 @@ def one_step_returns(rewards: Tensor, dones: Tensor, values: Tensor, gamma: floa
         rewards: [N, T].
         dones: [N, T], bool or 0/1.
         values: V of the target policy at s_0 .. s_T, [N, T+1].
-        gamma: discount in (0, 1].
+        gamma: Discount in (0, 1].
 
     Returns:
         Targets [N, T]; exactly r_t where the episode ended (SAPG eq. for off-policy data; a2c_common.py:1195-1387).
@@ -63,9 +63,9 @@ def mean_and_std(count: Tensor, total: Tensor, total_square: Tensor) -> tuple[Te
     """Mean and unbiased standard deviation from sums, which add up over processes.
 
     Args:
-        count: number of samples, scalar.
-        total: sum of samples, scalar.
-        total_square: sum of squared samples, scalar.
+        count: Number of samples, scalar.
+        total: Sum of samples, scalar.
+        total_square: Sum of squared samples, scalar.
 
     Returns:
         Mean and standard deviation, scalars.

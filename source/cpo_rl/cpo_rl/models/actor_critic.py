@@ -40,11 +40,11 @@ class EnsembleActorCritic(nn.Module):
     The leader is policy M-1, and acts wherever no policy id is given.
 
     Args:
-        num_obs: observation size D.
-        num_actions: action size A.
+        num_obs: Observation size D.
+        num_actions: Action size A.
         num_policies: M.
-        cfg: network settings.
-        obs_groups: observation groups to concatenate, in order.
+        cfg: Network settings.
+        obs_groups: Observation groups to concatenate, in order.
 
     Source: network_builder.py:204-210, 286-320 and models.py:36-62 of the reference; integer ids instead of floats.
     """
@@ -107,10 +107,10 @@ class EnsembleActorCritic(nn.Module):
 
         Args:
             obs: [n, q, D], normalized.
-            policy_ids: integer ids [n] in [0, M); the caller vouches for the range (see :func:`check_policy_ids`).
-            state: recurrent state before the first step, as :meth:`initial_state` gives it.
-            resets: bool [n, q], whether the state is cleared before a step.
-            num_values: how many of the first sequences need a value; None for all, 0 for none.
+            policy_ids: Integer ids [n] in [0, M); the caller vouches for the range (see :func:`check_policy_ids`).
+            state: Recurrent state before the first step, as :meth:`initial_state` gives it.
+            resets: Bool [n, q], whether the state is cleared before a step.
+            num_values: How many of the first sequences need a value; None for all, 0 for none.
 
         Returns:
             Means, log standard deviations, values and the last recurrent state.
@@ -162,15 +162,15 @@ class EnsembleActorCritic(nn.Module):
         """Act, keeping the recurrent state between calls.
 
         Args:
-            obs: raw observations by group, batch [N].
-            policy_ids: one id for all, or [N]; the leader if None.
-            stochastic_output: sample instead of taking the mean.
+            obs: Raw observations by group, batch [N].
+            policy_ids: One id for all, or [N]; the leader if None.
+            stochastic_output: Sample instead of taking the mean.
 
         Returns:
             Actions [N, A], not clipped.
 
         Raises:
-            ValueError: if an id is outside [0, M).
+            ValueError: If an id is outside [0, M).
         """
         x = self.normalize_obs(self.flatten_obs(obs)).unsqueeze(1)
         ids = self.expand_ids(policy_ids, x.shape[0])
@@ -186,7 +186,7 @@ class EnsembleActorCritic(nn.Module):
         """Ids as an integer tensor [num], checked.
 
         Raises:
-            ValueError: if an id is outside [0, M) or the ids are no integers.
+            ValueError: If an id is outside [0, M) or the ids are no integers.
         """
         if policy_ids is None:
             policy_ids = self.num_policies - 1
@@ -232,7 +232,7 @@ def check_policy_ids(policy_ids: Tensor, num_policies: int) -> None:
     On a GPU the check is an asynchronous device assertion, so it costs no host sync.
 
     Raises:
-        ValueError: if an id is outside [0, num_policies) or ids are no integers.
+        ValueError: If an id is outside [0, num_policies) or ids are no integers.
     """
     if policy_ids.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8):
         raise ValueError(f"policy ids must be integers, not {policy_ids.dtype}.")
@@ -247,8 +247,8 @@ def clear_state(state: Any, dones: Tensor) -> Any:
     """Zero the recurrent state of finished environments.
 
     Args:
-        state: per trunk (h, c), each [layers, N, H], or None.
-        dones: bool or 0/1, [N].
+        state: Per trunk (h, c), each [layers, N, H], or None.
+        dones: Bool or 0/1, [N].
     """
     if state is None:
         return None
@@ -260,6 +260,3 @@ def _split_state(state: Any) -> tuple[State | None, State | None]:
     if state is None:
         return None, None
     return state[0], state[1] if len(state) > 1 else None
-
-
-__all__ = ["EnsembleActorCritic", "Evaluation", "check_policy_ids", "clear_state"]

@@ -28,7 +28,7 @@ class ExportedNetwork(nn.Module):
     """One step of the actor without state of its own: observations and recurrent state in, action means and state out.
 
     Args:
-        model: the actor-critic to copy from; it stays as it is.
+        model: The actor-critic to copy from; it stays as it is.
     """
 
     if TYPE_CHECKING:  # TorchScript cannot read them
@@ -74,8 +74,8 @@ class ExportedNetwork(nn.Module):
         """Compute action means.
 
         Args:
-            obs: raw observations, [N, D].
-            share: the policies' parts of the first layer, [N, K] or [1, K].
+            obs: Raw observations, [N, D].
+            share: The policies' parts of the first layer, [N, K] or [1, K].
             h: LSTM state, [layers, N, H]; 0 layers without an LSTM.
             c: LSTM cell state, [layers, N, H].
 
@@ -129,7 +129,7 @@ class _Remembering(nn.Module):
     """A network with its recurrent state, for TorchScript.
 
     Args:
-        model: the actor-critic.
+        model: The actor-critic.
     """
 
     if TYPE_CHECKING:  # TorchScript cannot read them
@@ -166,8 +166,8 @@ class ExportedPolicy(_Remembering):
     """One policy for TorchScript, which keeps its recurrent state between calls as rsl_rl's exports do.
 
     Args:
-        model: the actor-critic.
-        policy: its id, in [0, M).
+        model: The actor-critic.
+        policy: Its id, in [0, M).
     """
 
     def __init__(self, model: EnsembleActorCritic, policy: int) -> None:
@@ -179,7 +179,7 @@ class ExportedPolicy(_Remembering):
         """Make the module of one policy, the leader if None, or of all policies if :data:`POLICY_INPUT`.
 
         Raises:
-            UserError: if there is no such policy.
+            UserError: If there is no such policy.
         """
         if policy == POLICY_INPUT:
             return ExportedEnsemble(model)
@@ -197,7 +197,7 @@ class ExportedEnsemble(_Remembering):
         """Act on raw observations [N, D] as policies ``policy_ids`` [N] (int64): action means [N, A], not clipped.
 
         Raises:
-            ValueError: if an id is outside [0, M).
+            ValueError: If an id is outside [0, M).
         """
         if bool(((policy_ids < 0) | (policy_ids >= self.network.num_policies)).any()):
             raise ValueError("policy_ids must lie in [0, num_policies)")
@@ -212,8 +212,8 @@ class OnnxPolicy(nn.Module):
     [0, M) is an error of the runtime.
 
     Args:
-        model: the actor-critic.
-        policy: id of the policy, or None for all.
+        model: The actor-critic.
+        policy: Id of the policy, or None for all.
     """
 
     def __init__(self, model: EnsembleActorCritic, policy: int | None) -> None:
@@ -229,7 +229,7 @@ class OnnxPolicy(nn.Module):
         """Make the module of one policy, the leader if None, or of all policies if :data:`POLICY_INPUT`.
 
         Raises:
-            UserError: if there is no such policy.
+            UserError: If there is no such policy.
         """
         return OnnxPolicy(model, None if policy == POLICY_INPUT else check_policy(policy, model.num_policies))
 
@@ -269,7 +269,7 @@ def check_policy(policy: int | str | None, num_policies: int) -> int:
     """Id of the policy meant; the leader's if None or ``"leader"``.
 
     Raises:
-        UserError: if there is no such policy.
+        UserError: If there is no such policy.
     """
     if policy is None or policy == "leader":
         return num_policies - 1
@@ -287,14 +287,3 @@ def plain_copy(model: EnsembleActorCritic) -> EnsembleActorCritic:
     for parameter in copied.parameters():
         parameter.data = parameter.data.float()
     return copied
-
-
-__all__ = [
-    "POLICY_INPUT",
-    "ExportedEnsemble",
-    "ExportedNetwork",
-    "ExportedPolicy",
-    "OnnxPolicy",
-    "check_policy",
-    "plain_copy",
-]

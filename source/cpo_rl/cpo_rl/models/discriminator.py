@@ -19,7 +19,7 @@ class Discriminator(nn.Sequential):
         num_obs: D.
         num_actions: A.
         num_policies: M.
-        hidden_dims: widths of hidden layers.
+        hidden_dims: Widths of hidden layers.
     """
 
     def __init__(self, num_obs: int, num_actions: int, num_policies: int, hidden_dims: list[int]) -> None:

@@ -22,9 +22,9 @@ class RunningNormalizer(nn.Module):
     Starts as mean 0, variance 1, count 1, and normalizes to clamp((x - mean) / sqrt(var + eps), -clip, clip).
 
     Args:
-        size: length D of a vector.
-        clip: largest magnitude of a normalized entry, above 0.
-        eps: added to the variance, above 0.
+        size: Length D of a vector.
+        clip: Largest magnitude of a normalized entry, above 0.
+        eps: Added to the variance, above 0.
 
     Source: running_mean_std.py:24-88 (formula and constants).
     """

@@ -24,8 +24,8 @@ class Trunk(nn.Module):
     Rows are so no wider than needed, and padded to a multiple of 8 numbers, which matrix units on a GPU want.
 
     Args:
-        num_obs: observation size D.
-        cfg: network settings.
+        num_obs: Observation size D.
+        cfg: Network settings.
     """
 
     def __init__(self, num_obs: int, cfg: ModelCfg) -> None:
@@ -53,10 +53,10 @@ class Trunk(nn.Module):
         """Compute features.
 
         Args:
-            inputs: rows of normalized observation, one-hot policy and zeros, [n, q, P] with P >= D + M.
-            vectors: conditioning vectors of all policies, [M, E].
+            inputs: Rows of normalized observation, one-hot policy and zeros, [n, q, P] with P >= D + M.
+            vectors: Conditioning vectors of all policies, [M, E].
             state: LSTM state before the first step, each [layers, n, H]; ignored without an LSTM.
-            resets: bool [n, q], whether the state is cleared before a step; None for never.
+            resets: Bool [n, q], whether the state is cleared before a step; None for never.
 
         Returns:
             Features [n, q, F] and the LSTM state after the last step (None without an LSTM).

@@ -13,8 +13,6 @@ from cpo_rl.pbt.mutation import DEFAULT_RULES, Parameters, Rule, mutate, scale
 from cpo_rl.pbt.selection import Decision, MemberState, decide
 from cpo_rl.pbt.settings import PbtCfg
 
-__all__ = ["Member"]
-
 
 class Member:
     """Counts towards the next decision and takes it.

@@ -14,8 +14,6 @@ from random import Random
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.settings import PbtCfg
 
-__all__ = ["DEFAULT_RULES", "Parameters", "Rule", "mutate", "scale", "scale_clip", "scale_horizon", "step_count"]
-
 Parameters = Mapping[str, float]
 """Values of the mutable hyper-parameters by name."""
 
@@ -67,16 +65,16 @@ def mutate(parameters: Parameters, rules: Mapping[str, Rule], cfg: PbtCfg, rng: 
     """Mutate every hyper-parameter with probability ``mutation_rate``, independently.
 
     Args:
-        parameters: current values; every one needs a rule.
-        rules: rule by name.
-        cfg: settings.
-        rng: source of randomness.
+        parameters: Current values; every one needs a rule.
+        rules: Rule by name.
+        cfg: Settings.
+        rng: Source of randomness.
 
     Returns:
         New values, in the order of ``parameters``.
 
     Raises:
-        UserError: if a hyper-parameter has no rule.
+        UserError: If a hyper-parameter has no rule.
     """
     missing = [name for name in parameters if name not in rules]
     if missing:

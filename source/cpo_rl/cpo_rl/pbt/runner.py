@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """One member of a population: a run that publishes its state and may take over another member's weights."""
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from cpo_rl.runs.folder import now
 from cpo_rl.runs.migrate import migrate
 from cpo_rl.runs.payload import first_not_finite, from_bytes, to_bytes
 
-__all__ = ["PbtRunner"]
-
 _log = logging.getLogger(__name__)
 
 REWARD_PREFIX = "env."
@@ -42,7 +41,7 @@ class PbtRunner(EnsembleRunner):
 
     Args:
         env: rsl_rl environment. Its task state (``state_for_checkpoint``) is taken over from a donor too, unless it
-            restores exactly: running episodes and random generators are nobody else's business. The settings of the
+            restores exactly: Running episodes and random generators are nobody else's business. The settings of the
             reward that ``env.unwrapped.reward_settings() -> dict[str, float]`` offers mutate too, and are set by
             ``set_reward_settings(dict)``.
         train_cfg: As for :class:`~cpo_rl.runners.EnsembleRunner`.

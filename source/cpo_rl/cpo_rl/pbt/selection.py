@@ -20,16 +20,6 @@ from statistics import pstdev
 from cpo_rl.pbt.mutation import Parameters, Rule, mutate
 from cpo_rl.pbt.settings import PbtCfg
 
-__all__ = [
-    "Decision",
-    "MemberState",
-    "best_and_worst",
-    "decide",
-    "leads_enough",
-    "objective_spread",
-    "ranking",
-]
-
 
 @dataclass(frozen=True)
 class MemberState:
@@ -109,14 +99,14 @@ def decide(
     """Decide for one member at the end of its interval.
 
     Args:
-        index: the member.
-        members: newest published state of every member, its own included.
-        own_steps: environment steps this member made since the beginning.
-        steps_since_restart: environment steps since it was last restarted.
-        best_of_interval: its best objective within this interval, or None.
-        cfg: settings.
-        rules: mutation rules.
-        rng: source of randomness.
+        index: The member.
+        members: Newest published state of every member, its own included.
+        own_steps: Environment steps this member made since the beginning.
+        steps_since_restart: Environment steps since it was last restarted.
+        best_of_interval: Its best objective within this interval, or None.
+        cfg: Settings.
+        rules: Mutation rules.
+        rng: Source of randomness.
 
     Returns:
         The decision. A member among the worst restarts with mutated hyper-parameters, on a donor's weights if the donor

@@ -16,8 +16,6 @@ from typing import Any
 
 from cpo_rl.errors import UserError
 
-__all__ = ["LEAST_MEMBERS", "MUTABLE", "PREFIX", "PbtCfg", "pbt_settings"]
-
 MUTABLE = (
     "max_grad_norm",
     "value_loss_coef",
@@ -92,7 +90,7 @@ class PbtCfg:
         """Check the settings.
 
         Raises:
-            UserError: naming the first field that is out of range.
+            UserError: Naming the first field that is out of range.
         """
         unknown = [name for name in self.parameters if name not in MUTABLE]
         if unknown:

@@ -35,8 +35,6 @@ from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.files import write_json, write_text
 from cpo_rl.runs.tables import DiagnosticsFile, complete_lines
 
-__all__ = ["History", "Published", "Workspace", "member_state"]
-
 _STATE = re.compile(r"state_(\d+)\.json")
 _POPULATION = "population.json"
 

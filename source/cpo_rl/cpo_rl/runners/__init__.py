@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Training loop around rsl_rl's: run folders, logs, progress, exact resume, signals and guards.
 
 ``EnsembleRunner`` is loaded on first use so that listing runs needs no torch.

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """rsl_rl's on-policy runner with a run folder, atomic checkpoints, safe loading and resume."""
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ from cpo_rl.runs.folder import RunFolder, config_hash, git_commit, library_versi
 from cpo_rl.runs.migrate import migrate
 from cpo_rl.runs.payload import first_not_finite, from_bytes, plain_copy, to_bytes
 from cpo_rl.runs.select import checkpoint_in
-
-__all__ = ["CheckpointedRunner"]
 
 _log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What people see while a run trains: a live panel on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-
-__all__ = ["ProgressDisplay", "format_count", "format_duration"]
 
 _SHOWN = (
     ("env-steps/s", ("Perf/env_steps_per_s",)),

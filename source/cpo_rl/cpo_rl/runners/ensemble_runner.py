@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """rsl_rl's on-policy runner with exact resume, atomic checkpoints, guards, signals and a readable run folder.
 
 The training loop stays rsl_rl's. The runner acts in it through its logger, which the loop calls after every step and
@@ -25,8 +26,6 @@ from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining
 from cpo_rl.runs.folder import git_commit
 from cpo_rl.runs.log import run_log
-
-__all__ = ["EnsembleRunner"]
 
 _log = logging.getLogger(__name__)
 

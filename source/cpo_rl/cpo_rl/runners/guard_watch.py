@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What a run does when its algorithm's finite guard held back an update.
 
 The algorithm keeps numbers that are not finite away from the weights by itself and reports
@@ -17,8 +18,6 @@ from typing import Any
 
 from cpo_rl.contracts import Algorithm
 from cpo_rl.runs.dump import MAX_ENVS, sentence, write_dump
-
-__all__ = ["GuardWatch"]
 
 _log = logging.getLogger(__name__)
 

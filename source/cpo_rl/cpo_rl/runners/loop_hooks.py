@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """rsl_rl's logger, writing a run folder, without a host sync per environment step."""
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from cpo_rl.runners.meters import EpisodeMeter, ExtrasMeter
 from cpo_rl.runners.options import RunnerOptions
 from cpo_rl.runners.tensorboard_layout import add_tensorboard_layout
 from cpo_rl.runs.folder import RunFolder
-
-__all__ = ["LoopHooks"]
 
 _log = logging.getLogger(__name__)
 

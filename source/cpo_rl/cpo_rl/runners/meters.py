@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Accumulation of what every environment step reports, without reading the device before the iteration ends."""
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-
-__all__ = ["EpisodeMeter", "ExtrasMeter"]
 
 
 class EpisodeMeter:

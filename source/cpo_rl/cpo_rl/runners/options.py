@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Settings of :class:`~cpo_rl.runners.EnsembleRunner` that rsl_rl's runner does not have.
 
 They are read from the top level of the runner's configuration, where rsl_rl ignores what it does not know.
@@ -13,8 +14,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cpo_rl.errors import UserError
-
-__all__ = ["PROGRESS_MODES", "RunnerOptions", "plain_config"]
 
 PROGRESS_MODES = ("auto", "plain", "off")
 """``auto`` draws on terminals and prints lines elsewhere, ``plain`` always prints lines, ``off`` prints nothing."""

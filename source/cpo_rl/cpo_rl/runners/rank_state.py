@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What each process of a run holds besides the shared learning state: generators, environments, running episodes."""
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from cpo_rl.contracts import Algorithm, Environment
 from cpo_rl.runners.meters import EpisodeMeter
 from cpo_rl.runs import random_state
 from cpo_rl.runs.payload import plain_copy
-
-__all__ = ["RankState", "Restored", "gather_ranks"]
 
 
 @dataclass

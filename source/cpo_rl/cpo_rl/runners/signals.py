@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Stop requests from outside, and what a run ends with.
 
 ============================ ============== ========= ==========================================================
@@ -24,8 +25,6 @@ import time
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
-
-__all__ = ["HANDLED", "RunOutcome", "StopRequests", "StopTraining"]
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """Signals that end a run with a checkpoint."""

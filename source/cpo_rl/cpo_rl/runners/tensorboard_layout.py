@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Charts for TensorBoard's tab "Custom Scalars": what an ensemble is judged by, in reading order, with units.
 
 The tab "Scalars" shows every tag by itself. Here tags that belong together share a chart: all policies' returns, the
@@ -9,8 +10,6 @@ worth of every follower's data, accuracy against chance.
 from __future__ import annotations
 
 from typing import Any
-
-__all__ = ["add_tensorboard_layout", "tensorboard_layout"]
 
 Layout = dict[str, dict[str, list[Any]]]
 """Category to chart title to ["Multiline", patterns of tags], as `SummaryWriter.add_custom_scalars` takes it."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Checkpoints that are complete or absent: atomic writing, safe reading, rotation, selection and migration.
 
 * :mod:`~cpo_rl.runs.files`: files that appear whole or not at all.

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The sidecar ``model_<n>.json``: what a checkpoint is, what it belongs to, and the checksum that proves it whole."""
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from cpo_rl.errors import UserError
-
-__all__ = ["FORMAT", "CheckpointManifest", "manifest_path", "sha256"]
 
 FORMAT = 1
 """Version of the checkpoint format written by this library; 0 is what rsl_rl's own runner writes."""

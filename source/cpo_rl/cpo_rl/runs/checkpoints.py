@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The checkpoints of one run: complete or ignored, rotated, selectable as newest or best.
 
 A checkpoint is two files, ``model_<n>.pt`` and ``model_<n>.json``, written in this order and each atomically. It is
@@ -20,8 +21,6 @@ from pathlib import Path
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path, sha256
 from cpo_rl.runs.files import remove_leftovers, write_bytes, write_json
-
-__all__ = ["CheckpointStore", "checkpoint_iteration", "read_complete", "write_checkpoint"]
 
 _log = logging.getLogger(__name__)
 

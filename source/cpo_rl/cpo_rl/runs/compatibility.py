@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What a checkpoint belongs to, and refusing the checkpoint of another task, robot or observation layout."""
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from typing import Any
 
 from cpo_rl.contracts import Environment
 from cpo_rl.errors import UserError
-
-__all__ = ["check_identity", "differences", "env_identity"]
 
 ADVISORY = ("assets",)
 """Entries whose difference is reported but refuses nothing."""

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """What the finite guard leaves behind, and how to read it."""
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ import torch
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import write_bytes
 from cpo_rl.runs.payload import from_bytes, to_bytes
-
-__all__ = ["DUMP_FORMAT", "describe", "read_dump", "sentence", "write_dump"]
 
 DUMP_FORMAT = 1
 """Version of the dump's layout."""

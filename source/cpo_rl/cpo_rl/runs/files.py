@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Files that appear whole or not at all.
 
 A file is written beside its target under a hidden name, flushed to the disk and renamed. A process killed at any moment
@@ -14,16 +15,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
-
-__all__ = [
-    "TEMPORARY_SUFFIX",
-    "atomic_write",
-    "remove_leftovers",
-    "sync_folder",
-    "write_bytes",
-    "write_json",
-    "write_text",
-]
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ending of files that are still being written; their names also start with a dot."""

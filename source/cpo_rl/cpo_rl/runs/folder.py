@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """One folder per run that a colleague can read; ``docs/run_folder.md`` describes every file in it.
 
 This module imports no torch, so that commands which only read runs start at once.
@@ -24,8 +25,6 @@ from typing import Any
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import write_json
 from cpo_rl.runs.tables import DiagnosticsFile, MetricsTable
-
-__all__ = ["RUN_FORMAT", "RunFolder", "config_hash", "find_runs", "git_commit", "hardware", "library_versions"]
 
 _log = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """``run.log``: the messages of both packages while a run trains, kept in its folder."""
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cpo_rl.runs.folder import RunFolder
-
-__all__ = ["run_log"]
 
 _PACKAGES = ("cpo_rl", "cpo_lab")
 

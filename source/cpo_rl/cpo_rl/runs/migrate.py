@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Reading checkpoints of older formats.
 
 ====== =================================================================================================================
@@ -19,8 +20,6 @@ from typing import Any
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import FORMAT
-
-__all__ = ["MIGRATIONS", "migrate"]
 
 
 def _from_rsl_rl(payload: dict[str, Any]) -> dict[str, Any]:

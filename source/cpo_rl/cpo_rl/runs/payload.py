@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """Tensors and plain values to bytes and back, without executing anything.
 
 The bytes are an ordinary torch zip archive, so rsl_rl's own ``runner.load`` opens them. Its table of contents is
@@ -22,8 +23,6 @@ from typing import Any
 import torch
 
 from cpo_rl.errors import UserError
-
-__all__ = ["first_not_finite", "from_bytes", "plain_copy", "to_bytes"]
 
 _ALLOWED = frozenset(
     {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}

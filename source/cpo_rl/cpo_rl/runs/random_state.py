@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The global random generators of a process: Python, NumPy, torch on the CPU and on the device in use."""
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
-__all__ = ["capture", "restore"]
 
 
 def capture(device: str | torch.device = "cpu") -> dict[str, Any]:

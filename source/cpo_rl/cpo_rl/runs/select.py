@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """From ``latest``, ``best``, a run folder or a file name to a checkpoint.
 
 The selectors mean what they mean in Isaac Lab: the newest compatible run decides, then the checkpoint in it. Runs of
@@ -16,8 +17,6 @@ from pathlib import Path
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration
-
-__all__ = ["SELECTORS", "checkpoint_in", "resolve_checkpoint"]
 
 SELECTORS = ("latest", "best")
 """Words accepted instead of a path."""

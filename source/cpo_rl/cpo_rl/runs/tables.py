@@ -1,5 +1,6 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
+
 """The two growing files of a run: ``metrics.csv`` (a row per iteration) and ``diagnostics.jsonl`` (an object a line).
 
 Both are appended with one write per line, so a kill can at most leave a last line without its newline; readers ignore
@@ -18,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from cpo_rl.runs.files import write_text
-
-__all__ = ["AXES", "DiagnosticsFile", "MetricsTable", "complete_lines", "read_metrics"]
 
 AXES = ("iteration", "env_steps", "wall_clock_s")
 """Leading columns of every metrics table."""
