@@ -58,6 +58,13 @@ class MutableEnvironment(Protocol):
         """Change some of them between two steps."""
 
 
+class JudgingEnvironment(Protocol):
+    """An environment that says which episodes failed, because not every termination is a failure."""
+
+    def fell(self) -> Tensor:
+        """Environments whose episode the last step ended by a failure, bool [N]: not by time, nor by its last goal."""
+
+
 class Environment:
     """An environment and what it offers.
 
@@ -142,6 +149,14 @@ class Environment:
     def terminated(self) -> Tensor | None:
         """Environments whose episode the last step ended by something other than time, bool [N]; None if unknown."""
         return getattr(self.base, "reset_terminated", None)
+
+    @property
+    def fell(self) -> Tensor | None:
+        """Environments whose episode the last step ended by a failure, bool [N]; None if unknown.
+
+        What a :class:`JudgingEnvironment` says; of another one, what it :attr:`terminated`.
+        """
+        return self.base.fell() if _fulfils(self.base, JudgingEnvironment) else self.terminated
 
     @property
     def successes(self) -> Tensor | None:

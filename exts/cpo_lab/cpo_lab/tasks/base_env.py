@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import isaaclab.sim as sim_utils
+import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
@@ -110,6 +111,10 @@ class TaskEnv(DirectRLEnv):
         """Change settings of the reward between two steps."""
         for name, value in values.items():
             setattr(self.cfg, name, value)
+
+    def fell(self) -> torch.Tensor:
+        """Environments whose episode the last step ended by a failure, bool [N]; every termination unless overridden."""
+        return self.reset_terminated
 
     def checkpoint_fingerprint(self) -> dict[str, str]:
         """Return which robots and which files of theirs a checkpoint of this run belongs to.

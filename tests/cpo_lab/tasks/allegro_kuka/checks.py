@@ -150,6 +150,7 @@ def check_ends(env) -> dict:
     fresh = observation["policy"][1]
     return {
         "terminated": terminated.tolist(),
+        "fell": env.fell().tolist(),
         "timed_out": timed_out.tolist(),
         "episode_successes": extras["episode_metrics"]["successes"].tolist(),
         "fresh_height": object_position(env)[1, 2].item(),

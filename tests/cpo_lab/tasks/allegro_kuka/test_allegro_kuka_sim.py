@@ -126,6 +126,7 @@ def solution(seen: dict, task: str, success_steps: int, arms: int) -> None:
 def ends(seen: dict, task: str) -> None:
     far = task == "Reorient-KukaAllegro"
     assert seen["terminated"] == [False, True, True, False, far, False]
+    assert seen["fell"] == [False, True, False, False, far, False]  # the third reached its last goal
     assert seen["timed_out"] == [False, False, False, True, False, False]
     assert seen["episode_successes"][1:4] == [0.0, 50.0, 4.0]
     assert seen["fresh_height"] == pytest.approx(0.63, abs=0.021)

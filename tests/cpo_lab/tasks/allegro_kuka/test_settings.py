@@ -162,3 +162,15 @@ def test_a_population_changes_the_weights_of_the_reward():
     assert env.cfg.lifting_threshold == 0.2
     env.set_reward_settings(configured)
     assert torch.equal(env._weights, before)
+
+
+def test_an_episode_that_reached_its_last_goal_is_no_fall():
+    from cpo_lab.tasks.allegro_kuka.allegro_kuka_env import AllegroKukaEnv
+
+    env = object.__new__(AllegroKukaEnv)  # no engine
+    env.cfg = settings.RegraspKukaEnvCfg()
+    env.reset_terminated = torch.tensor([True, True, False])
+    env.episode_successes = torch.tensor([env.cfg.max_successes, 3.0, 50.0])
+    assert env.fell().tolist() == [False, True, False]
+    env.cfg.max_successes = 0  # goals end no episode
+    assert env.fell().tolist() == [True, True, False]

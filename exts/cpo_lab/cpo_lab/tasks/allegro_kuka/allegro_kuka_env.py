@@ -335,6 +335,12 @@ class AllegroKukaEnv(TaskEnv):
         )  # fmt: skip
         return ends.terminated, ends.time_out
 
+    def fell(self) -> torch.Tensor:
+        """Environments whose episode the last step ended by a failure, bool [N]; reaching the last goal is none."""
+        if not self.cfg.max_successes:
+            return self.reset_terminated
+        return self.reset_terminated & (self.episode_successes < self.cfg.max_successes)
+
     def _tighten_tolerance(self) -> None:
         """Advance the curriculum, which looks at all policies' environments (``allegro_kuka_utils.py:86-115``)."""
         cfg = self.cfg
