@@ -91,7 +91,7 @@ def test_forward_kinematics_against_other_urdfs(arm, hand, position, quat, tips)
     np.testing.assert_allclose(link_position, position, atol=2e-5)
     np.testing.assert_allclose(link_rotation, rotation_matrix(quat), atol=5e-5)
     for link, offset, expected in zip(
-        kuka_allegro_table.FINGERTIP_LINKS, kuka_allegro_table.FINGERTIP_OFFSETS, tips, strict=True
+        allegro_hand_table.FINGERTIP_LINKS, allegro_hand_table.FINGERTIP_OFFSETS, tips, strict=True
     ):
         tip = poses[link][0] + poses[link][1] @ np.asarray(offset)
         distance = np.linalg.norm(link_rotation.T @ (tip - link_position) - np.asarray(expected))

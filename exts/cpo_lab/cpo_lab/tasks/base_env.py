@@ -113,7 +113,7 @@ class TaskEnv(DirectRLEnv):
             setattr(self.cfg, name, value)
 
     def fell(self) -> torch.Tensor:
-        """Environments whose episode the last step ended by a failure, bool [N]; every termination unless overridden."""
+        """Environments whose episode the last step ended by a failure, bool [N]; all terminated ones here."""
         return self.reset_terminated
 
     def checkpoint_fingerprint(self) -> dict[str, str]:

@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 import warp as wp
 
-from cpo_lab.assets.kuka_allegro_table import (
-    FINGERTIP_LINKS,
-    FINGERTIP_OFFSETS,
-    JOINT_NAMES,
-    PALM_CENTER_OFFSET,
-    PALM_LINK,
-)
+from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS, FINGERTIP_OFFSETS
+from cpo_lab.assets.kuka_allegro_table import JOINT_NAMES, PALM_CENTER_OFFSET, PALM_LINK
 from cpo_lab.tasks.common.joints import indices_of
 from cpo_lab.tasks.common.rotations import rotate
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS
 from cpo_lab.assets.cuboids import object_shapes
-from cpo_lab.assets.kuka_allegro_table import FINGERTIP_LINKS, JOINT_NAMES, PALM_LINK
+from cpo_lab.assets.kuka_allegro_table import JOINT_NAMES, PALM_LINK
 from cpo_lab.tasks.allegro_kuka.layout import KEYPOINTS
 from cpo_lab.tasks.common.robot_file import check_robot
 from cpo_rl.errors import UserError
