@@ -29,6 +29,7 @@ CPO Lab: ensemble policies for dexterous hands in Isaac Lab.
   ./cpo_lab.sh list                tasks, agents and physics engines
   ./cpo_lab.sh doctor              check this machine and say how to fix what is missing
   ./cpo_lab.sh test [pytest args]  run the tests: first the learning library, then everything with a simulator
+  ./cpo_lab.sh check               lint, format and types of the code, as the gate checks them
   ./cpo_lab.sh setup               only install
   ./cpo_lab.sh <command> --help    options and examples of a command
 
@@ -206,6 +207,16 @@ run_tests() {
     [[ ($library == 0 || $library == 5) && ($rest == 0 || $rest == 5) ]] || return 1
 }
 
+# What the gate asks of the code itself; also the hooks of .pre-commit-config.yaml.
+run_checks() {
+    local status=0
+    cd "$ROOT"
+    "$VENV/bin/ruff" check . || status=1
+    "$VENV/bin/ruff" format --check . || status=1
+    "$VENV/bin/mypy" || status=1
+    return $status
+}
+
 main() {
     case ${1:-help} in
         help | -h | --help) usage ;;
@@ -217,6 +228,10 @@ main() {
             setup
             shift
             run_tests "$@"
+            ;;
+        check)
+            setup
+            run_checks
             ;;
         *)
             setup

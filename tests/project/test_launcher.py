@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -268,3 +269,24 @@ def test_status_of_the_tests(machine, library, rest, expected):
     venv = installed(machine)
     executable(venv / "bin/python", f'[[ "$3" == tests/cpo_rl ]] && exit {library}; exit {rest}')
     assert call(machine, "test").returncode == expected
+
+
+@pytest.mark.parametrize("failing", [None, "ruff", "mypy"])
+def test_check_runs_every_tool_and_tells_a_failure(machine, failing):
+    venv = machine / "project/.venv/bin"
+    for tool in ("ruff", "mypy"):
+        executable(venv / tool, f'echo "{tool} $*"; exit {int(tool == failing)}')
+    done = call(machine, script="run_checks")
+    assert done.stdout.splitlines() == ["ruff check .", "ruff format --check .", "mypy "]
+    assert done.returncode == int(failing is not None)
+
+
+def test_the_hooks_are_what_the_gate_checks():
+    """A commit hook that checked something else than the gate would let through what the gate refuses."""
+    import yaml
+
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    entries = [re.sub(r" --force-exclude", "", hook["entry"]).removeprefix(".venv/bin/") for hook in hooks]
+    checks = re.findall(r'"\$VENV/bin/(.+?)"( .*?)? \|\|', (ROOT / "cpo_lab.sh").read_text())
+    assert [f"{tool}{rest}".removesuffix(" .") for tool, rest in checks] == entries[:3]
+    assert "./cpo_lab.sh check" in (ROOT / ".ci/run").read_text()
