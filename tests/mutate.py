@@ -58,7 +58,7 @@ AREAS = {
          "tests/cpo_rl/test_oracles_gradients.py", "tests/cpo_rl/test_oracles_rollout.py"],
     ),
     "mixing": Area(
-        ["algorithms/roles.py", "algorithms/relabel.py", "algorithms/row_targets.py", "algorithms/update.py"],
+        ["algorithms/roles.py", "algorithms/row_targets.py", "algorithms/update.py"],
         ["tests/cpo_rl/test_oracles_structure.py", "tests/cpo_rl/test_oracles_batch.py",
          "tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_oracles_gradients.py",
          "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py", "tests/cpo_rl/algorithms",

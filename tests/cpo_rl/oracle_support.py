@@ -57,7 +57,7 @@ def collect(alg: EnsemblePPO, seed: int = 0, done_rate: float = 0.3, time_outs: 
 def prepare(alg: EnsemblePPO, borrowed: list[int], bonus: torch.Tensor | None = None) -> None:
     """Compute the targets of a recorded rollout for given borrowed followers."""
     alg.borrowed = borrowed
-    alg.prepare.run(alg.rollout, borrowed, bonus, alg.metrics)
+    alg.row_targets.compute(alg.rollout, borrowed, bonus, alg.metrics)
 
 
 class TaggedModel:
@@ -102,7 +102,5 @@ class TaggedModel:
 
 def gradient_step(alg: EnsemblePPO, batch: MiniBatch) -> None:
     """Make one gradient step of the first pass on a mini-batch of a prepared rollout."""
-    update = alg.update_policy
-    if update._resets is not None:
-        update._resets.copy_(alg.rollout.resets())
+    update = alg.policy_update
     update._gradient_step(batch, update._reference_policy(batch, 0), alg.metrics)

@@ -47,9 +47,9 @@ def main() -> None:
     for _ in range(iterations):
         metrics += iterate(algorithm, env, 1)
         borrowed.append(algorithm.borrowed)
-    state = {"model": algorithm.model.state_dict(), "rate": algorithm.update_policy.learning_rate.rate,
+    state = {"model": algorithm.model.state_dict(), "rate": algorithm.policy_update.learning_rate.rate,
              "borrowed": borrowed, "metrics": metrics,
-             "adversary": algorithm.adversary.discriminator.state_dict() if algorithm.adversary else {}}  # fmt: skip
+             "adversary": algorithm.diversity.discriminator.state_dict() if algorithm.diversity else {}}  # fmt: skip
     torch.save(state, out / f"{world}_{rank}.pt")
     if world > 1:
         torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort

@@ -16,10 +16,9 @@ import torch
 from tests.cpo_rl.oracle_support import TaggedModel, collect, make_algorithm, prepare
 
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
-from cpo_rl.algorithms.relabel import relabel
 from cpo_rl.algorithms.roles import ROLES, RoleTables
 from cpo_rl.algorithms.rollout import Rollout
-from cpo_rl.algorithms.row_targets import RowTargets
+from cpo_rl.algorithms.row_targets import RowTargets, relabel
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
@@ -96,8 +95,8 @@ def test_oracle_08_initial_states_by_env():
 
 @pytest.mark.parametrize("sequence_length", [1, 2])
 def test_oracle_09_relabelled_values_and_returns(sequence_length):
-    tables, model, rollout, preparation, _ = _toy(sequence_length)
-    preparation.run(rollout, BORROWED, None, DeviceMetrics("cpu"))
+    tables, model, rollout, row_targets, _ = _toy(sequence_length)
+    row_targets.compute(rollout, BORROWED, None, DeviceMetrics("cpu"))
     borrowed = slice(tables.num_sequences, None)
     assert rollout.target_values[borrowed].flatten().tolist() == pytest.approx([2, 12, 3, 13], abs=1e-12)
     assert rollout.target_returns[borrowed].flatten().tolist() == pytest.approx([10.82, 19.92, 11.73, 20.83], abs=1e-12)

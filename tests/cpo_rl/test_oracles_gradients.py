@@ -41,16 +41,16 @@ def _ready(borrowed=(1,), drop_awac=False, moved=0.1, **settings):
 def _library(alg, batch):
     """Loss value and gradients of one gradient step of the library."""
     seen = {}
-    inner = alg.update_policy._loss
+    inner = alg.policy_update._loss
 
     def record(*args):
         loss, parts = inner(*args)
         seen["loss"] = loss.detach().clone()
         return loss, parts
 
-    alg.update_policy._loss = record
+    alg.policy_update._loss = record
     before = {name: p.detach().clone() for name, p in alg.model.named_parameters()}
-    alg.update_policy.learning_rate.start()
+    alg.policy_update.learning_rate.start()
     gradient_step(alg, batch)
     gradients = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in alg.model.named_parameters()}
     for name, parameter in alg.model.named_parameters():
@@ -182,14 +182,14 @@ def test_oracle_21_awac_reaches_followers_only():
 def test_oracle_21_awac_touches_no_other_row():
     alg, batch = _ready(**{**SILENT, "awac_coef": 1.0})
     seen = {}
-    inner = alg.update_policy._loss
+    inner = alg.policy_update._loss
 
-    def record(out, data, sizes):
+    def record(rows, out, leader_mean):
         out.mean.retain_grad()
         seen["mean"] = out.mean
-        return inner(out, data, sizes)
+        return inner(rows, out, leader_mean)
 
-    alg.update_policy._loss = record
+    alg.policy_update._loss = record
     _library(alg, batch)
     per_row = seen["mean"].grad.abs().sum((1, 2))
     assert not per_row[: batch.num_gradient].any()
@@ -212,13 +212,13 @@ def test_oracle_28_regression_rows_do_not_move_the_learning_rate():
     alg, batch = _ready()
     measured = []
     for drift in (0.0, 100.0):
-        alg.update_policy.learning_rate.start()
+        alg.policy_update.learning_rate.start()
         means = alg.rollout.target_means.clone()
         out = alg.model.evaluate(alg.rollout.sequences(alg.rollout.observations)[batch.source], batch.policy)
         mean = out.mean.detach().clone()
         mean[batch.rows("awac")] += drift
-        policy = alg.update_policy._reference_policy(batch, 0)
-        measured.append(alg.update_policy.learning_rate.measure(batch, out._replace(mean=mean), alg.rollout, policy))
+        policy = alg.policy_update._reference_policy(batch, 0)
+        measured.append(alg.policy_update.learning_rate.measure(batch, out._replace(mean=mean), alg.rollout, policy))
         alg.rollout.target_means.copy_(means)
     assert measured[0].item() == measured[1].item() > 0.0
 

@@ -12,10 +12,10 @@ import torch
 from tensordict import TensorDict
 from tests.cpo_rl.oracle_support import NUM_OBS, collect, gradient_step, make_algorithm, prepare
 
-from cpo_rl.algorithms import diversity as adversary_module
+from cpo_rl.algorithms import diversity as diversity_module
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.diversity import diversity_bonus
-from cpo_rl.algorithms.relabel import relabel
+from cpo_rl.algorithms.row_targets import relabel
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian
 from cpo_rl.formulas.coupling import importance_summary, kl_matrix
@@ -91,7 +91,7 @@ def test_oracle_30_leader_forward_sees_the_followers_inputs_and_changes_no_stati
 
     alg.model.evaluate_inputs = record
     batch = alg.tables.passes([1], 1, 1, torch.Generator().manual_seed(0))[0][0]
-    alg.update_policy.learning_rate.start()
+    alg.policy_update.learning_rate.start()
     gradient_step(alg, batch)
     (all_obs, all_ids), (leader_obs, leader_ids) = calls
     assert torch.equal(leader_obs, all_obs[batch.rows("follower")])
@@ -106,9 +106,9 @@ def test_oracle_31_labels_come_from_the_environment(monkeypatch):
     alg = make_algorithm(num_envs=12, horizon=8, adversarial_coef=0.01)
     alg.rollout.observations.copy_(torch.arange(12.0).view(12, 1, 1).expand(12, 8, NUM_OBS))
     seen = []
-    inner = adversary_module.F.cross_entropy
+    inner = diversity_module.F.cross_entropy
     rows = []
-    forward = alg.adversary.discriminator.forward
+    forward = alg.diversity.discriminator.forward
 
     def record_rows(x):
         rows.append(x[:, 0].long())
@@ -118,9 +118,9 @@ def test_oracle_31_labels_come_from_the_environment(monkeypatch):
         seen.append(labels.clone())
         return inner(logits, labels)
 
-    alg.adversary.discriminator.forward = record_rows
-    monkeypatch.setattr(adversary_module.F, "cross_entropy", record)
-    alg.adversary.update(alg.rollout, torch.Generator().manual_seed(0), torch.zeros(()), DeviceMetrics("cpu"))
+    alg.diversity.discriminator.forward = record_rows
+    monkeypatch.setattr(diversity_module.F, "cross_entropy", record)
+    alg.diversity.update(alg.rollout, torch.Generator().manual_seed(0), torch.zeros(()), DeviceMetrics("cpu"))
     envs, labels = torch.cat(rows), torch.cat(seen)
     assert len(labels) == 96
     assert torch.equal(labels, envs // 4)
@@ -129,7 +129,7 @@ def test_oracle_31_labels_come_from_the_environment(monkeypatch):
 def test_oracle_31_the_leaders_bonus_is_exactly_zero_at_every_step():
     alg = make_algorithm(num_envs=12, horizon=8, adversarial_coef=0.01)
     collect(alg)
-    bonus = alg.adversary.bonus(alg.rollout, alg.metrics)
+    bonus = alg.diversity.bonus(alg.rollout, alg.metrics)
     assert bonus.shape == (12, 8)
     assert not bonus[8:].any()
     assert bool((bonus[:8] != 0).all())
@@ -160,11 +160,11 @@ def test_oracle_33_disjoint_actions_are_told_apart():
     alg.rollout.actions.copy_(centers[alg.env_policy].unsqueeze(1) + noise)
     for _ in range(300):
         metrics = DeviceMetrics("cpu")
-        alg.adversary.update(alg.rollout, torch.Generator().manual_seed(1), torch.zeros(()), metrics)
+        alg.diversity.update(alg.rollout, torch.Generator().manual_seed(1), torch.zeros(()), metrics)
     scalars, _ = metrics.read(Ranks(None))
     assert scalars["Discriminator/accuracy"] > 0.99
     assert scalars["Discriminator/chance"] == pytest.approx(1 / 3)
-    bonus = alg.adversary.bonus(alg.rollout, metrics)
+    bonus = alg.diversity.bonus(alg.rollout, metrics)
     assert float(bonus[:8].min()) > 0.97 * 0.01 * math.log(3.0)
     assert float(bonus.max()) <= 0.01 * math.log(3.0)
 
@@ -214,7 +214,7 @@ def test_oracle_35_equal_policies_are_at_distance_zero(model):
     alg._state = alg.model.initial_state(12)
     collect(alg, seed=1)
     prepare(alg, [1])
-    alg.inspect.run(alg.rollout, alg.metrics)
+    alg.coupling.measure(alg.rollout, alg.metrics)
     _, arrays = alg.metrics.read(alg.ranks)
     assert float(arrays["kl_matrix"].abs().max()) < 1e-15
     assert arrays["ess"].tolist() == pytest.approx([1.0, 1.0], abs=1e-12)
@@ -251,7 +251,7 @@ def test_oracle_38_training_forward_reproduces_the_rollout(sequence, separate):
     roles = [alg.tables.role(name, [1]) for name in ("follower", "leader")]
     source, policy, _ = (torch.cat(column) for column in zip(*roles, strict=True))
     out = alg.model.evaluate(
-        rollout.sequences(rollout.observations)[source], policy, rollout.start_states(source), rollout.resets()[source]
+        rollout.sequences(rollout.observations)[source], policy, rollout.start_states(source), rollout.resets[source]
     )
     log_prob = gaussian.log_prob(rollout.sequences(rollout.actions)[source], out.mean, out.log_std)
     old = rollout.sequences(rollout.log_probs)[source]

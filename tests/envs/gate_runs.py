@@ -274,7 +274,7 @@ def train(
     eval_env = task.make_env(task.eval_envs, 10_000 + seed, False)
     alg = _construct(task, algorithm, seed, env)
     leader = slice(-(task.num_envs // getattr(getattr(alg, "cfg", None), "num_policies", 1)), None)
-    optimizer = alg.optimizer if isinstance(alg, PPO) else alg.update_policy.optimizer
+    optimizer = alg.optimizer if isinstance(alg, PPO) else alg.policy_update.optimizer
     steps = [0]
     optimizer.register_step_post_hook(lambda *_: steps.__setitem__(0, steps[0] + 1))
     run = Run(task.name, algorithm, seed)

@@ -170,12 +170,12 @@ def time_update(alg: EnsemblePPO) -> tuple[float, dict[str, float]]:
     total = time.perf_counter() - start
     phases: dict[str, float] = defaultdict(float)
     points = [
-        (alg.prepare, "run", "targets"),
-        (alg.inspect, "run", "diagnostics"),
-        (alg.update_policy, "run", "policy"),
+        (alg.row_targets, "compute", "targets"),
+        (alg.coupling, "measure", "diagnostics"),
+        (alg.policy_update, "run", "policy"),
     ]
-    if alg.adversary:
-        points += [(alg.adversary, "bonus", "diversity bonus"), (alg.adversary, "update", "discriminator")]
+    if alg.diversity:
+        points += [(alg.diversity, "bonus", "diversity bonus"), (alg.diversity, "update", "discriminator")]
     for owner, method, name in points:
         setattr(owner, method, _timed(getattr(owner, method), name, phases, alg.device))
     collect(alg)

@@ -81,8 +81,8 @@ def test_parts_as_isaac_lab_asks_for_without_the_optimizer():
     fresh = make_algorithm(NUM_ENVS, seed=7)
     assert fresh.load(through_a_file(source.save()), parts)
     assert_same(fresh.model.state_dict(), source.model.state_dict())
-    assert_same(fresh.adversary.discriminator.state_dict(), source.adversary.discriminator.state_dict())
-    assert fresh.update_policy.optimizer.state_dict()["state"] == {}
+    assert_same(fresh.diversity.discriminator.state_dict(), source.diversity.discriminator.state_dict())
+    assert fresh.policy_update.optimizer.state_dict()["state"] == {}
     assert fresh.learning_rate == fresh.cfg.learning_rate
     assert fresh.iteration == 0, "the part of the algorithm that counts diagnostics starts anew"
     assert not fresh.episodes.finished.any()
@@ -92,7 +92,7 @@ def test_parts_with_the_optimizer_but_not_the_iteration():
     source = trained()
     fresh = make_algorithm(NUM_ENVS, seed=7)
     assert not fresh.load(through_a_file(source.save()), {"actor": True, "optimizer": True, "iteration": False})
-    assert_same(fresh.update_policy.optimizer.state_dict(), source.update_policy.optimizer.state_dict())
+    assert_same(fresh.policy_update.optimizer.state_dict(), source.policy_update.optimizer.state_dict())
     assert fresh.learning_rate == pytest.approx(source.learning_rate)
 
 
@@ -101,7 +101,7 @@ def test_the_adapted_learning_rate_is_the_optimizers_after_loading():
     assert source.learning_rate < source.cfg.learning_rate
     fresh = make_algorithm(NUM_ENVS, seed=7)
     fresh.load(through_a_file(source.save()))
-    assert fresh.update_policy.optimizer.param_groups[0]["lr"] is fresh.update_policy.learning_rate.rate
+    assert fresh.policy_update.optimizer.param_groups[0]["lr"] is fresh.policy_update.learning_rate.rate
     assert fresh.learning_rate == source.learning_rate
 
 
@@ -162,11 +162,11 @@ def test_forgetting_episodes_keeps_what_they_taught():
 def test_broadcasting_takes_rank_zeros_parameters_and_drawing(monkeypatch):
     first = make_algorithm(NUM_ENVS)
     second = make_algorithm(NUM_ENVS, seed=7, multi_gpu_cfg={"global_rank": 1, "local_rank": 1, "world_size": 2})
-    sent = [*first.model.state_dict().values(), *first.adversary.discriminator.state_dict().values()]
+    sent = [*first.model.state_dict().values(), *first.diversity.discriminator.state_dict().values()]
     queue = iter([*sent, first.follower_generator.get_state()])
     monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, src: tensor.copy_(next(queue)))
     second.broadcast_parameters()
     assert next(queue, None) is None
     assert_same(second.model.state_dict(), first.model.state_dict())
-    assert_same(second.adversary.discriminator.state_dict(), first.adversary.discriminator.state_dict())
+    assert_same(second.diversity.discriminator.state_dict(), first.diversity.discriminator.state_dict())
     assert second._draw_followers() == first._draw_followers()

@@ -152,7 +152,7 @@ def test_one_policy_has_no_matrix_and_no_policy_columns():
 def test_a_bad_number_never_reaches_the_weights_and_is_located(where):
     algorithm = make_algorithm(NUM_ENVS)
     before = {k: v.clone() for k, v in algorithm.model.named_parameters()}
-    judge = {k: v.clone() for k, v in algorithm.adversary.discriminator.named_parameters()}
+    judge = {k: v.clone() for k, v in algorithm.diversity.discriminator.named_parameters()}
     env = ToyEnv(torch.arange(NUM_ENVS))
     genuine = env.step
 
@@ -168,7 +168,7 @@ def test_a_bad_number_never_reaches_the_weights_and_is_located(where):
     step = 3 if where == "observations" else 2
     assert algorithm.guard_report() == {"tensor": where, "step": step, "env_ids": [5]}
     assert all(torch.equal(v, before[k]) for k, v in algorithm.model.named_parameters())
-    assert all(torch.equal(v, judge[k]) for k, v in algorithm.adversary.discriminator.named_parameters())
+    assert all(torch.equal(v, judge[k]) for k, v in algorithm.diversity.discriminator.named_parameters())
     assert iterate(algorithm, ToyEnv(torch.arange(NUM_ENVS)), 1)[0]["Optimization/skipped_updates"] == 0.0
     assert algorithm.guard_report() is None
     assert any(not torch.equal(v, before[k]) for k, v in algorithm.model.named_parameters())

@@ -25,7 +25,7 @@ def test_roles_are_weighted_clipped_and_shared_as_by_hand():
     alg = make_algorithm(follower_weight=1.0, leader_weight=2.0, borrowed_weight=0.5)
     ratio, advantage = _column(1.0, 1.5, 0.9, 2.0, 1.1), _column(1.0, 1.0, -1.0, 1.0, 2.0)
     rows = losses.surrogate(advantage, ratio, 0.2)
-    total, parts = alg.update_policy._by_role(rows, ratio, advantage, 1.0, (1, 2, 2, 0))
+    total, parts = alg.policy_update._by_role(rows, ratio, advantage, 1.0, (1, 2, 2, 0))
     assert total.item() == pytest.approx(1.0 * -1.0 + 2.0 * (-1.2 + 0.9) + 0.5 * (-1.2 - 2.2), abs=1e-12)
     found = {name: value.item() for name, value in parts.items()}
     assert found == pytest.approx({
@@ -50,7 +50,7 @@ def test_entropy_counts_steps_of_sequences(sequence_length):
     collect(alg)
     prepare(alg, [1])
     batch = alg.tables.passes([1], 1, 1, torch.Generator().manual_seed(0))[0][0]
-    alg.update_policy.learning_rate.start()
+    alg.policy_update.learning_rate.start()
     gradient_step(alg, batch)
     for i, coef in enumerate([0.15, 0.075, 0.0]):
         expected = torch.full((3,), -coef * 16 / 64, dtype=torch.float64)
@@ -63,7 +63,7 @@ def test_the_reference_of_borrowed_rows_is_the_follower_in_the_first_pass_only(r
     batch = alg.tables.passes([1], 1, 1, torch.Generator().manual_seed(0))[0][0]
     rows = batch.rows("borrowed")
     for number in (0, 1):
-        policy = alg.update_policy._reference_policy(batch, number)
+        policy = alg.policy_update._reference_policy(batch, number)
         assert set(policy[rows].tolist()) == {borrowed[number]}
         assert torch.equal(policy[: rows.start], batch.policy[: rows.start])
 

@@ -16,7 +16,7 @@ from tests.cpo_rl.pbt.pbt_job import HORIZON, NUM_ENVS, STEPS, member_cfg, membe
 from tests.cpo_rl.runners.support import ForgetfulEnv, differing, ensemble_cfg, final_state, make_env, make_runner
 from tests.envs.tracking import TrackingEnv
 
-from cpo_rl.algorithms.cuda_graph import StepGraph
+from cpo_rl.algorithms.cuda_graph import RecordedStep
 from cpo_rl.errors import UserError
 from cpo_rl.pbt import MUTABLE, PbtCfg, Workspace
 from cpo_rl.pbt.runner import _shape_difference
@@ -290,7 +290,7 @@ def test_hyper_parameters_out_of_range_change_nothing():
 
 def test_recorded_gradient_steps_are_forgotten_because_they_hold_the_old_values():
     runner = make_runner(ensemble_cfg("cpo"))
-    graph = runner.alg.update_policy.graph = StepGraph(lambda *args: None, torch.device("cpu"))
+    graph = runner.alg.policy_update.recorded = RecordedStep(lambda *args: None, torch.device("cpu"))
     graph._seen[(1,)] = 3
     runner.alg.set_hyperparameters({"gamma": 0.5})
     assert graph._seen == {}

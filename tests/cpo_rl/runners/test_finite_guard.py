@@ -166,7 +166,7 @@ def poison(monkeypatch, runner, place):
 
         alg.model.log_std.register_hook(once)
     elif place == "discriminator gradient":
-        next(alg.adversary.discriminator.parameters()).register_hook(lambda grad: grad * INF)
+        next(alg.diversity.discriminator.parameters()).register_hook(lambda grad: grad * INF)
     elif place == "action mean":
         real_evaluate = alg.model.evaluate_inputs
 
@@ -178,8 +178,8 @@ def poison(monkeypatch, runner, place):
 
         monkeypatch.setattr(alg.model, "evaluate_inputs", evaluate)
     elif place == "diversity bonus":
-        real_bonus = alg.adversary.bonus
-        monkeypatch.setattr(alg.adversary, "bonus", lambda *args: real_bonus(*args) + INF)
+        real_bonus = alg.diversity.bonus
+        monkeypatch.setattr(alg.diversity, "bonus", lambda *args: real_bonus(*args) + INF)
 
 
 @pytest.mark.parametrize(

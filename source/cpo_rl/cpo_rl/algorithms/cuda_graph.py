@@ -19,7 +19,7 @@ WARM_UP = 3
 """Steps made as usual before a size is recorded, so that everything lazily allocated exists."""
 
 
-class StepGraph:
+class RecordedStep:
     """Replays a gradient step.
 
     The step must read and write only tensors whose addresses stay, apart from the mini-batch, which is copied into

@@ -48,14 +48,14 @@ class EnsembleDiagnostics:
         self._sequences = (starts + picks).flatten()  # [M * n]
 
     @torch.no_grad()
-    def run(self, rollout: Rollout, metrics: DeviceMetrics) -> None:
+    def measure(self, rollout: Rollout, metrics: DeviceMetrics) -> None:
         """Measure the rollout with the parameters it was made with; results go to the device metrics."""
         count = self.cfg.num_policies
         if count == 1:
             return
         model, pick = self.model, self._sequences
         rows = rollout.sequences(rollout.inputs)[pick]
-        state, resets = rollout.start_states(pick), rollout.resets()
+        state, resets = rollout.start_states(pick), rollout.resets
         resets = None if resets is None else resets[pick]
         means = torch.stack([self._means(rows, j, state, resets) for j in range(count)])  # [M_j, M_i, n*q, A]
         means = means.transpose(0, 1)

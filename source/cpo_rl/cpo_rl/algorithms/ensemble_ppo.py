@@ -6,12 +6,12 @@
 N environments are split into M contiguous blocks, one policy each, all played by one conditioned network; the last
 block is the leader's. An iteration goes one way through the modules beside this one::
 
-    rollout          act, process_env_step          storage.rollout
-    diversity bonus  DiversityReward.bonus                algorithms.adversary    (adversarial_coef > 0)
-    targets          RowTargets.run          algorithms.preparation  GAE; relabelled one-step targets; weights
-    diagnostics      EnsembleDiagnostics.run          algorithms.inspection   every diagnostics_interval iterations
-    gradient steps   PolicyUpdate.run               algorithms.update       roles from storage.roles, losses from losses
-    statistics       RunningNormalizer.commit       models.normalizer       take effect in the next rollout
+    rollout          act, process_env_step, compute_returns     rollout: what is recorded
+    diversity bonus  diversity.bonus                            diversity (adversarial_coef > 0)
+    targets          row_targets.compute                        row_targets: GAE, relabelled targets, weights
+    diagnostics      coupling.measure                           diagnostics, every diagnostics_interval iterations
+    gradient steps   policy_update.run                          update: roles' rows gathered, losses weighed, steps
+    statistics       obs_normalizer.commit                      models.normalizer: take effect in the next rollout
 
 M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024); ``awac_coef`` and
 ``adversarial_coef`` add CPO's regression of followers on leader data and its diversity reward (ICLR 2026). See
@@ -90,12 +90,12 @@ class EnsemblePPO:
         )  # fmt: skip
         self.rollout = Rollout(model, num_envs, horizon, cfg.sequence_length, self.tables)
         self.env_policy = torch.arange(num_envs, device=self.device) // self.tables.block
-        self.update_policy = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks)
-        self.prepare = RowTargets(model, cfg, self.tables, self.ranks)
-        self.inspect = EnsembleDiagnostics(model, cfg, self.tables)
-        self.adversary: DiversityReward | None = None
+        self.row_targets = RowTargets(model, cfg, self.tables, self.ranks)
+        self.coupling = EnsembleDiagnostics(model, cfg, self.tables)
+        self.policy_update = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks)
+        self.diversity: DiversityReward | None = None
         if cfg.adversarial_coef > 0 and cfg.num_policies > 1:
-            self.adversary = DiversityReward(model, cfg, self.env_policy, self.ranks)
+            self.diversity = DiversityReward(model, cfg, self.env_policy, self.ranks)
         self.episodes = EpisodeStatistics(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
         self.metrics = DeviceMetrics(self.device)
@@ -211,14 +211,14 @@ class EnsemblePPO:
         """
         bad = self.ranks.sum(self.guard.flag.clone()).clamp(max=1.0)
         self.borrowed = self._draw_followers()
-        bonus = self.adversary.bonus(self.rollout, self.metrics) if self.adversary else None
-        self.prepare.run(self.rollout, self.borrowed, bonus, self.metrics)
+        bonus = self.diversity.bonus(self.rollout, self.metrics) if self.diversity else None
+        self.row_targets.compute(self.rollout, self.borrowed, bonus, self.metrics)
         inspected = self.iteration % self.cfg.diagnostics_interval == 0
         if inspected:
-            self.inspect.run(self.rollout, self.metrics)
-        if self.adversary:
-            self.adversary.update(self.rollout, self.shuffle_generator, bad, self.metrics)
-        self.update_policy.run(self.borrowed, self.shuffle_generator, bad, self.metrics)
+            self.coupling.measure(self.rollout, self.metrics)
+        if self.diversity:
+            self.diversity.update(self.rollout, self.shuffle_generator, bad, self.metrics)
+        self.policy_update.run(self.borrowed, self.shuffle_generator, bad, self.metrics)
         if self.model.cfg.normalize_observations:
             self.model.obs_normalizer.commit(self.ranks)
         self.rollout.step = 0
@@ -234,8 +234,8 @@ class EnsemblePPO:
 
     def _report(self, inspected: bool) -> dict[str, float]:
         metrics = self.metrics
-        metrics.array("learning_rate", self.update_policy.learning_rate.rate)
-        metrics.array("skipped", self.update_policy.skipped)
+        metrics.array("learning_rate", self.policy_update.learning_rate.rate)
+        metrics.array("skipped", self.policy_update.skipped)
         metrics.array("std", self.model.log_std.exp().mean(-1))
         metrics.array("entropy", gaussian.entropy(self.model.log_std))
         for name, (total, count) in self.episodes.per_policy().items():
@@ -248,7 +248,7 @@ class EnsemblePPO:
             if name in ("std", "entropy") or name.startswith("episode/"):
                 self._report_policies(scalars, name.removeprefix("episode/"), array.tolist())
         if inspected:
-            self._last_diagnostics = self.inspect.summarize(arrays, scalars)
+            self._last_diagnostics = self.coupling.summarize(arrays, scalars)
             self._last_diagnostics["borrowed"] = self.borrowed
         else:
             self._last_diagnostics = None
@@ -281,8 +281,8 @@ class EnsemblePPO:
         dataclasses.replace(self.cfg, **values).validate()
         for name, value in values.items():
             setattr(self.cfg, name, value)
-        if self.update_policy.graph:
-            self.update_policy.graph.forget()  # recorded steps hold the old values
+        if self.policy_update.recorded:
+            self.policy_update.recorded.forget()  # recorded steps hold the old values
 
     def adopt(self, donor: dict[str, Any]) -> None:
         """Go on from another run's network, statistics, optimizer and discriminator, as :meth:`save` returned them.
@@ -308,7 +308,7 @@ class EnsemblePPO:
 
     def broadcast_parameters(self) -> None:
         """Give every rank rank 0's parameters, statistics and drawing of followers."""
-        modules = [self.model] + ([self.adversary.discriminator] if self.adversary else [])
+        modules = [self.model] + ([self.diversity.discriminator] if self.diversity else [])
         for module in modules:
             self.ranks.broadcast(module.state_dict().values())
         drawing = self.follower_generator.get_state().to(self.device)
@@ -323,8 +323,8 @@ class EnsemblePPO:
         own = self.rank_state()
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.update_policy.optimizer.state_dict(),
-            "adversary": self.adversary.state_dict() if self.adversary else None,
+            "optimizer": self.policy_update.optimizer.state_dict(),
+            "adversary": self.diversity.state_dict() if self.diversity else None,
             **own,
             "generators": {**own["generators"], "follower": self.follower_generator.get_state()},
             "algorithm_iteration": self.iteration,
@@ -364,8 +364,8 @@ class EnsemblePPO:
         with_optimizer = wants.get("optimizer", load_cfg is None)
         if with_optimizer:
             self._load_optimizer(loaded["optimizer"])
-        if self.adversary and loaded.get("adversary"):
-            self.adversary.load_state_dict(loaded["adversary"], with_optimizer)
+        if self.diversity and loaded.get("adversary"):
+            self.diversity.load_state_dict(loaded["adversary"], with_optimizer)
         if load_cfg is not None:
             return bool(wants.get("iteration", False))
         self.follower_generator.set_state(loaded["generators"]["follower"].cpu())
@@ -381,12 +381,12 @@ class EnsemblePPO:
         self.rollout.step = 0
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        optimizer, rate = self.update_policy.optimizer, self.update_policy.learning_rate.rate
+        optimizer, rate = self.policy_update.optimizer, self.policy_update.learning_rate.rate
         optimizer.load_state_dict(state)
         rate.copy_(torch.as_tensor(optimizer.param_groups[0]["lr"]))
         optimizer.param_groups[0]["lr"] = rate  # loading replaced the tensor that the adaptation writes to
-        if self.update_policy.graph:
-            self.update_policy.graph.forget()
+        if self.policy_update.recorded:
+            self.policy_update.recorded.forget()
         self.learning_rate = float(rate)
 
     def _load_recurrent_state(self, state: Any) -> None:

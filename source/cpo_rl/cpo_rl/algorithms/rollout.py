@@ -5,13 +5,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from cpo_rl.algorithms.roles import RoleTables
+from cpo_rl.algorithms.roles import MiniBatch, RoleTables
 from cpo_rl.models.actor_critic import EnsembleActorCritic
+
+
+class Rows(NamedTuple):
+    """Training rows of a mini-batch: n sequences of q steps, by role (:data:`~cpo_rl.algorithms.roles.ROLES`).
+
+    The first g rows (follower, leader, borrowed) carry the surrogate and the value loss, the last n - g the regression.
+    """
+
+    sizes: tuple[int, int, int, int]
+    """Rows per role; the first three add up to g."""
+
+    policy: Tensor
+    """Policy that each row is evaluated under, [n]."""
+
+    inputs: Tensor
+    """What the network reads: normalized observation, one-hot policy and zeros, [n, q, P]."""
+
+    state: Any
+    """Recurrent states before the first step, as the model takes them; None without a recurrent model."""
+
+    resets: Tensor | None
+    """Whether the state is cleared before a step, [n, q]; None without a recurrent model."""
+
+    action: Tensor
+    """Actions as sampled, not clipped, [n, q, A]."""
+
+    old_log_prob: Tensor
+    """Log-density of the action under the policy that acted [nat], [g, q]."""
+
+    advantage: Tensor
+    """Advantages, normalized if the settings say so, [g, q]."""
+
+    old_value: Tensor
+    """Values at rollout time in normalized units, [g, q]."""
+
+    return_: Tensor
+    """Value targets in normalized units, [g, q]."""
+
+    awac_weight: Tensor
+    """Weights of the regression, [n - g, q]."""
+
+    old_leader_log_prob: Tensor | None
+    """Log-density of borrowed actions under the leader at rollout time [nat], [borrowed, q]; None unless asked for."""
 
 
 class Rollout:
@@ -41,6 +84,7 @@ class Rollout:
         self.num_envs, self.horizon, self.sequence_length = num_envs, horizon, sequence_length
         self.num_chunks = horizon // sequence_length
         self.step = 0
+        self._model, self._num_sequences = model, tables.num_sequences
 
         def steps(*shape: int, kind: torch.dtype = dtype) -> Tensor:
             return torch.zeros(num_envs, horizon, *shape, device=device, dtype=kind)
@@ -66,6 +110,7 @@ class Rollout:
         )
         self.awac_weights = torch.zeros(tables.num_awac, sequence_length, device=device, dtype=dtype)
         self.states = _chunk_states(model, num_envs, self.num_chunks)
+        self._clears = None if self.states is None else steps(kind=torch.bool)
 
     @property
     def observations(self) -> Tensor:
@@ -129,25 +174,50 @@ class Rollout:
         self.rewards[:, self.step].copy_(rewards)
         self.dones[:, self.step].copy_(dones)
         self.step += 1
+        if self._clears is not None and self.step % self.sequence_length:
+            self._clears[:, self.step].copy_(dones)
 
+    @property
     def resets(self) -> Tensor | None:
         """Whether the state is cleared before a step inside a sequence, [N*C, q]; None without a recurrent model.
 
         A sequence's first step never clears: its stored state was taken after the clearing.
         """
-        if self.states is None:
-            return None
-        resets = torch.zeros_like(self.dones)
-        resets[:, 1:] = self.dones[:, :-1]
-        resets = self.sequences(resets)
-        resets[:, 0] = False
-        return resets
+        return None if self._clears is None else self.sequences(self._clears)
 
     def start_states(self, sequence: Tensor) -> Any:
         """Recurrent states before the first step of sequences [n], as the model takes them; None if it has none."""
         if self.states is None:
             return None
         return tuple(tuple(b.flatten(0, 1)[sequence].transpose(0, 1) for b in stored) for stored in self.states)
+
+    def gather(self, batch: MiniBatch, old_leader: bool = False) -> Rows:
+        """Collect the rows of a mini-batch; reads only tensors whose addresses stay, so that it can be replayed.
+
+        Args:
+            batch: The mini-batch.
+            old_leader: Whether the old leader's log-density of borrowed actions is needed.
+
+        Returns:
+            The rows, marked with the policies that they are evaluated under.
+        """
+        g, resets = batch.num_gradient, self.resets
+        inputs = torch.index_select(self.sequences(self.inputs), 0, batch.source)
+        borrowed = batch.target[batch.rows("borrowed")] - self._num_sequences if old_leader else None
+        return Rows(
+            sizes=batch.sizes,
+            policy=batch.policy,
+            inputs=self._model.mark(inputs, batch.policy),
+            state=self.start_states(batch.source),
+            resets=None if resets is None else resets[batch.source],
+            action=self.sequences(self.actions)[batch.source],
+            old_log_prob=self.sequences(self.log_probs)[batch.source[:g]],
+            advantage=self.target_advantages[batch.target],
+            old_value=self.target_values[batch.target],
+            return_=self.target_returns[batch.target],
+            awac_weight=self.awac_weights[batch.weight],
+            old_leader_log_prob=None if borrowed is None else self.borrowed_log_probs[borrowed],
+        )
 
 
 def _chunk_states(model: EnsembleActorCritic, num_envs: int, num_chunks: int) -> Any:
