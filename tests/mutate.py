@@ -53,7 +53,7 @@ AREAS = {
          "tests/cpo_rl/runners/test_ensemble_runner.py::test_the_place_of_a_bad_number_is_named"],
     ),
     "losses": Area(
-        ["formulas/losses.py", "formulas/targets.py", "formulas/gaussian.py"],
+        [f"formulas/{n}.py" for n in ("losses", "targets", "gaussian", "coupling", "schedule")],
         ["tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_batch.py",
          "tests/cpo_rl/test_oracles_gradients.py", "tests/cpo_rl/test_oracles_rollout.py"],
     ),

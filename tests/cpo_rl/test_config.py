@@ -9,6 +9,7 @@ import pytest
 
 from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
+from cpo_rl.formulas.losses import entropy_ladder
 from cpo_rl.presets import MINI_BATCH_FACTOR, PRESETS, preset
 from cpo_rl.settings import build_cfg
 
@@ -174,9 +175,8 @@ def test_discriminator_mini_batches_do_not_matter_without_a_discriminator():
 
 
 def test_entropy_ladder():
-    cfg = EnsembleCfg(entropy_coef_scale=0.005, entropy_coef=0.1)
-    assert cfg.entropy_coefs() == pytest.approx([0.1025, 0.102, 0.1015, 0.101, 0.1005, 0.1])
-    assert EnsembleCfg(num_policies=1, borrowed_followers=0, entropy_coef_scale=0.005).entropy_coefs() == [0.0]
+    assert entropy_ladder(6, 0.1, 0.005) == pytest.approx([0.1025, 0.102, 0.1015, 0.101, 0.1005, 0.1])
+    assert entropy_ladder(1, 0.0, 0.005) == [0.0]
 
 
 @pytest.mark.parametrize("name", PRESETS)

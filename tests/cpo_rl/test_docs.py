@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import cpo_rl.formulas
 from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg
 from cpo_rl.presets import PRESETS
 from cpo_rl.settings import build_cfg
@@ -46,6 +47,20 @@ def test_named_functions_exist(page):
     assert names or page == "distributed.md"
     for name in names:
         resolve(name)
+
+
+def test_every_formula_is_on_the_page():
+    """A function in ``formulas`` has a row, or a paragraph, that names the test which holds it to its formula."""
+    folder = Path(cpo_rl.formulas.__file__).parent
+    paragraphs = text("algorithms.md").split("\n\n")
+    places = [line for p in paragraphs for line in (p.splitlines() if p.startswith("|") else [p])]
+    for module in sorted(p.stem for p in folder.glob("*.py") if p.stem != "__init__"):
+        source = (folder / f"{module}.py").read_text(encoding="utf-8")
+        for name in re.findall(r"^def ([a-z]\w*)", source, re.MULTILINE):
+            named = [place for place in places if f"`cpo_rl.formulas.{module}.{name}`" in place]
+            assert any("`test_" in place for place in named), (
+                f"cpo_rl.formulas.{module}.{name} has no row with a test in docs/algorithms.md; add one"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES)

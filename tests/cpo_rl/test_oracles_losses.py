@@ -10,9 +10,9 @@ import math
 import pytest
 import torch
 
-from cpo_rl.algorithms.learning_rate import adapt
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.formulas import gaussian, losses
+from cpo_rl.formulas.schedule import adapt
 from cpo_rl.formulas.targets import generalized_advantages, one_step_returns
 
 EXACT = 1.0e-12

@@ -14,11 +14,11 @@ from tests.cpo_rl.oracle_support import NUM_OBS, collect, gradient_step, make_al
 
 from cpo_rl.algorithms import diversity as diversity_module
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
-from cpo_rl.algorithms.diversity import diversity_bonus
 from cpo_rl.algorithms.row_targets import relabel
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian
 from cpo_rl.formulas.coupling import importance_summary, kl_matrix
+from cpo_rl.formulas.losses import diversity_bonus
 from cpo_rl.models.normalizer import RunningNormalizer
 
 LSTM = {"rnn_type": "lstm"}

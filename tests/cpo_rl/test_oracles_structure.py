@@ -11,7 +11,8 @@ from tests.cpo_rl.oracle_support import make_algorithm
 from torch import nn
 
 from cpo_rl.algorithms.roles import RoleTables
-from cpo_rl.config import EnsembleCfg, ModelCfg
+from cpo_rl.config import ModelCfg
+from cpo_rl.formulas.losses import entropy_ladder
 from cpo_rl.models import EnsembleActorCritic
 
 MODELS = [{}, {"rnn_type": "lstm"}, {"separate_critic": True}, {"rnn_type": "lstm", "separate_critic": True}]
@@ -35,8 +36,7 @@ def _outputs(model: EnsembleActorCritic, obs: torch.Tensor) -> list[torch.Tensor
 
 
 def test_oracle_01_entropy_ladder_and_leader_block():
-    cfg = EnsembleCfg(num_policies=6, entropy_coef_scale=0.005)
-    assert cfg.entropy_coefs() == pytest.approx([0.0025, 0.002, 0.0015, 0.001, 0.0005, 0.0], abs=1e-15)
+    assert entropy_ladder(6, 0.0, 0.005) == pytest.approx([0.0025, 0.002, 0.0015, 0.001, 0.0005, 0.0], abs=1e-15)
     tables = RoleTables(24_576, 6, 1, 1, True, 1.0, "cpu")
     leader = tables.follower_envs(5)
     assert (leader.start, leader.stop) == (20_480, 24_576)

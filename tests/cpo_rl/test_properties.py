@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpo_rl.algorithms.diversity import diversity_bonus
-from cpo_rl.algorithms.learning_rate import adapt
 from cpo_rl.algorithms.roles import ROLES, RoleTables
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian, losses
 from cpo_rl.formulas.coupling import effective_sample_size
+from cpo_rl.formulas.losses import diversity_bonus
+from cpo_rl.formulas.schedule import adapt
 from cpo_rl.formulas.targets import generalized_advantages, mean_and_std, one_step_returns
 from cpo_rl.models.normalizer import RunningNormalizer
 

@@ -314,12 +314,6 @@ class EnsembleCfg:
         needed = math.ceil(wanted / (horizon // self.sequence_length)) * self.num_policies
         return f"mini-batches: {per_block} instead of {wanted}, which need {needed} environments"
 
-    def entropy_coefs(self) -> list[float]:
-        """Entropy coefficient of each policy, follower 0 first, leader last (docs/algorithms.md)."""
-        last = self.num_policies - 1
-        ladder = [0.5 * self.entropy_coef_scale * (last - i) / last if last else 0.0 for i in range(self.num_policies)]
-        return [self.entropy_coef + c for c in ladder]
-
 
 @dataclass
 class ModelCfg:

@@ -12,7 +12,7 @@ from torch import Tensor
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.episodes import EpisodeStatistics
 from cpo_rl.distributed import Ranks
-from cpo_rl.formulas.coupling import explained_variance
+from cpo_rl.formulas.targets import explained_variance
 
 
 class Recording(Ranks):

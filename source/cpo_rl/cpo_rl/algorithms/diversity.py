@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,27 +13,9 @@ from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
+from cpo_rl.formulas import losses
 from cpo_rl.models.actor_critic import EnsembleActorCritic
 from cpo_rl.models.discriminator import Discriminator
-
-
-def diversity_bonus(log_posterior: Tensor, labels: Tensor, coef: float, leader: int) -> Tensor:
-    """Coef (log q(i|s,a) + ln M) for followers, exactly 0 for the leader.
-
-    Zero when the discriminator knows nothing, at most ``coef * ln M``. The released code has no ln M, a softmax too
-    many and labels by time (docs/algorithms.md).
-
-    Args:
-        log_posterior: Log q of all policies, [n, M].
-        labels: Policy that acted, [n].
-        coef: Weight, at least 0.
-        leader: Id that gets no bonus.
-
-    Returns:
-        Bonus [n], in units of the scaled reward.
-    """
-    own = log_posterior.gather(1, labels.unsqueeze(1)).squeeze(1)
-    return torch.where(labels == leader, 0.0, coef * (own + math.log(log_posterior.shape[1])))
 
 
 class DiversityReward:
@@ -65,7 +45,7 @@ class DiversityReward:
         rows = []
         for t in range(rollout.horizon):
             log_posterior = self.discriminator.log_posterior(rollout.observations[:, t], rollout.actions[:, t])
-            rows.append(diversity_bonus(log_posterior, self.env_policy, self.cfg.adversarial_coef, self.leader))
+            rows.append(losses.diversity_bonus(log_posterior, self.env_policy, self.cfg.adversarial_coef, self.leader))
         bonus = torch.stack(rows, 1)
         followers = bonus[: bonus.shape[0] // (self.leader + 1) * self.leader]
         metrics.add("Discriminator/bonus", followers.mean())

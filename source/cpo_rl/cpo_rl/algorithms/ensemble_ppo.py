@@ -43,6 +43,7 @@ from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
 from cpo_rl.formulas import gaussian
+from cpo_rl.formulas.targets import with_time_outs
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.actor_critic import clear_state
 from cpo_rl.settings import build_cfg
@@ -186,7 +187,7 @@ class EnsemblePPO:
         self.episodes.step(rewards, done, extras.get("episode_metrics"))
         shaped = rewards * self.cfg.reward_scale
         if self.cfg.bootstrap_time_outs and "time_outs" in extras:
-            shaped = shaped + self.cfg.gamma * self.rollout.values[:, step] * extras["time_outs"].to(shaped)
+            shaped = with_time_outs(shaped, self.rollout.values[:, step], extras["time_outs"], self.cfg.gamma)
         self.rollout.record_outcome(shaped, done)
         self._state = clear_state(self._state, done)
 

@@ -13,17 +13,8 @@ from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import ROW_SETS, EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian
+from cpo_rl.formulas.schedule import adapt
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
-
-
-def adapt(rate: Tensor, kl: Tensor, desired: float, lowest: float, highest: float) -> Tensor:
-    """Divide by 1.5 above twice the desired KL, multiply by 1.5 below half of it; a NaN changes nothing.
-
-    Source: schedulers.py (AdaptiveScheduler).
-    """
-    slower = (rate / 1.5).clamp(min=lowest)
-    faster = (rate * 1.5).clamp(max=highest)
-    return torch.where(kl > 2.0 * desired, slower, torch.where(kl < 0.5 * desired, faster, rate))
 
 
 class AdaptiveLearningRate:

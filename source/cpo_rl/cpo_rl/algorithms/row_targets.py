@@ -16,8 +16,7 @@ from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian, losses
-from cpo_rl.formulas.coupling import explained_variance
-from cpo_rl.formulas.targets import generalized_advantages, mean_and_std, one_step_returns
+from cpo_rl.formulas.targets import explained_variance, generalized_advantages, mean_and_std, one_step_returns
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation, clear_state
 
 MAX_ROWS = 262_144

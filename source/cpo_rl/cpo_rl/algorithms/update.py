@@ -17,7 +17,7 @@ from cpo_rl.algorithms.roles import MiniBatch, RoleTables
 from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
-from cpo_rl.formulas import gaussian, losses
+from cpo_rl.formulas import coupling, gaussian, losses
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -46,7 +46,9 @@ class PolicyUpdate:
         self.skipped = torch.zeros((), device=device)
         self._bad = torch.zeros((), device=device)
         self._policies = torch.arange(cfg.num_policies, device=device)
-        self._entropy_coefs = model.log_std.new_tensor(cfg.entropy_coefs())
+        self._entropy_coefs = model.log_std.new_tensor(
+            losses.entropy_ladder(cfg.num_policies, cfg.entropy_coef, cfg.entropy_coef_scale)
+        )
         self._loss: Callable[[Rows, Evaluation, Tensor | None], Loss] = self._total_loss
         if cfg.compile:
             self._loss = torch.compile(self._total_loss, dynamic=True)
@@ -213,17 +215,16 @@ class PolicyUpdate:
         center: Tensor | float,
         sizes: tuple[int, int, int, int],
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the surrogate over roles, and its means, clipped fractions and flow of gradient by role.
+        """Weighted sum of the surrogate over roles, and its means and clipped fractions by role.
 
         The share of the leader's policy gradient that borrowed rows supply is measured where the gradient enters the
-        network: |d loss / d log pi| = |A| rho summed over rows whose clip is inactive, borrowed over borrowed plus own.
+        network: the flow of borrowed rows over that of borrowed and own rows.
         """
         c = self.cfg
         weights = {"follower": c.follower_weight, "leader": c.leader_weight, "borrowed": c.borrowed_weight}
         with torch.no_grad():
-            clipped = ((ratio / center - 1.0).abs() > c.clip_param).to(ratio.dtype).split(sizes[:3])
-            unclipped = -advantage * ratio
-            flow = torch.where(row_loss == unclipped, unclipped.abs(), 0.0).split(sizes[:3])
+            clipped = coupling.clipped(ratio, center, c.clip_param).split(sizes[:3])
+            flow = coupling.gradient_flow(row_loss, advantage, ratio).split(sizes[:3])
         total, parts = row_loss.new_zeros(()), {}
         for i, (name, rows) in enumerate(zip(weights, row_loss.split(sizes[:3]), strict=True)):
             if sizes[i]:

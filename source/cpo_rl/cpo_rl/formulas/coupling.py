@@ -51,7 +51,21 @@ def importance_summary(log_ratio: Tensor) -> dict[str, Tensor]:
     }
 
 
-def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
-    """1 - Var(R - V) / Var(R) over all entries; NaN where returns do not vary."""
-    variance = returns.var()
-    return torch.where(variance > 0, 1.0 - (returns - values).var() / variance, torch.nan)
+def clipped(ratio: Tensor, center: Tensor | float, clip: float) -> Tensor:
+    """Whether a row's ratio lies outside its clip range, |rho / c - 1| > eps, as 0 or 1; shape of ``ratio``."""
+    return ((ratio / center - 1.0).abs() > clip).to(ratio.dtype)
+
+
+def gradient_flow(row_loss: Tensor, advantage: Tensor, ratio: Tensor) -> Tensor:
+    """|d surrogate / d log pi| = |A| rho where the clip is inactive, else 0: what a row gives the network.
+
+    Args:
+        row_loss: The rows' surrogate, [n].
+        advantage: [n].
+        ratio: Importance ratio, [n].
+
+    Returns:
+        Flow [n].
+    """
+    unclipped = -advantage * ratio
+    return torch.where(row_loss == unclipped, unclipped.abs(), 0.0)

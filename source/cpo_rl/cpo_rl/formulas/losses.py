@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Losses of PPO, SAPG and CPO per row, as pure functions of tensors.
+"""Losses and bonuses of PPO, SAPG and CPO per row, as pure functions of tensors.
 
-Every function maps rows to rows, [n] -> [n], so that the caller decides how roles are weighted and averaged. ``A`` is
+Every loss maps rows to rows, [n] -> [n], so that the caller decides how roles are weighted and averaged. ``A`` is
 the normalized advantage, ``rho`` the importance ratio pi(a|s, id) / pi_old(a|s), ``eps`` the clip range. The released
 code's place is given as file:line; ``docs/algorithms.md`` maps formulas to functions and tests.
 """
@@ -94,3 +94,37 @@ def value(prediction: Tensor, old: Tensor, target: Tensor, clip: float | None) -
 def bound(mean: Tensor, limit: float) -> Tensor:
     """Soft bound sum_d max(|mu_d| - limit, 0)^2 of action means [n, A] -> [n] (docs/algorithms.md)."""
     return (mean.abs() - limit).clamp(min=0.0).square().sum(-1)
+
+
+def entropy_ladder(num_policies: int, coef: float, scale: float) -> list[float]:
+    """Entropy coefficient c_i = coef + 0.5 scale (M-1-i)/(M-1) of every policy, follower 0 first, leader last.
+
+    Args:
+        num_policies: M, at least 1.
+        coef: Coefficient that all policies have, at least 0.
+        scale: s, at least 0; a single policy has no ladder.
+
+    Returns:
+        M coefficients (docs/algorithms.md).
+    """
+    last = num_policies - 1
+    return [coef + (0.5 * scale * (last - i) / last if last else 0.0) for i in range(num_policies)]
+
+
+def diversity_bonus(log_posterior: Tensor, labels: Tensor, coef: float, leader: int) -> Tensor:
+    """Coef (log q(i|s,a) + ln M) for followers, exactly 0 for the leader.
+
+    Zero when the discriminator knows nothing, at most ``coef * ln M``. The released code has no ln M, a softmax too
+    many and labels by time (docs/algorithms.md).
+
+    Args:
+        log_posterior: Log q of all policies, [n, M].
+        labels: Policy that acted, [n].
+        coef: Weight, at least 0.
+        leader: Id that gets no bonus.
+
+    Returns:
+        Bonus [n], in units of the scaled reward.
+    """
+    own = log_posterior.gather(1, labels.unsqueeze(1)).squeeze(1)
+    return torch.where(labels == leader, 0.0, coef * (own + math.log(log_posterior.shape[1])))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Value targets and advantages, as pure functions of env-major tensors [N, T].
+"""Value targets, advantages and how well values explain returns, as pure functions of env-major tensors [N, T].
 
 ``dones[n, t]`` says that the episode of environment n ended with action t, as in rsl_rl; what follows belongs to the
 next episode.
@@ -59,6 +59,21 @@ def one_step_returns(rewards: Tensor, dones: Tensor, values: Tensor, gamma: floa
     return torch.where(dones.bool(), rewards, rewards + gamma * values[:, 1:])
 
 
+def with_time_outs(rewards: Tensor, values: Tensor, time_outs: Tensor, gamma: float) -> Tensor:
+    """Rewards r_t + gamma V(s_t) where an episode ended by time, r_t elsewhere.
+
+    Args:
+        rewards: [N].
+        values: V(s_t) of the state that the last action was taken in, [N].
+        time_outs: [N], bool or 0/1.
+        gamma: Discount in (0, 1].
+
+    Returns:
+        Rewards [N].
+    """
+    return rewards + gamma * values * time_outs.to(rewards)
+
+
 def mean_and_std(count: Tensor, total: Tensor, total_square: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and unbiased standard deviation from sums, which add up over processes.
 
@@ -73,3 +88,9 @@ def mean_and_std(count: Tensor, total: Tensor, total_square: Tensor) -> tuple[Te
     mean = total / count
     variance = (total_square - total * mean) / (count - 1).clamp(min=1)
     return mean, variance.clamp(min=0.0).sqrt()
+
+
+def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
+    """1 - Var(R - V) / Var(R) over all entries; NaN where returns do not vary."""
+    variance = returns.var()
+    return torch.where(variance > 0, 1.0 - (returns - values).var() / variance, torch.nan)
