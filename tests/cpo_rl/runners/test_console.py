@@ -9,10 +9,9 @@ import io
 import math
 import time
 
-import pytest
 from rich.console import Console
 
-from cpo_rl.runners.console import ProgressDisplay, format_count, format_duration
+from cpo_rl.runners.console import ProgressDisplay
 
 METRICS = {
     "Perf/env_steps_per_s": 1534.2,
@@ -26,32 +25,6 @@ METRICS = {
 
 def console(terminal):
     return Console(file=io.StringIO(), force_terminal=terminal, width=100, highlight=False, soft_wrap=not terminal)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (187, "3 min 07 s"),
-        (3599.9, "1 h 00 min"),
-        (18180, "5 h 03 min"),
-        (187200, "2 d 04 h"),
-        (-3, "0 s"),
-        (math.inf, "?"),
-        (math.nan, "?"),
-    ],
-)
-def test_durations(seconds, text):
-    assert format_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (950, "950"), (12_340, "12.3 k"), (4.567e6, "4.57 M"), (2e10, "20 G")]
-)
-def test_counts(value, text):
-    assert format_count(value) == text
 
 
 def test_lines_where_there_is_no_terminal():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.runs import HEALTH_COLORS, summary
 from cpo_rl.errors import UserError
+from cpo_rl.formatting import format_count, format_duration
 from cpo_rl.pbt.workspace import Workspace
 from cpo_rl.runs.folder import RunFolder
 
@@ -54,8 +55,6 @@ def changes(workspace: Workspace) -> list[dict[str, Any]]:
 
 def tell_change(event: dict[str, Any]) -> str:
     """Return an event of a member's history as a sentence."""
-    from cpo_rl.runners.console import format_count
-
     what = {
         "start": "starts",
         "copy": f"copies member {event.get('donor')}",
@@ -70,8 +69,6 @@ def tell_change(event: dict[str, Any]) -> str:
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return a table with a line per member."""
     from rich.table import Table
-
-    from cpo_rl.runners.console import format_count, format_duration
 
     made = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("member", "progress", "steps", "objective", "best", "steps/s", "left", "last change", "state"):
@@ -95,8 +92,6 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def line(row: dict[str, Any]) -> str:
     """Return a member's line for a log."""
-    from cpo_rl.runners.console import format_duration
-
     parts = [f"member {row['member']}: iteration {row['iteration']}/{row.get('max_iterations') or '?'}"]
     if row["objective"] is not None:
         parts.append(f"objective {row['objective']:.4g}")
@@ -151,7 +146,5 @@ def _number(value: float | None, form: str = ".4g") -> str:
 
 
 def _short(event: dict[str, Any]) -> str:
-    from cpo_rl.runners.console import format_count
-
     what = "mutated" if event.get("donor") is None else f"copied {event['donor']}"
     return f"{what} at {format_count(float(event.get('env_steps') or 0))}"

@@ -14,8 +14,10 @@ from typing import Any
 from cpo_lab.cli.parser import CommandParser, split_overrides
 from cpo_lab.cli.run_request import LOG_ROOT
 from cpo_rl.errors import UserError
+from cpo_rl.formatting import format_count, format_duration
 from cpo_rl.runs.checkpoints import CheckpointStore
 from cpo_rl.runs.folder import RunFolder, find_runs
+from cpo_rl.runs.metric_names import MEAN_RETURN, RETURN, STEPS_PER_S, SUCCESSES
 
 HEALTH_COLORS = {
     "running": "green",
@@ -105,11 +107,11 @@ def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
         "iteration": iteration,
         "max_iterations": goal,
         "env_steps": int(manifest.get("env_steps") or 0),
-        "return": last.get("Leader/return", last.get("Train/mean_reward")),
-        "successes": last.get("Leader/successes"),
+        "return": last.get(RETURN, last.get(MEAN_RETURN)),
+        "successes": last.get(SUCCESSES),
         "best": best.get("score"),
         "best_iteration": best.get("iteration"),
-        "env_steps_per_s": last.get("Perf/env_steps_per_s"),
+        "env_steps_per_s": last.get(STEPS_PER_S),
         "left_s": left,
         "silent_s": _age_s(manifest.get("updated"), at),
         "checkpoints": list(CheckpointStore(found.path).manifests()),
@@ -127,8 +129,6 @@ def _age_s(updated: Any, at: datetime | None) -> float | None:
 def _print_table(rows: list[dict[str, Any]], root: Path) -> None:
     from rich.console import Console
     from rich.table import Table
-
-    from cpo_rl.runners.console import format_count, format_duration
 
     def number(value: float | None, form: str = ".4g") -> str:
         return "" if value is None else format(value, form)

@@ -16,49 +16,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-_SHOWN = (
-    ("env-steps/s", ("Perf/env_steps_per_s",)),
-    ("leader return", ("Leader/return", "Train/mean_reward")),
-    ("leader successes", ("Leader/successes",)),
-    ("inter-policy KL", ("Ensemble/kl_mean",)),
-    ("learning rate", ("Optimization/learning_rate",)),
-)
-"""Label and the metrics it shows, the first that exists."""
+from cpo_rl.formatting import format_count, format_duration
+from cpo_rl.runs.metric_names import shown_while_training
+
+_SHOWN = shown_while_training()
 
 
-def format_duration(seconds: float) -> str:
-    """Return seconds as ``42 s``, ``3 min 07 s``, ``5 h 03 min`` or ``2 d 04 h``; ``?`` when not known."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, s = divmod(round(max(seconds, 0.0)), 60)
-    hours, m = divmod(minutes, 60)
-    days, h = divmod(hours, 24)
-    if days:
-        return f"{days} d {h:02d} h"
-    if hours:
-        return f"{hours} h {m:02d} min"
-    return f"{minutes} min {s:02d} s" if minutes else f"{s} s"
-
-
-def format_count(value: float) -> str:
-    """Return a count with a unit: ``950``, ``12.3 k``, ``4.57 M``, ``20 G``."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
-
-
-def _value(metrics: Mapping[str, float], names: tuple[str, ...]) -> float | None:
-    return next((metrics[name] for name in names if name in metrics), None)
-
-
-def _text(label: str, value: float) -> str:
-    """Return a headline value the way its kind is best read."""
-    if label == "env-steps/s":
-        return f"{value:,.0f}"
-    if label == "learning rate":
-        return f"{value:.1e}"
-    return f"{value:.4g}"
+def _texts(metrics: Mapping[str, float]) -> dict[str, str | None]:
+    """Return label to value of what is shown; None where no metric of that label is there."""
+    found = {label: next((row for row in rows if row.tag in metrics), None) for label, rows in _SHOWN.items()}
+    return {label: None if row is None else row.text(metrics[row.tag]) for label, row in found.items()}
 
 
 class ProgressDisplay:
@@ -108,8 +75,7 @@ class ProgressDisplay:
         due = time.monotonic() - self._last_line >= self._interval_s
         if due or iteration >= total:
             self._last_line = time.monotonic()
-            shown = [(label, _value(metrics, names)) for label, names in _SHOWN]
-            parts = [f"{label} {_text(label, value)}" for label, value in shown if value is not None]
+            parts = [f"{label} {text}" for label, text in _texts(metrics).items() if text is not None]
             head = f"iteration {iteration}/{total} · {format_count(env_steps)} steps"
             self._console.print(" · ".join([head, *parts, f"{format_duration(left_s)} left"]), markup=False)
 
@@ -125,9 +91,8 @@ class ProgressDisplay:
 
     def _panel(self, iteration: int, total: int, env_steps: int, left_s: float, metrics: Mapping[str, float]) -> Panel:
         grid = Table.grid(padding=(0, 3))
-        for label, names in _SHOWN:
-            value = _value(metrics, names)
-            grid.add_row(label, "–" if value is None else _text(label, value))
+        for label, text in _texts(metrics).items():
+            grid.add_row(label, text or "–")
         grid.add_row("steps", format_count(env_steps))
         grid.add_row("iteration", f"{iteration} of {total}")
         grid.add_row("time left", format_duration(left_s))

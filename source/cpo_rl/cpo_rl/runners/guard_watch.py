@@ -18,6 +18,7 @@ from typing import Any
 
 from cpo_rl.contracts import Algorithm
 from cpo_rl.runs.dump import MAX_ENVS, sentence, write_dump
+from cpo_rl.runs.metric_names import SKIPPED_UPDATES
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class GuardWatch:
             bad = [name for name, value in metrics.items() if name.startswith("Loss/") and not math.isfinite(value)]
             found = f"The metric {bad[0]!r} of iteration {iteration} is not finite" if bad else None
             return found, found and f"{found}; the weights may be damaged, resume an earlier checkpoint."
-        skipped = metrics.get("Optimization/skipped_updates", 0.0)
+        skipped = metrics.get(SKIPPED_UPDATES, 0.0)
         if not skipped > 0:
             self.skipped_in_a_row = 0
             return None, None

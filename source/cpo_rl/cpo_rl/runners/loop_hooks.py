@@ -19,13 +19,10 @@ from rsl_rl.utils.logger import Logger
 from cpo_rl.runners.console import ProgressDisplay
 from cpo_rl.runners.meters import EpisodeMeter, ExtrasMeter
 from cpo_rl.runners.options import RunnerOptions
-from cpo_rl.runners.tensorboard_layout import add_tensorboard_layout
 from cpo_rl.runs.folder import RunFolder
+from cpo_rl.runs.metric_names import HEADLINE, SCORES, tensorboard_layout
 
 _log = logging.getLogger(__name__)
-
-_HEADLINE = ("Leader/return", "Leader/successes", "Train/mean_reward", "Perf/env_steps_per_s")
-"""Metrics repeated in the run's manifest, for listings."""
 
 
 class LoopHooks(Logger):
@@ -88,7 +85,8 @@ class LoopHooks(Logger):
             if self.writer is None:
                 # events of iterations that are about to be repeated after a crash are hidden
                 self.writer = SummaryWriter(str(self.folder.path), purge_step=self._first_iteration + 1, flush_secs=10)
-                add_tensorboard_layout(self.writer, int(self.folder.manifest.get("num_policies") or 1))
+                policies = int(self.folder.manifest.get("num_policies") or 1)
+                self.writer.add_custom_scalars(tensorboard_layout(policies))
             self._store_code_state()
         else:
             super().init_logging_writer()
@@ -210,7 +208,7 @@ class LoopHooks(Logger):
     def _rank(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Note the score of this iteration and whether it is the best so far."""
         wanted = self.options.best_metric
-        names = ("Leader/successes", "Leader/return", "Train/mean_reward") if wanted == "auto" else (wanted,)
+        names = SCORES if wanted == "auto" else (wanted,)
         name = next((n for n in names if n in metrics), None)
         score = metrics[name] if name else math.nan
         self.score = score if math.isfinite(score) else None
@@ -240,7 +238,7 @@ class LoopHooks(Logger):
         folder = self.folder
         if folder is None:
             return
-        last = {n: self._last_metrics[n] for n in _HEADLINE if math.isfinite(self._last_metrics.get(n, math.nan))}
+        last = {n: self._last_metrics[n] for n in HEADLINE if math.isfinite(self._last_metrics.get(n, math.nan))}
         if last:
             fields["last"] = last
         fields.update(

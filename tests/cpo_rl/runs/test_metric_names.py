@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""The table of metrics: rows are found, and the charts made of them exist in the event log and find their tags."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from cpo_rl.runs import metric_names
+from cpo_rl.runs.metric_names import METRICS, SECTIONS, find, in_order, row_of, tensorboard_layout
+
+event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+layout_pb2 = pytest.importorskip("tensorboard.plugins.custom_scalar.layout_pb2")
+
+TAGS = (
+    *("Leader/return", "Leader/episode_length", "Leader/successes", "Leader/std"),
+    *("Policy_0/return", "Policy_11/return", "Policy_0/successes", "Policy_0/std", "Policy_0/entropy"),
+    *("Ensemble/kl_mean", "Ensemble/kl_to_leader_0", "Ensemble/ess_0", "Ensemble/ess_pooled"),
+    *("Ensemble/importance_deviation_0", "Ensemble/importance_log_var_0", "Ensemble/clipped_fraction_borrowed"),
+    *("Ensemble/clipped_fraction_leader", "Ensemble/clipped_fraction_follower", "Ensemble/awac_weight"),
+    *("Ensemble/awac_saturation", "Ensemble/borrowed_gradient_share", "Discriminator/accuracy", "Discriminator/chance"),
+    *("Discriminator/bonus", "Discriminator/loss", "Leader/entropy", "Policy_3/episode_length"),
+    *("Optimization/learning_rate", "Optimization/kl", "Optimization/grad_norm", "Optimization/skipped_updates"),
+    *("Value/explained_variance", "Loss/value", "Loss/my_term", "Perf/env_steps_per_s", "Perf/update_s"),
+    *("Perf/collection_s", "Perf/total_env_steps", "Train/mean_reward", "Train/mean_episode_length"),
+    *("Policy/mean_std", "Rnd/weight", "Task/goal_distance", "My/metric", "Ensemble/of_my_own"),
+)
+
+
+def charts(num_policies):
+    return {t: patterns for c in tensorboard_layout(num_policies).values() for t, (_, patterns) in c.items()}
+
+
+def matched(patterns):
+    # TensorBoard matches from the beginning of a tag.
+    return {tag for tag in TAGS for pattern in patterns if re.match(pattern, tag)}
+
+
+# -- lookups -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_is_found_by_its_own_tag_and_stands_in_its_section():
+    filled = {"<i>": "4", "<name>": "spin", "<success>": "success_rate"}
+    for metric in METRICS:
+        tag = metric.tag
+        for placeholder, text in filled.items():
+            tag = tag.replace(placeholder, text)
+        assert row_of(tag) is metric, tag
+    sections = [metric.section for metric in METRICS]
+    assert sections == sorted(sections, key=SECTIONS.index)
+    assert len({metric.tag for metric in METRICS}) == len(METRICS)
+    assert len({metric.title for metric in METRICS if not metric.is_open}) == sum(not m.is_open for m in METRICS)
+
+
+@pytest.mark.parametrize(
+    ("tag", "row", "title", "unit"),
+    [
+        ("Policy_3/return", "Policy_<i>/return", "Return of each policy", "reward per episode"),
+        ("Policy_3/keypoint_error", "Policy_<i>/keypoint_error", "Keypoint error of each policy", None),
+        ("Leader/success_rate", "Leader/success_rate", "Leader success rate", "success rate"),
+        ("Leader/objective", "Leader/objective", "Leader objective", "objective per episode"),
+        ("Task/reward_lifting", "Task/reward_lifting", "Task reward lifting", ""),
+        ("Loss/my_term", "Loss/my_term", "Loss: my term", ""),
+        ("My/own_metric", "My/own_metric", "My own metric", ""),
+    ],
+)
+def test_open_names_become_titles(tag, row, title, unit):
+    assert (find(tag).tag, find(tag).title) == (row, title)
+    assert unit is None or find(tag).unit == unit
+
+
+def test_a_tag_without_a_row_is_one_more_metric_with_its_tag_as_label():
+    assert row_of("My/metric") is None
+    assert find("My/metric").section == "More metrics"
+    assert find("My/metric").axis_label == "My/metric"
+
+
+def test_a_count_of_successes_compares_algorithms_and_other_reports_of_a_task_do_not():
+    assert [find(f"Leader/{name}").compared for name in ("return", "successes", "success_rate", "objective")] == [
+        *(True, True, True),
+        False,
+    ]
+
+
+def test_reading_order():
+    tags = ["My/b", "Task/z", "Task/a", "Policy_1/std", "Policy_0/std", "Leader/return", "Loss/value"]
+    order = ["Leader/return", "Policy_<i>/std", "Loss/value", "Task/a", "Task/z", "My/b"]
+    assert [metric.tag for metric in in_order(tags)] == order
+
+
+def test_policies_are_counted_from_their_tags():
+    assert metric_names.policies_in(["Policy_0/return", "Policy_11/std", "Leader/return"]) == 12
+    assert metric_names.policies_in(["Leader/return"]) == 1
+
+
+def test_a_tag_of_rsl_rls_own_names_ours():
+    replaced = {metric.tag: metric.instead_of for metric in METRICS if metric.instead_of}
+    assert replaced["Train/mean_reward"] == "Leader/return"
+    assert all(row_of(tag) for tag in replaced.values())
+
+
+# -- TensorBoard -------------------------------------------------------------------------------------------------------
+
+
+def test_leader_comes_first_and_everything_has_a_chart():
+    layout = tensorboard_layout(6)
+    assert next(iter(layout)) == "1 Leader"
+    assert list(layout) == [f"{k} {section}" for k, section in enumerate(SECTIONS, start=1)]
+    shown = set().union(*(matched(patterns) for patterns in charts(6).values()))
+    assert shown == set(TAGS)
+
+
+def test_every_chart_shows_something_and_only_its_own():
+    for title, patterns in charts(6).items():
+        assert matched(patterns), title
+    assert sum(len(matched(patterns)) for patterns in charts(6).values()) == len(TAGS), "a tag has two charts"
+    assert matched(charts(6)["Return of each policy [reward per episode]"]) == {"Policy_0/return", "Policy_11/return"}
+    assert matched(charts(6)["Successes and other task metrics [per episode]"]) == {"Leader/successes"}
+    assert matched(charts(6)["Update KL [nats]"]) == {"Optimization/kl"}
+    assert matched(charts(6)["Other metrics"]) == {"My/metric", "Ensemble/of_my_own"}
+
+
+def test_one_policy_has_no_charts_about_an_ensemble():
+    assert [name for name in tensorboard_layout(1) if "Policies" in name or "Coupling" in name] == []
+    with pytest.raises(ValueError, match="num_policies"):
+        tensorboard_layout(0)
+
+
+def test_layout_is_read_back_from_the_event_log(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_custom_scalars(tensorboard_layout(6))
+        writer.add_scalar("Leader/return", 1.0, 1)
+    events = event_accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    content = events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    layout = layout_pb2.Layout.FromString(content)
+    assert [category.title for category in layout.category] == list(tensorboard_layout(6))
+    assert layout.category[0].chart[0].multiline.tag == [r"Leader/return$"]
