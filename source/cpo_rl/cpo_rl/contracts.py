@@ -211,6 +211,11 @@ class EnvironmentSettings:
         return int(getattr(self.cfg, "max_successes", 0) or 0)
 
     @property
+    def object_cfg(self) -> Any:
+        """Configuration of the manipulated object (``scene.object``); None where the scene has none of that name."""
+        return getattr(self.cfg.scene, "object", None)
+
+    @property
     def camera_eye(self) -> tuple[float, float, float] | None:
         """Where a camera stands in an environment's frame [m]; None where the task does not say."""
         return getattr(self.cfg, "camera_eye", None)

@@ -154,7 +154,7 @@ def test_forgetting_episodes_keeps_what_they_taught():
     assert algorithm.rollout.step == 1
     algorithm.reset_episodes()
     assert algorithm.rollout.step == 0
-    assert float(algorithm.episodes.running_return.abs().max()) == 0.0
+    assert float(algorithm.episodes.running.returns.abs().max()) == 0.0
     assert torch.equal(algorithm.episodes.finished, finished)
     assert all(float(t.abs().max()) == 0.0 for t in algorithm._state[0])
 

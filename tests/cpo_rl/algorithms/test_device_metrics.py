@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
-from cpo_rl.algorithms.episodes import EpisodeStatistics
+from cpo_rl.algorithms.episodes import LastEpisodes
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas.targets import explained_variance
 
@@ -36,8 +36,12 @@ class Averaging(Ranks):
 
 def contribution(finished: list[bool]) -> DeviceMetrics:
     """Four environments of two policies; returns of finished episodes are 1, 2, 3, 4."""
-    episodes = EpisodeStatistics(4, 2, "cpu")
-    episodes.step(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor(finished), {"successes": torch.full((4,), 5.0)})
+    episodes = LastEpisodes(4, 2, "cpu")
+    episodes.step(
+        torch.tensor([1.0, 2.0, 3.0, 4.0]),
+        torch.tensor(finished),
+        {"episode_metrics": {"successes": torch.full((4,), 5.0)}},
+    )
     metrics = DeviceMetrics("cpu")
     for name, (total, count) in episodes.per_policy().items():
         metrics.ratio(name, total, count)
@@ -72,29 +76,6 @@ def test_reading_starts_over():
     scalars, _ = metrics.read(Ranks(None))
     assert scalars == {"loss": 2.0}
     assert metrics.read(Ranks(None)) == ({}, {})
-
-
-def test_the_outcome_of_an_episode_stays_until_the_next_one_ends():
-    episodes = EpisodeStatistics(2, 1, "cpu")
-    for reward, done in ((1.0, False), (2.0, True), (10.0, False)):
-        episodes.step(torch.full((2,), reward), torch.tensor([done, False]), None)
-    total, count = episodes.per_policy()["return"]
-    assert (total.tolist(), count.tolist()) == ([3.0], [1.0])
-    assert episodes.running_return.tolist() == [10.0, 13.0]
-    episodes.forget_running()
-    assert episodes.running_return.tolist() == [0.0, 0.0]
-    assert episodes.per_policy()["return"][0].tolist() == [3.0]
-
-
-def test_statistics_survive_a_checkpoint_and_another_size_starts_anew():
-    first = EpisodeStatistics(4, 2, "cpu")
-    first.step(torch.ones(4), torch.tensor([True, False, True, False]), {"successes": torch.arange(4.0)})
-    second, smaller = EpisodeStatistics(4, 2, "cpu"), EpisodeStatistics(2, 2, "cpu")
-    second.load_state_dict(first.state_dict())
-    smaller.load_state_dict(first.state_dict())
-    for name, value in first.state_dict().items():
-        assert torch.equal(second.state_dict()[name], value), name
-    assert not smaller.finished.any()
 
 
 def test_explained_variance_by_hand():

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cpo_rl.algorithms.episodes import EpisodeStatistics
+from cpo_rl.algorithms.episodes import LastEpisodes
 from cpo_rl.errors import UserError
 from cpo_rl.pbt import (
     DEFAULT_RULES,
@@ -152,10 +152,11 @@ def test_a_restored_member_draws_what_it_would_have_drawn():
 
 
 def test_the_objective_is_known_once_every_environment_has_finished_an_episode():
-    episodes = EpisodeStatistics(4, 2, "cpu")
+    episodes = LastEpisodes(4, 2, "cpu")
 
     def step(rewards, dones, **metrics):
-        episodes.step(torch.tensor(rewards), torch.tensor(dones), {n: torch.tensor(v) for n, v in metrics.items()})
+        values = {name: torch.tensor(value) for name, value in metrics.items()}
+        episodes.step(torch.tensor(rewards), torch.tensor(dones), {"episode_metrics": values})
         return episodes.objective()
 
     assert step([1.0, 2.0, 3.0, 4.0], [True, True, True, False]) is None
@@ -175,9 +176,9 @@ def test_the_objective_is_known_once_every_environment_has_finished_an_episode()
     ],
 )
 def test_the_objective_is_the_tasks_else_successes_else_the_return(metrics, score):
-    episodes = EpisodeStatistics(2, 1, "cpu")
+    episodes = LastEpisodes(2, 1, "cpu")
     values = {name: torch.tensor(value) for name, value in metrics.items()}
-    episodes.step(torch.tensor([7.0, 9.0]), torch.tensor([True, True]), values)
+    episodes.step(torch.tensor([7.0, 9.0]), torch.tensor([True, True]), {"episode_metrics": values})
     assert episodes.objective() == (None if score is None else pytest.approx(score))
 
 

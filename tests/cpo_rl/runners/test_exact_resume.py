@@ -161,7 +161,7 @@ def test_a_simulator_keeps_its_task_state_and_says_what_is_lost(tmp_path):
     second = make_runner(ensemble_cfg(rnn="lstm"), tmp_path / "run", env=fresh)
     second.resume()
     assert fresh.tolerance == env.tolerance and fresh.common_step_counter == 24
-    assert not second.alg.episodes.running_length.any(), "new episodes must not continue old returns"
+    assert not second.alg.episodes.running.lengths.any(), "new episodes must not continue old returns"
     assert not any(t.any() for pair in second.alg._state for t in pair), "new episodes must start from a cleared memory"
     second.learn(1)
     log = (tmp_path / "run/run.log").read_text()

@@ -17,22 +17,30 @@ from rich.table import Table
 
 from cpo_lab.cli import run_request as runs
 from cpo_lab.cli.launch import Resolved, make_env, simulation
-from cpo_lab.cli.parser import CommandParser, positive_int, prepare_folder, split_overrides
+from cpo_lab.cli.parser import (
+    CommandParser,
+    add_policy_option,
+    output_file,
+    policies_of,
+    policy_name,
+    positive_int,
+    split_overrides,
+)
 from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
 from cpo_rl.errors import UserError
 
 if TYPE_CHECKING:
-    from cpo_lab.cli.measuring import Episodes
+    from cpo_lab.cli.acting import Episodes
     from cpo_lab.report.scores import Comparison, Score
     from cpo_lab.report.statistics import Interval
 
 
 _EPILOG = """\
 examples:
-  cpo-lab evaluate                                             the leader of the newest run, 100 episodes
-  cpo-lab evaluate best --policy each --episodes 500           every policy of the newest run's best checkpoint
-  cpo-lab evaluate RUN_A RUN_B --json scores.json              two runs side by side, with probability of improvement
-  cpo-lab evaluate latest --physics newton_mjwarp --stochastic another engine, actions sampled as in training
+  cpo-lab evaluate                                                the leader of the newest run, 100 episodes
+  cpo-lab evaluate --checkpoint best --policy each --episodes 500 every policy of the newest run's best checkpoint
+  cpo-lab evaluate --checkpoint RUN_A RUN_B --json scores.json    two runs, with probability of improvement
+  cpo-lab evaluate --physics newton_mjwarp --stochastic           another engine, actions sampled as in training
 
 A checkpoint is latest, best, a run folder, <run folder>:best or a file. Every environment contributes the same number
 of episodes, so short episodes are not favoured. Intervals are 95 % over episodes: they tell how well this checkpoint
@@ -60,13 +68,16 @@ class Measured:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab evaluate", description="Measure trained policies.", epilog=_EPILOG)
-    parser.add_argument("checkpoints", nargs="*", default=["latest"], metavar="CHECKPOINT", help="default: latest")
+    parser.add_argument("named", nargs="*", metavar="CHECKPOINT", help="the same as with --checkpoint")
     parser.add_argument(
-        "--policy",
-        default="leader",
-        metavar="WHICH",
-        help="leader, each, all (each and together) or a number from 0 (default: leader)",
+        "--checkpoint",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="WHAT",
+        help="latest, best, a run folder or a file; several are compared (default: latest)",
     )
+    add_policy_option(parser, "leader", each="all, but not taken together as well")
     parser.add_argument(
         "--episodes", type=positive_int, default=100, metavar="N", help="episodes per policy (default: %(default)s)"
     )
@@ -90,18 +101,18 @@ def run(argv: list[str]) -> int:
         UserError: On input that the user can correct, before the simulator starts.
     """
     parser = _parser()
-    args, rest = parser.parse_known_args(argv)
+    args, rest = parser.parse_known_intermixed_args(argv)
+    words = [*args.checkpoint, *args.named]
     # settings such as physics=ovphysx look like checkpoints to the parser
-    settings = [c for c in args.checkpoints if "=" in c and not Path(c).exists()]
-    named = [c for c in args.checkpoints if c not in settings] or ["latest"]
+    settings = [word for word in words if "=" in word and not Path(word).exists()]
+    named = [word for word in words if word not in settings] or ["latest"]
     overrides = split_overrides([*settings, *rest], parser)
-    outputs = {name: _output(f"--{name}", getattr(args, name)) for name in ("json", "csv")}
+    outputs = {"json": output_file("--json", args.json), "csv": output_file("--csv", args.csv)}
     files = [runs.find_checkpoint(name, args.log_root, args.task) for name in named]
     configurations = _configurations(args, overrides, files)
-
-    from cpo_lab.cli.measuring import chosen_policies
-
-    chosen = [chosen_policies(args.policy, resolved.num_policies) for resolved in configurations]
+    choice = "all" if args.policy == "each" else args.policy
+    chosen = [policies_of(choice, resolved.num_policies, "each") for resolved in configurations]
+    _set_sizes(args, configurations, several=any(len(policies) > 1 for policies in chosen))
     console = Console()
     first = configurations[0]
     console.print(f"{first.request.task} with {first.request.physics} on {first.request.device}", highlight=False)
@@ -122,18 +133,8 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _output(argument: str, file: str | None) -> Path | None:
-    if file is None:
-        return None
-    path = Path(file).expanduser().absolute()
-    if path.is_dir():
-        raise UserError(f"{argument} {file!r} is a folder; name a file.")
-    prepare_folder(path.parent, argument)
-    return path
-
-
 def _configurations(args: Namespace, overrides: list[str], files: list[Path]) -> list[Resolved]:
-    """Return the configurations of all checkpoints, which must share a task, at one number of environments.
+    """Return the configurations of all checkpoints, which must share a task.
 
     Raises:
         UserError: If the tasks differ.
@@ -142,13 +143,17 @@ def _configurations(args: Namespace, overrides: list[str], files: list[Path]) ->
     tasks = sorted({resolved.request.task for resolved in found})
     if len(tasks) > 1:
         raise UserError(f"CHECKPOINT must belong to one task, not to {' and '.join(tasks)}; evaluate them one by one.")
-    if args.num_envs is None:
-        unit = math.lcm(*(resolved.num_policies for resolved in found))
-        rows = unit if args.policy in ("each", "all") else 1
-        wanted = min(args.episodes * rows, MAX_ENVS)
-        for resolved in found:
-            resolved.env_cfg.scene.num_envs = -(-wanted // unit) * unit
     return found
+
+
+def _set_sizes(args: Namespace, configurations: list[Resolved], *, several: bool) -> None:
+    """Give all configurations one number of environments, that of the user or one that suits the episodes."""
+    if args.num_envs is not None:
+        return
+    unit = math.lcm(*(resolved.num_policies for resolved in configurations))
+    wanted = min(args.episodes * (unit if several else 1), MAX_ENVS)
+    for resolved in configurations:
+        resolved.env_cfg.scene.num_envs = -(-wanted // unit) * unit
 
 
 def _measure(
@@ -157,7 +162,7 @@ def _measure(
     """Run all checkpoints one after the other in one environment, with equal seeds."""
     import torch
 
-    from cpo_lab.cli.measuring import measure, object_shapes
+    from cpo_lab.cli.acting import object_shapes, run_episodes
 
     measured = []
     names = _names(files)
@@ -174,7 +179,7 @@ def _measure(
             def tell(done: int, wanted: int, name: str = name) -> None:
                 status.update(f"{name}: {done} of {wanted} episodes")
 
-            episodes = measure(env, policy, policies, args.episodes, stochastic=args.stochastic, progress=tell)
+            episodes = run_episodes(env, policy, policies, args.episodes, stochastic=args.stochastic, progress=tell)
             measured.append((Measured(name, file, resolved.num_policies, episodes), shapes))
     return measured
 
@@ -200,18 +205,12 @@ def _summaries(entries: list[Measured], choice: str, shapes: list[str]) -> tuple
             policies.append(None)
         for policy in policies:
             own = entry.episodes.select(policy)
-            name = _policy_name(policy, entry.num_policies)
+            name = "all" if policy is None else policy_name(policy, entry.num_policies)
             rows.append(Row(entry.name, name, own.values))
             scores += summarize(entry.name, name, "", own.values)
             for shape in sorted(set(own.shape.tolist())) if shapes else []:
                 scores += summarize(entry.name, name, shapes[shape], own.select(shape=shape).values)
     return scores, compare_rows(rows, COMPARED)
-
-
-def _policy_name(policy: int | None, num_policies: int) -> str:
-    if policy is None:
-        return "all"
-    return "leader" if policy == num_policies - 1 else f"follower {policy}"
 
 
 def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) -> None:

@@ -103,6 +103,73 @@ def _bounded_int(text: str, minimum: int, kind: str) -> int:
     return int(value)
 
 
+def add_policy_option(parser: argparse.ArgumentParser, default: str, **own: str) -> None:
+    """Add ``--policy``, which every command reads alike (:func:`policies_of`).
+
+    Args:
+        parser: Parser of the command.
+        default: What is taken without the option.
+        own: Words that only this command knows, and what they mean.
+    """
+    words = "".join(f"{word} ({meaning}), " for word, meaning in own.items())
+    parser.add_argument(
+        "--policy",
+        default=default,
+        metavar="WHICH",
+        help=f"leader, followers, all, {words}or a number from 0 (default: %(default)s)",
+    )
+
+
+def policies_of(choice: str, num_policies: int, *own: str) -> list[int]:
+    """Return the policies that a value of ``--policy`` means, in order.
+
+    Args:
+        choice: ``leader``, ``followers``, ``all`` or a number.
+        num_policies: Policies M; the leader is M-1.
+        own: Further words that the command knows, for the message.
+
+    Raises:
+        UserError: If there is no such policy.
+    """
+    leader = num_policies - 1
+    if choice.isdecimal() and int(choice) < num_policies:
+        return [int(choice)]
+    named = {"leader": [leader], "followers": list(range(leader)), "all": list(range(num_policies))}
+    if named.get(choice):
+        return named[choice]
+    if choice == "followers":
+        raise UserError("--policy followers names nobody: the run has one policy; leave --policy out.")
+    numbers = f"0 to {leader} (the leader)" if leader else "0 (the only one)"
+    raise UserError(f"--policy {choice!r} must be {', '.join((*named, *own))} or {numbers}.")
+
+
+def policy_name(policy: int, num_policies: int) -> str:
+    """Return what a policy is called: ``leader`` (also the only one) or ``follower 3``."""
+    return "leader" if policy == num_policies - 1 else f"follower {policy}"
+
+
+def output_file(argument: str, file: str | None, *endings: str) -> Path | None:
+    """Check that a file can be written, before anything is computed for it; nothing is made.
+
+    Args:
+        argument: Name of the argument it came from, for the message.
+        file: The file, or None.
+        endings: Endings it may have, such as ``.png``; none allows any.
+
+    Raises:
+        UserError: If its ending is wrong, or it or its folder cannot be written.
+    """
+    if file is None:
+        return None
+    path = Path(file).expanduser().absolute()
+    if endings and path.suffix.lower() not in endings:
+        raise UserError(f"{argument} {file!r} must end in {' or '.join(endings)}.")
+    if os.path.isdir(path):
+        raise UserError(f"{argument} {file!r} is a folder; name a file.")
+    check_folder(path.parent, argument)
+    return path
+
+
 def split_overrides(tokens: Sequence[str], parser: CommandParser) -> list[str]:
     """Return the configuration overrides among arguments the parser does not know.
 
@@ -228,8 +295,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare_folder(path: str | os.PathLike[str], argument: str) -> Path:
-    """Make a folder and make sure that files can be written into it.
+def check_folder(path: str | os.PathLike[str], argument: str) -> Path:
+    """Check that a folder is there or can be made, and that files can be written into it; nothing is made.
 
     Args:
         path: Folder.
@@ -240,11 +307,23 @@ def prepare_folder(path: str | os.PathLike[str], argument: str) -> Path:
     """
     folder = Path(path).expanduser().absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UserError(
             f"{argument} {str(folder)!r} cannot be written ({error.strerror or error}); choose another folder."
+        ) from None
+    return folder
+
+
+def prepare_folder(path: str | os.PathLike[str], argument: str) -> Path:
+    """Make a folder and make sure that files can be written into it; arguments and errors of :func:`check_folder`."""
+    folder = check_folder(path, argument)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{argument} {str(folder)!r} cannot be made ({error.strerror or error}); choose another folder."
         ) from None
     return folder

@@ -5,19 +5,35 @@
 
 from __future__ import annotations
 
+import time
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from cpo_lab.cli import run_request as runs
-from cpo_lab.cli.camera import Studio, check_output
 from cpo_lab.cli.launch import Resolved, make_env, simulation
-from cpo_lab.cli.parser import CommandParser, positive_int, split_overrides
-from cpo_lab.cli.side_by_side import Pace, Scoreboard, policy_color
+from cpo_lab.cli.parser import (
+    CommandParser,
+    add_policy_option,
+    output_file,
+    policies_of,
+    policy_name,
+    positive_int,
+    split_overrides,
+)
 from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
+from cpo_lab.viewing.captions import Scoreboard, policy_color
+from cpo_lab.viewing.pictures import PICTURES, VIDEOS, Studio, check_renderer
 from cpo_rl.errors import UserError
+
+if TYPE_CHECKING:
+    from cpo_lab.cli.acting import PolicyTally
+    from cpo_rl.algorithms.episodes import CountedStep
+
 
 _EPILOG = """\
 examples:
@@ -32,9 +48,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--checkpoint", default="latest", metavar="WHAT", help="latest, best, a run folder or a file (default: latest)"
     )
-    parser.add_argument(
-        "--policy", default="all", metavar="WHICH", help="all, leader or a number from 0 (default: all)"
-    )
+    add_policy_option(parser, "all")
     parser.add_argument(
         "--steps", type=positive_int, metavar="N", help="environment steps (default: 600; until closed with --viz)"
     )
@@ -68,74 +82,89 @@ def run(argv: list[str]) -> int:
     overrides = split_overrides(rest, parser)
     if args.viz and (args.video or args.picture):
         raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
-    picture, video = check_output("--picture", args.picture), check_output("--video", args.video)
+    files = {
+        "--picture": output_file("--picture", args.picture, *PICTURES),
+        "--video": output_file("--video", args.video, *VIDEOS),
+    }
+    for argument, file in files.items():
+        if file is not None:
+            check_renderer(argument, video=argument == "--video")
     checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
     resolved = resolve_trained(args, overrides, checkpoint, play_mode=True)
-
-    from cpo_lab.cli.playback import policy_ids
-
-    num_envs, policies = resolved.env_cfg.scene.num_envs, resolved.num_policies
-    ids = policy_ids(args.policy, policies, num_envs)
-    studio = Studio(picture, video, (args.width, args.height), _scoreboard(args.policy, policies, num_envs))
+    policies = policies_of(args.policy, resolved.num_policies)
+    board = _scoreboard(policies, resolved)
+    studio = Studio(files["--picture"], files["--video"], (args.width, args.height), board)
     studio.configure(resolved.env_cfg)
     console = Console()
     console.print(f"Playing {checkpoint}", soft_wrap=True)
     console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}")
-    steps = args.steps or (None if args.viz else 600)
-    tallies, written = _play(resolved, checkpoint, studio, _viewers(args, studio), ids, steps, args)
-    _summarize(console, tallies, policies)
-    for file in written:
-        console.print(f"Wrote {file}", soft_wrap=True)
+    tallies, written = _play(args, resolved, checkpoint, policies, studio)
+    _summarize(console, tallies, resolved.num_policies)
+    for path in written:
+        console.print(f"Wrote {path}", soft_wrap=True)
     return 0
 
 
-def _scoreboard(choice: str, num_policies: int, num_envs: int) -> Scoreboard:
+def _scoreboard(policies: Sequence[int], resolved: Resolved) -> Scoreboard:
     """Return which environments to show, the first one of each policy that acts, with their names and colours."""
-    names = [f"follower {policy}" for policy in range(num_policies - 1)] + ["leader" if num_policies > 1 else "policy"]
-    if choice == "all":
-        shown = {policy * (num_envs // num_policies): policy for policy in range(num_policies)}
-    else:
-        shown = {0: num_policies - 1 if choice == "leader" else int(choice)}
-    colors = {index: policy_color(policy, num_policies) for index, policy in shown.items()}
-    return Scoreboard({index: names[policy] for index, policy in shown.items()}, colors)
+    num_envs, num_policies = resolved.env_cfg.scene.num_envs, resolved.num_policies
+    # the first environment of each block that acting.side_by_side makes
+    shown = {-(-place * num_envs // len(policies)): policy for place, policy in enumerate(policies)}
+    names = {index: policy_name(policy, num_policies) for index, policy in shown.items()}
+    return Scoreboard(names, {index: policy_color(policy, num_policies) for index, policy in shown.items()})
 
 
-def _viewers(args: Any, studio: Studio) -> list[str] | None:
+def _viewers(args: Namespace, studio: Studio) -> list[str] | None:
     """Return the viewers to start; None leaves it to the configuration, which holds the off-screen one."""
     if args.viz:
         return args.viz.split(",")
     return None if studio.is_needed else []
 
 
+class _Pace:
+    """Keeps a simulation from running faster than real time.
+
+    Args:
+        step_s: Simulated time of one step [s].
+    """
+
+    def __init__(self, step_s: float) -> None:
+        self._step_s = step_s
+        self._start: float | None = None
+
+    def wait(self, count: int) -> None:
+        """Sleep until ``count`` steps after the first call are due; returns at once when they are overdue."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now - count * self._step_s
+        time.sleep(max(self._start + count * self._step_s - now, 0.0))
+
+
 def _play(
-    resolved: Resolved,
-    checkpoint: Path,
-    studio: Studio,
-    viewers: list[str] | None,
-    ids: Any,
-    steps: int | None,
-    args: Any,
-) -> tuple[Any, list[Path]]:
+    args: Namespace, resolved: Resolved, checkpoint: Path, policies: Sequence[int], studio: Studio
+) -> tuple[list[PolicyTally], list[Path]]:
     """Start the simulator, load the policies and let them act; return their tallies and the files written."""
-    from cpo_lab.cli.playback import run_policies
+    from cpo_lab.cli.acting import run_steps, side_by_side
 
-    with simulation(resolved, viewers), make_env(resolved) as env:
-        policy = load_policy(env, resolved, checkpoint, force=args.force)
-        pace = Pace(env.unwrapped.step_dt) if args.real_time else None
+    ids = side_by_side(policies, resolved.env_cfg.scene.num_envs)
+    steps = args.steps or (None if args.viz else 600)
+    with simulation(resolved, _viewers(args, studio)), make_env(resolved) as env:
+        model = load_policy(env, resolved, checkpoint, force=args.force)
+        pace = _Pace(env.unwrapped.step_dt) if args.real_time else None
 
-        def after_step(count: int) -> None:
-            studio.after_step(env, count)
+        def after_step(count: int, counted: CountedStep) -> None:
+            studio.after_step(env, count, counted)
             if pace is not None:
                 pace.wait(count)
 
         try:
-            tallies = run_policies(env, policy, ids, steps, stochastic=args.stochastic, after_step=after_step)
+            tallies = run_steps(env, model, ids, steps, stochastic=args.stochastic, after_step=after_step)
             return tallies, studio.finish(env)
         finally:
             studio.discard()
 
 
-def _summarize(console: Console, tallies: Any, num_policies: int) -> None:
+def _summarize(console: Console, tallies: Sequence[PolicyTally], num_policies: int) -> None:
     """Print one row per policy."""
     metrics = sorted({name for tally in tallies for name in tally.metrics})
     table = Table(box=None, padding=(0, 2, 0, 0))

@@ -47,8 +47,6 @@ def resolve_trained(
     Raises:
         UserError: If the run and the arguments do not fit together.
     """
-    from cpo_lab.cli.playback import quiet_agent
-
     trained = runs.Run.read(checkpoint.parent)
     before = trained.request(None if args.force and trained.task else args.task, args.agent)
     if args.force and args.task not in (None, before.task):  # the other task's settings mean nothing here
@@ -68,7 +66,7 @@ def resolve_trained(
     )
     resolved = resolve(request, play_mode=play_mode)
     runs.restore_agent(trained, resolved.agent_cfg)
-    quiet_agent(resolved.agent_cfg)
+    _allocate_little(resolved.agent_cfg.algorithm)
     if args.num_envs is not None and args.num_envs % resolved.num_policies:
         raise UserError(
             f"--num_envs {args.num_envs} must be a multiple of the {resolved.num_policies} policies of the checkpoint."
@@ -95,3 +93,11 @@ def load_policy(env: Any, resolved: Resolved, checkpoint: Path, *, force: bool =
     runner = EnsembleRunner(env, to_dict(cfg), log_dir=None, device=cfg.device, task=resolved.request.task)
     runner.load(str(checkpoint), load_cfg={"actor": True, "critic": True}, force=force)
     return runner.alg.get_policy()
+
+
+def _allocate_little(algorithm: Any) -> None:
+    """Shrink what an ensemble allocates for learning, which acting does not use; changes the settings."""
+    from cpo_rl.config import EnsembleCfg
+
+    if isinstance(algorithm, EnsembleCfg):
+        algorithm.num_mini_batches = algorithm.discriminator_mini_batches = 1

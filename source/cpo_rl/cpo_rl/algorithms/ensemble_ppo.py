@@ -33,7 +33,7 @@ from torch import Tensor
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.diagnostics import EnsembleDiagnostics
 from cpo_rl.algorithms.diversity import DiversityReward
-from cpo_rl.algorithms.episodes import EpisodeStatistics
+from cpo_rl.algorithms.episodes import LastEpisodes
 from cpo_rl.algorithms.finite_guard import FiniteGuard
 from cpo_rl.algorithms.roles import RoleTables
 from cpo_rl.algorithms.rollout import Rollout
@@ -97,7 +97,7 @@ class EnsemblePPO:
         self.diversity: DiversityReward | None = None
         if cfg.adversarial_coef > 0 and cfg.num_policies > 1:
             self.diversity = DiversityReward(model, cfg, self.env_policy, self.ranks)
-        self.episodes = EpisodeStatistics(num_envs, cfg.num_policies, self.device)
+        self.episodes = LastEpisodes(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
         self.metrics = DeviceMetrics(self.device)
         # far apart, because Isaac Lab already adds the local rank to the seed
@@ -184,7 +184,7 @@ class EnsemblePPO:
         done = dones.bool()
         step = self.rollout.step
         rewards = self.guard.clean("rewards", rewards.to(self.model.log_std.dtype), step)
-        self.episodes.step(rewards, done, extras.get("episode_metrics"))
+        self.episodes.step(rewards, done, extras)
         shaped = rewards * self.cfg.reward_scale
         if self.cfg.bootstrap_time_outs and "time_outs" in extras:
             shaped = with_time_outs(shaped, self.rollout.values[:, step], extras["time_outs"], self.cfg.gamma)

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from rsl_rl.utils.logger import Logger
 
+from cpo_rl.algorithms.episodes import EpisodeSums
 from cpo_rl.runners.console import ProgressDisplay
-from cpo_rl.runners.meters import EpisodeMeter, ExtrasMeter
+from cpo_rl.runners.extras import ExtrasMeans
 from cpo_rl.runners.options import RunnerOptions
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import HEADLINE, SCORES, tensorboard_layout
@@ -62,8 +63,8 @@ class LoopHooks(Logger):
         self.last_learn_time = 0.0
         self._on_start, self._on_step, self._on_iteration = on_start, on_step, on_iteration
         self._diagnostics = diagnostics
-        self._episodes = EpisodeMeter(self.num_envs, self.device)
-        self._extras = ExtrasMeter()
+        self._episodes = EpisodeSums(self.num_envs, self.device)
+        self._extras = ExtrasMeans()
         self._table = folder.metrics() if folder else None
         self._matrices = folder.diagnostics() if folder else None
         self._failed_writes: set[str] = set()
@@ -96,7 +97,7 @@ class LoopHooks(Logger):
         self, rewards: torch.Tensor, dones: torch.Tensor, extras: dict, intrinsic_rewards: torch.Tensor | None = None
     ) -> None:
         """Accumulate one step on the device: rewards [N], dones [N], scalars of ``extras``."""
-        self._episodes.step(rewards if intrinsic_rewards is None else rewards + intrinsic_rewards, dones)
+        self._episodes.step(rewards if intrinsic_rewards is None else rewards + intrinsic_rewards, dones, extras)
         self._extras.step(extras)
         self._on_step()
 
@@ -163,7 +164,7 @@ class LoopHooks(Logger):
         self.tot_timesteps, self.tot_time, self.best = state["env_steps"], state["wall_clock_s"], state["best"]
 
     @property
-    def episodes(self) -> EpisodeMeter:
+    def episodes(self) -> EpisodeSums:
         """The running episodes of this rank."""
         return self._episodes
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from rsl_rl.env import VecEnv
 
+from cpo_rl.algorithms.episodes import EpisodeSums
 from cpo_rl.contracts import Algorithm, Environment
-from cpo_rl.runners.meters import EpisodeMeter
 from cpo_rl.runs import random_state
 from cpo_rl.runs.payload import plain_copy
 
@@ -53,7 +53,7 @@ class RankState:
         self._alg = alg
         self._device = device
         self._several = several
-        self.episodes: EpisodeMeter | None = None
+        self.episodes: EpisodeSums | None = None
 
     def capture(self) -> dict[str, Any]:
         """Return this rank's state as tensors and plain values."""
@@ -133,7 +133,7 @@ class RankState:
     def _start_new_episodes(self) -> None:
         """Forget episodes that were running when the checkpoint was written."""
         if self.episodes is not None:
-            self.episodes.reset()
+            self.episodes.forget_running()
         self._alg.reset_episodes()
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Counting what policies achieve, and putting their pictures side by side."""
+"""Environments put side by side, in pictures and videos."""
 
 from __future__ import annotations
 
@@ -11,73 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from cpo_lab.cli.camera import Studio, check_output
-from cpo_lab.cli.playback import policy_ids, run_policies
-from cpo_lab.cli.side_by_side import Scoreboard
-from cpo_rl.errors import UserError
-
-
-def test_policy_ids():
-    assert policy_ids("all", 3, 6).tolist() == [0, 0, 1, 1, 2, 2]
-    assert policy_ids("leader", 3, 4).tolist() == [2, 2, 2, 2]
-    assert policy_ids("0", 3, 2).tolist() == [0, 0]
-    for choice in ("3", "-1", "last", ""):
-        with pytest.raises(UserError, match="--policy"):
-            policy_ids(choice, 3, 3)
-
-
-class CountingEnv:
-    """Two environments whose reward is the policy's action; environment 1 ends an episode every second step."""
-
-    num_envs = 2
-
-    def __init__(self):
-        self.steps = 0
-        self.unwrapped = SimpleNamespace(device="cpu", sim=SimpleNamespace(is_running=lambda: self.steps < 100))
-
-    def get_observations(self):
-        return torch.zeros(2, 1)
-
-    def step(self, actions):
-        self.steps += 1
-        dones = torch.tensor([0, 1 if self.steps % 2 == 0 else 0])
-        metrics = {"successes": torch.tensor([0.0, float(self.steps)])}
-        return torch.zeros(2, 1), actions[:, 0], dones, {"episode_metrics": metrics}
-
-
-class Model:
-    """Acts with ten times its policy's number plus one; remembers which environments it was told to forget."""
-
-    def __init__(self):
-        self.forgotten = []
-
-    def eval(self):
-        return self
-
-    def __call__(self, observations, ids, stochastic_output):
-        return (10.0 * ids + 1.0).unsqueeze(-1)
-
-    def reset(self, dones):
-        self.forgotten.append(dones.tolist())
-
-
-def test_tallies_by_hand():
-    """Policy 0 earns 1 per step and finishes nothing; policy 1 earns 11 per step in episodes of two steps."""
-    model, counts = Model(), []
-    first, second = run_policies(CountingEnv(), model, torch.tensor([0, 1]), 5, after_step=counts.append)
-    assert (first.policy, first.steps, first.reward, first.returns) == (0, 5, 5.0, [])
-    assert (second.policy, second.steps, second.reward, second.returns) == (1, 5, 55.0, [22.0, 22.0])
-    assert second.metrics == {"successes": [2.0, 4.0]}
-    assert counts == [1, 2, 3, 4, 5]
-    assert model.forgotten == [[0, 0], [0, 1], [0, 0], [0, 1], [0, 0]]
-
-
-def test_without_a_limit_it_runs_until_the_viewer_is_closed():
-    (tally,) = run_policies(CountingEnv(), Model(), torch.tensor([1, 1]), None)
-    assert tally.steps == 200
-
-
-# -- pictures ----------------------------------------------------------------------------------------------------------
+from cpo_lab.viewing.captions import Scoreboard
+from cpo_lab.viewing.pictures import Studio
+from cpo_rl.algorithms.episodes import EpisodeCounter
 
 
 class Viewer:
@@ -97,12 +33,15 @@ def board(names):
     return Scoreboard(names, dict.fromkeys(names, (200, 0, 0)))
 
 
+def counted_step():
+    return EpisodeCounter(1, "cpu").step(torch.zeros(1), torch.zeros(1), {})
+
+
 def fake_env(viewer, origins):
     sim = SimpleNamespace(is_rendering=True, visualizers=[viewer])
     scene = SimpleNamespace(object=SimpleNamespace(init_state=SimpleNamespace(pos=(0.0, 0.0, 0.5))))
     cfg = SimpleNamespace(scene=scene)
     env = SimpleNamespace(sim=sim, scene=SimpleNamespace(env_origins=torch.tensor(origins)), cfg=cfg)
-    env.extras, env.episode_length_buf = {}, torch.ones(len(origins), dtype=torch.long)
     return SimpleNamespace(unwrapped=env)
 
 
@@ -142,7 +81,7 @@ def test_picture_and_video_are_written(tmp_path):
     studio = Studio(tmp_path / "a.png", tmp_path / "a.mp4", (64, 64), board({0: "x"}))
     env = fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]])
     for count in range(1, 5):
-        studio.after_step(env, count)
+        studio.after_step(env, count, counted_step())
     assert studio.finish(env) == [tmp_path / "a.png", tmp_path / "a.mp4"]
     studio.discard()
     assert Image.open(tmp_path / "a.png").size == (64, 64)
@@ -155,13 +94,6 @@ def test_picture_and_video_are_written(tmp_path):
 def test_interrupted_video_leaves_nothing(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     studio = Studio(None, tmp_path / "a.mp4", (64, 64), board({0: ""}))
-    studio.after_step(fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]]), 1)
+    studio.after_step(fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]]), 1, counted_step())
     studio.discard()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_output_is_checked_before_anything_else(tmp_path):
-    assert check_output("--picture", None) is None
-    (tmp_path / "folder.png").mkdir()
-    with pytest.raises(UserError, match="is a folder"):
-        check_output("--picture", str(tmp_path / "folder.png"))

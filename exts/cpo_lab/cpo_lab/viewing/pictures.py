@@ -17,15 +17,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpo_lab.cli.parser import prepare_folder
-from cpo_lab.cli.side_by_side import Scoreboard
+from cpo_lab.viewing.captions import Scoreboard
+from cpo_rl.contracts import Environment, EnvironmentSettings
 from cpo_rl.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from cpo_rl.algorithms.episodes import CountedStep
 
-_FORMATS = {"--picture": (".png", ".jpg", ".jpeg"), "--video": (".mp4",)}
+
+PICTURES = (".png", ".jpg", ".jpeg")
+"""Endings of picture files."""
+
+VIDEOS = (".mp4",)
+"""Endings of video files."""
 
 _APART = 6.0
 """Distance between environments [m] that keeps neighbors out of each other's pictures."""
@@ -39,29 +45,20 @@ _OBJECT_COLOR = (0.85, 0.33, 0.10)
 _NO_FIELD = object()
 
 
-def check_output(argument: str, file: str | None) -> Path | None:
-    """Check that an output can be written before anything is simulated for it.
+def check_renderer(argument: str, *, video: bool) -> None:
+    """Check that this machine can render, before anything is simulated for it.
 
     Args:
-        argument: ``--picture`` or ``--video``.
-        file: The file, or None.
+        argument: What asked for it, for the message.
+        video: Whether frames are to become a video.
 
     Raises:
-        UserError: If its type is wrong, its folder cannot be written or a library is missing.
+        UserError: If a library is missing.
     """
-    if file is None:
-        return None
-    path = Path(file).expanduser().absolute()
-    if path.suffix.lower() not in _FORMATS[argument]:
-        raise UserError(f"{argument} {file!r} must end in {' or '.join(_FORMATS[argument])}.")
-    if path.is_dir():
-        raise UserError(f"{argument} {file!r} is a folder; name a file.")
-    prepare_folder(path.parent, argument)
     if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
         raise UserError(f"{argument} needs off-screen OpenGL, which is missing; cpo-lab doctor says what to install.")
-    if argument == "--video" and not importlib.util.find_spec("imageio_ffmpeg"):
-        raise UserError('--video needs imageio-ffmpeg; install it with pip install -e ".[video]" in the project.')
-    return path
+    if video and not importlib.util.find_spec("imageio_ffmpeg"):
+        raise UserError(f'{argument} needs imageio-ffmpeg; install it with pip install -e ".[video]" in the project.')
 
 
 class Studio:
@@ -113,8 +110,8 @@ class Studio:
                 enable_live_plots=False,
             )
         ]
-        object_cfg = getattr(env_cfg.scene, "object", None)
-        if object_cfg is not None and getattr(object_cfg.spawn, "visual_material", _NO_FIELD) is None:
+        object_cfg = EnvironmentSettings(env_cfg).object_cfg
+        if object_cfg is not None and vars(object_cfg.spawn).get("visual_material", _NO_FIELD) is None:
             from isaaclab.sim import PreviewSurfaceCfg
 
             object_cfg.spawn.visual_material = PreviewSurfaceCfg(diffuse_color=_OBJECT_COLOR)
@@ -122,10 +119,10 @@ class Studio:
         self._stride = max(round(rate / _MAX_RATE), 1)
         self._rate = rate / self._stride
 
-    def after_step(self, env: Any, count: int) -> None:
-        """Film the state after ``count`` environment steps if it is a frame's turn."""
+    def after_step(self, env: Any, count: int, counted: CountedStep) -> None:
+        """Film the state after ``count`` environment steps, the last of which is ``counted``, on a frame's turn."""
         if self.is_needed:
-            self.board.step(env)
+            self.board.step(counted, Environment(env).step_dt)
         if self.video is None or count % self._stride:
             return
         frame = self.render(env)
@@ -205,10 +202,10 @@ def _camera(cfg: Any) -> tuple[list[float], list[float]]:
     A task says it with the fields ``camera_eye`` and ``camera_lookat``; without them the camera looks at the start of
     the object, from above and in front of the fingers.
     """
-    object_cfg = getattr(cfg.scene, "object", None)
-    start = list(object_cfg.init_state.pos) if object_cfg is not None else [0.0, 0.0, 0.5]
-    target = list(getattr(cfg, "camera_lookat", None) or start)
-    return list(getattr(cfg, "camera_eye", None) or _plus(target, [0.16, -0.24, 0.26])), target
+    settings = EnvironmentSettings(cfg)
+    start = [0.0, 0.0, 0.5] if settings.object_cfg is None else settings.object_cfg.init_state.pos
+    target = list(settings.camera_lookat or start)
+    return list(settings.camera_eye or _plus(target, [0.16, -0.24, 0.26])), target
 
 
 def _plus(a: list[float], b: list[float]) -> list[float]:

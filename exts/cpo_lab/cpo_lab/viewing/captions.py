@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from cpo_rl.algorithms.episodes import CountedStep
 
 
 _FLASH_S = 0.6
@@ -20,22 +22,24 @@ _SUCCESS_COLOR = (60, 220, 90)
 """Colour of that frame."""
 
 
+_UNKNOWN_STEP_S = 1.0 / 30.0
+"""Time of a step where the environment does not say [s]."""
+
+
 @dataclass
-class _Tally:
+class _Shown:
     """What one shown environment has done so far."""
 
     goals: int = 0
     """Goals reached, over all episodes."""
     falls: int = 0
     """Episodes ended by failure."""
-    counter: float = 0.0
-    """The environment's own count of goals in the running episode."""
     flash_until: float = -1.0
     """Time until which its frame is bright [s]."""
 
 
 class Scoreboard:
-    """Counts goals and falls of the shown environments and writes them onto their frames.
+    """Adds up goals and falls of the shown environments and writes them onto their frames.
 
     Args:
         names: What to call each shown environment, by index of the environment. The last one of an ensemble is the
@@ -45,38 +49,29 @@ class Scoreboard:
 
     def __init__(self, names: Mapping[int, str], colors: Mapping[int, tuple[int, int, int]]) -> None:
         self.names, self.colors = dict(names), dict(colors)
-        self.tallies = {index: _Tally() for index in names}
+        self.shown = {index: _Shown() for index in names}
         self._time = 0.0
 
-    def step(self, env: Any) -> None:
-        """Look at the environments after a step. Reads a few numbers from the device.
+    def step(self, counted: CountedStep, step_dt: float) -> None:
+        """Add what a step did. Reads a few numbers from the device.
 
         Args:
-            env: The running environment.
+            counted: The step, counted with the environment's own account of goals and ends.
+            step_dt: Time that it took in the task [s], NaN if unknown.
         """
-        env = env.unwrapped
-        self._time += float(getattr(env, "step_dt", 1.0 / 30.0))
-        successes = getattr(env, "successes", None)
-        finished = env.episode_length_buf == 0
-        terminated = getattr(env, "reset_terminated", None)
-        final = env.extras.get("episode_metrics", {}).get("successes")
-        for index, tally in self.tallies.items():
-            ended = bool(finished[index])
-            if successes is not None:
-                # the counter of an episode that has just ended is kept in the metrics
-                count = float(final[index]) if ended and final is not None else float(successes[index])
-                if count > tally.counter:
-                    tally.goals += round(count - tally.counter)
-                    tally.flash_until = self._time + _FLASH_S
-                tally.counter = 0.0 if ended else count
-            if ended and terminated is not None and bool(terminated[index]):
-                tally.falls += 1
+        self._time += _UNKNOWN_STEP_S if math.isnan(step_dt) else step_dt
+        for index, shown in self.shown.items():
+            goals = 0 if counted.goals is None else round(float(counted.goals[index]))
+            if goals:
+                shown.goals += goals
+                shown.flash_until = self._time + _FLASH_S
+            shown.falls += counted.ends is not None and bool(counted.ends.fall[index])
 
     def caption(self, index: int) -> str:
         """The line of one environment, such as ``leader   goals 3   falls 1``."""
-        tally = self.tallies[index]
-        falls = f"   falls {tally.falls}" if tally.falls else ""
-        return f"{self.names[index]}   goals {tally.goals}{falls}"
+        shown = self.shown[index]
+        falls = f"   falls {shown.falls}" if shown.falls else ""
+        return f"{self.names[index]}   goals {shown.goals}{falls}"
 
     def draw(self, index: int, frame: np.ndarray) -> np.ndarray:
         """Put colour, caption and, after a goal, a bright frame onto a picture.
@@ -101,32 +96,13 @@ class Scoreboard:
         draw.rectangle((0, height - strip, size // 2, height), fill=self.colors[index])
         middle = height - strip // 2
         draw.text((size, middle), self.caption(index), fill="white", font=font, anchor="lm")
-        bright = self._time < self.tallies[index].flash_until
+        bright = self._time < self.shown[index].flash_until
         edge = max(height // 60, 3) if bright else max(height // 180, 2)
         color = _SUCCESS_COLOR if bright else self.colors[index]
         draw.rectangle((0, 0, width - 1, height - 1), outline=color, width=edge)
         if bright:
             draw.text((width - size, middle), "goal!", fill=_SUCCESS_COLOR, font=font, anchor="rm")
         return np.asarray(image)
-
-
-class Pace:
-    """Keeps a simulation from running faster than real time.
-
-    Args:
-        step_s: Simulated time of one step [s].
-    """
-
-    def __init__(self, step_s: float) -> None:
-        self._step_s = step_s
-        self._start: float | None = None
-
-    def wait(self, count: int) -> None:
-        """Sleep until ``count`` steps after the first call are due; returns at once when they are overdue."""
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now - count * self._step_s
-        time.sleep(max(self._start + count * self._step_s - now, 0.0))
 
 
 def policy_color(policy: int, num_policies: int) -> tuple[int, int, int]:
