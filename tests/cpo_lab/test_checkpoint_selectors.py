@@ -13,7 +13,7 @@ import json, sys, time
 from pathlib import Path
 from isaaclab_rl.entrypoints.common import resolve_checkpoint_selector, write_run_manifest
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
-from cpo_rl.runs.select import resolve_checkpoint
+from cpo_rl.runs.find import resolve_checkpoint
 from cpo_rl.runs.checkpoints import CheckpointStore
 
 root = Path(sys.argv[1])

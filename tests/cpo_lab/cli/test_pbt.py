@@ -24,7 +24,7 @@ from cpo_lab.cli import pbt_status as lineage
 from cpo_lab.cli.pbt_member import Membership
 from cpo_rl.pbt import Published, Workspace
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
-from cpo_rl.runs.select import checkpoint_in
+from cpo_rl.runs.find import checkpoint_in
 
 ROOT = Path(__file__).parents[3]
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"

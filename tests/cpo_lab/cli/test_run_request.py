@@ -16,6 +16,7 @@ from cpo_lab.cli import run_request as runs
 from cpo_lab.cli import train
 from cpo_lab.cli.launch import Request, Resolved
 from cpo_rl.errors import UserError
+from cpo_rl.runs import folder as run_folder
 
 
 def make_run(
@@ -103,7 +104,7 @@ def test_two_runs_started_in_the_same_second_get_two_folders(tmp_path, monkeypat
         def now():
             return argparse.Namespace(strftime=lambda form: first.name.removesuffix("_seed"))
 
-    monkeypatch.setattr(runs, "datetime", Frozen)
+    monkeypatch.setattr(run_folder, "datetime", Frozen)
     assert runs.new_run_folder(tmp_path, "x", "seed").name == f"{first.name}-2"
 
 

@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from tests.cpo_lab.report.synthetic_runs import write_run
 
-from cpo_lab.report.configs import differing_keys, read_config
 from cpo_lab.report.grouping import Group, group_runs
 from cpo_lab.report.reading import Run, read_run
+from cpo_rl.runs.configs import differing_keys, read_config
+from cpo_rl.runs.curves import Curves
+from cpo_rl.runs.folder import RunFolder
 
 
 def make_run(name: str, x: list[float], y: list[float]) -> Run:
     steps, values = np.array(x, dtype=float), np.array(y, dtype=float)
-    return Run(Path(name), metrics={"env_steps": steps, "wall_clock_s": steps / 2, "Leader/return": values})
+    curves = Curves({"env_steps": steps, "wall_clock_s": steps / 2, "Leader/return": values})
+    return Run(RunFolder(name), curves=curves)
 
 
 def test_seeds_form_a_group_and_settings_split_it(tmp_path):

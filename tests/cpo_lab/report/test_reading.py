@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from tests.cpo_lab.report.synthetic_runs import TASK, write_run
 
-from cpo_lab.report import reading
-from cpo_lab.report.reading import find_runs, read_run
+from cpo_lab.report.reading import read_run
 from cpo_rl.errors import UserError
+from cpo_rl.runs.curves import MAX_SNAPSHOTS
+from cpo_rl.runs.find import named_runs
 
 
 def test_complete_run_has_no_problem(tmp_path):
@@ -117,23 +118,26 @@ def test_snapshots_are_spread_over_a_long_file(tmp_path):
     steps = [snapshot.env_steps for snapshot in read_run(folder).snapshots]
     assert steps[0] == 1
     assert steps[-1] == 2000
-    assert 20 <= len(steps) <= reading.MAX_SNAPSHOTS + 1
+    assert 20 <= len(steps) <= MAX_SNAPSHOTS + 1
     assert np.diff(steps).max() < 3 * np.diff(steps).min()
 
 
-def test_find_runs_takes_folders_parents_and_globs_once(tmp_path):
+def test_runs_are_named_by_folders_parents_and_globs_once(tmp_path):
+    def found(*places):
+        return [run.path for run in named_runs([str(place) for place in places])]
+
     a, b = write_run(tmp_path, "cpo", 0), write_run(tmp_path, "ppo", 0)
-    assert find_runs([a]) == [a]
-    assert set(find_runs([tmp_path])) == {a, b}
-    assert find_runs([str(tmp_path / "*" / "*_ppo"), b]) == [b]
+    assert found(a) == [a]
+    assert set(found(tmp_path)) == {a, b}
+    assert found(tmp_path / "*" / "*_ppo", b) == [b]
 
 
-def test_find_runs_says_what_it_did_not_find(tmp_path):
+def test_what_names_no_run_is_said(tmp_path):
     with pytest.raises(UserError, match=r"matches no folder"):
-        find_runs([tmp_path / "nothing*"])
+        named_runs([str(tmp_path / "nothing*")])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no run"):
-        find_runs([tmp_path / "empty"])
+        named_runs([str(tmp_path / "empty")])
 
 
 @pytest.mark.parametrize("content", ['"kl_matrix": [[0.0]], "ess": []', '"borrowed": []'])

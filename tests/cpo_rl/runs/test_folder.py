@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.folder import RunFolder, config_hash, find_runs
-from cpo_rl.runs.tables import DiagnosticsFile, MetricsTable, read_metrics
+from cpo_rl.runs.find import find_runs
+from cpo_rl.runs.folder import HEALTHS, RunFolder
+from cpo_rl.runs.provenance import config_hash
+from cpo_rl.runs.tables import JsonLines, MetricsTable, read_metrics
 
 
 def test_create_then_open_gives_the_same_manifest(tmp_path):
@@ -83,7 +85,7 @@ def test_find_runs_by_field_oldest_first_and_skips_broken_ones(tmp_path):
     assert [run.path.name for run in find_runs(tmp_path)] == ["c", "b", "a"]
     assert [run.path.name for run in find_runs(tmp_path / "exp", task="T")] == ["b", "a"]
     assert [run.path.name for run in find_runs(tmp_path / "exp" / "a")] == ["a"]
-    assert list(find_runs(tmp_path / "nowhere")) == []
+    assert find_runs(tmp_path / "nowhere") == []
 
 
 def test_metrics_round_trip_with_late_columns_and_gaps(tmp_path):
@@ -138,7 +140,7 @@ def test_any_table_reads_back_and_truncates(tmp_path_factory, rows, keep):
 
 
 def test_diagnostics_append_and_truncate(tmp_path):
-    file = DiagnosticsFile(tmp_path / "diagnostics.jsonl")
+    file = JsonLines(tmp_path / "diagnostics.jsonl")
     file.truncate_after(3)
     for i in (10, 20, 30):
         file.append(i, i * 5, {"kl_matrix": [[0.0, 1.0], [2.0, 0.0]]})
@@ -149,12 +151,70 @@ def test_diagnostics_append_and_truncate(tmp_path):
     assert [entry["iteration"] for entry in read] == [10, 20] and read[0]["kl_matrix"][1] == [2.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    "damage", [b"\0" * 50, b"\xff\xfe\n", b'"stray quote\n', b"\n\n", b"{}\n", b"[1]\n", b"9" * 9000 + b"\n"]
+)
+@pytest.mark.parametrize("place", ["middle", "end"])
+def test_damaged_lines_cost_themselves_only_and_a_run_continues(tmp_path, damage, place):
+    run = RunFolder.create(tmp_path / "run")
+    table, lines = run.metrics(), run.diagnostics()
+
+    def add(iteration: int) -> None:
+        table.append(iteration, iteration * 10, 1.0, {"x": iteration})
+        lines.append(iteration, iteration * 10, {"kl_matrix": [[0.0]]})
+
+    for i in (1, 2):
+        add(i)
+    for file in (run.metrics_file, run.diagnostics_file):
+        with file.open("ab") as stream:
+            stream.write(damage if place == "end" else damage.rstrip(b"\n") + b"\n")
+    if place == "middle":
+        add(3)
+    table, lines = run.metrics(), run.diagnostics()
+    table.truncate_after(2)
+    lines.truncate_after(2)
+    add(3)
+    assert read_metrics(run.metrics_file)["x"][-2:] == [2, 3]
+    assert read_metrics(run.metrics_file)["iteration"].count(3) == 1
+    assert [entry["iteration"] for entry in lines.read()] == [1, 2, 3]
+
+
+def test_a_table_with_a_damaged_header_is_put_aside(tmp_path):
+    (tmp_path / "metrics.csv").write_text("garbage\n1,2\n")
+    table = MetricsTable(tmp_path / "metrics.csv")
+    assert table.truncate_after(5) == 1
+    table.append(6, 60, 1.0, {"x": 6})
+    assert read_metrics(table.path)["x"] == [6]
+    assert (tmp_path / "metrics.csv.damaged").read_text() == "garbage\n1,2\n"
+
+
+WRONG = [None, True, 3, -1, 1e300, float("inf"), "text", "", [], [1], {}, {"host": 3}, 10**400]
+
+
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_no_value_of_a_manifest_ends_a_reader(tmp_path, value):
+    fields = dict.fromkeys(RunFolder.create(tmp_path / "run").manifest, value)
+    for name in ("manifest.json", "run.json", "launch.json"):
+        (tmp_path / "run" / name).write_text(
+            json.dumps({**fields, "created_at": value, "metadata": value, "format": 1})
+        )
+    (tmp_path / "run/manifest.json").write_text(json.dumps({**fields, "last": {"x": value}, "format": 1}))
+    (run,) = find_runs(tmp_path)
+    assert run.health() in HEALTHS
+    assert isinstance(run.iteration, int)
+    assert run.number("last", "x") is None or isinstance(run.number("last", "x"), (int, float))
+    assert [type(thing) for thing in (run.launch, run.settings, run.problems)] == [dict, dict, list]
+    assert all(thing is None or isinstance(thing, str) for thing in (run.task, run.agent, run.algorithm))
+    assert run.seed is None or isinstance(run.seed, int)
+    assert run.started is None or run.started.tzinfo
+
+
 def test_config_hash_ignores_key_order_only():
     assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
     assert config_hash({"a": 1}) != config_hash({"a": 2})
 
 
 def test_reading_runs_imports_no_torch():
-    modules = "cpo_rl.runs.folder, cpo_rl.runs.checkpoints, cpo_rl.runs.select"
+    modules = "cpo_rl.runs.folder, cpo_rl.runs.checkpoints, cpo_rl.runs.find"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -275,7 +275,7 @@ def _write_json(
     """Write everything that was measured."""
     from cpo_lab.report.scores import plain
     from cpo_rl.runs.files import write_json
-    from cpo_rl.runs.folder import hardware, library_versions
+    from cpo_rl.runs.provenance import hardware, library_versions
 
     def listed(values: Any) -> list[float | None]:
         return [None if math.isnan(v) else float(f"{v:.6g}") for v in values.tolist()]

@@ -140,7 +140,7 @@ def _metadata(
     checkpoint: Path, settings: dict[str, Any], payload: dict[str, Any], checksum: str, num_obs: int, num_actions: int
 ) -> dict[str, Any]:
     """What ``policy.json`` says about the origin of the policy and the meaning of its numbers."""
-    from cpo_rl.runs.folder import config_hash
+    from cpo_rl.runs.provenance import config_hash
 
     run_folder = runs.Run.read(checkpoint.parent)
     manifest = _json(checkpoint.parent / "manifest.json")

@@ -51,10 +51,10 @@ def run(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     # Reading and drawing needs a second to import; usage errors should not wait for it.
     from cpo_lab.report.build import build_report, write_report
-    from cpo_lab.report.reading import find_runs
+    from cpo_rl.runs.find import named_runs
 
     started = time.perf_counter()
-    folders = find_runs(args.runs)
+    folders = [found.path for found in named_runs(args.runs)]
     out = prepare_folder(args.out or Path("logs", "reports", datetime.now().strftime("%Y-%m-%d_%H-%M-%S")), "--out")
     console = Console(stderr=True)
     with console.status("") as status:

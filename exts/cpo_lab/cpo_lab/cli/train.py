@@ -33,7 +33,7 @@ from cpo_lab.cli.parser import (
 from cpo_lab.cli.pbt_member import Membership, add_options, take_membership
 from cpo_lab.cli.ranks import Rank
 from cpo_rl.errors import UserError
-from cpo_rl.runs.select import SELECTORS
+from cpo_rl.runs.find import SELECTORS
 
 CPU_ITERATIONS = 1000
 """Iterations of a run on the CPU unless told otherwise: some two million transitions."""

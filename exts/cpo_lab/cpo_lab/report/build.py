@@ -35,7 +35,7 @@ def build_report(
     """Reads run folders and draws everything.
 
     Args:
-        folders: Run folders, see `cpo_lab.report.reading.find_runs`.
+        folders: Run folders, see `cpo_rl.runs.find.named_runs`.
         title: Heading of the page.
         progress: Told in a few words what is being done.
 

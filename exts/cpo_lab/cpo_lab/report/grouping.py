@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cpo_lab.report.configs import differing_keys, fingerprint
 from cpo_lab.report.reading import Run
 from cpo_lab.report.statistics import Interval, bootstrap_interval, curve_interval, interquartile_mean
+from cpo_rl.runs.configs import differing_keys, fingerprint
 
 Array = NDArray[np.float64]
 

@@ -14,13 +14,13 @@ from importlib.resources import files
 
 from cpo_lab import __version__
 from cpo_lab.report import curves, style
-from cpo_lab.report.configs import differing_keys
 from cpo_lab.report.content import Report, TaskReport
 from cpo_lab.report.curves import Plate
 from cpo_lab.report.ensemble import KlMaps, policy_name
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.reading import Run
 from cpo_lab.report.statistics import Interval
+from cpo_rl.runs.configs import differing_keys
 
 NONE = "\N{EN DASH}"
 """What a table shows where there is no value."""

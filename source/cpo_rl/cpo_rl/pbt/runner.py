@@ -18,9 +18,9 @@ from cpo_rl.pbt import Decision, Member, PbtCfg, Published, Workspace, member_st
 from cpo_rl.runners.ensemble_runner import EnsembleRunner
 from cpo_rl.runs.checkpoints import read_complete
 from cpo_rl.runs.compatibility import check_identity
-from cpo_rl.runs.folder import now
 from cpo_rl.runs.migrate import migrate
 from cpo_rl.runs.payload import first_not_finite, from_bytes, to_bytes
+from cpo_rl.runs.provenance import now
 
 _log = logging.getLogger(__name__)
 

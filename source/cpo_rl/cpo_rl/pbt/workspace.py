@@ -19,11 +19,10 @@ missing, damaged or foreign, so a dead member blocks nobody.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,8 +31,8 @@ from cpo_rl.errors import UserError
 from cpo_rl.pbt.selection import MemberState
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
-from cpo_rl.runs.files import write_json, write_text
-from cpo_rl.runs.tables import DiagnosticsFile, complete_lines
+from cpo_rl.runs.files import read_json, write_json
+from cpo_rl.runs.tables import JsonLines
 
 _STATE = re.compile(r"state_(\d+)\.json")
 _POPULATION = "population.json"
@@ -68,7 +67,7 @@ class Published:
     def read(cls, path: Path) -> Published | None:
         """Read a published state; None if the file is missing, damaged or not one."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             state = cls(**{f.name: content[f.name] for f in fields(cls) if f.name in content})
             counts = (state.member, state.iteration, state.env_steps, state.restarts)
             whole = all(type(n) is int and n >= 0 for n in counts) and all(
@@ -77,39 +76,6 @@ class Published:
         except (OSError, ValueError, TypeError, AttributeError):
             return None
         return state if whole and (state.objective is None or _is_number(state.objective)) else None
-
-
-class History:
-    """``pbt_history.jsonl`` of a member: a line per decision, with the iteration after which it was taken."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "pbt_history.jsonl"
-
-    def append(self, iteration: int, env_steps: int, event: Mapping[str, Any]) -> None:
-        """Add a line.
-
-        Raises:
-            OSError: If the disk is full or read-only.
-        """
-        DiagnosticsFile(self.path).append(iteration, env_steps, event)
-
-    def truncate_after(self, iteration: int) -> None:
-        """Remove lines later than ``iteration``, whose decisions are taken again, and damaged ones."""
-        if self.path.exists():
-            kept = [event for event in self.read() if event["iteration"] <= iteration]
-            write_text(self.path, "".join(json.dumps(event) + "\n" for event in kept))
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the events that can be read, oldest first."""
-        events = []
-        for line in complete_lines(self.path):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and _is_number(event.get("iteration")):
-                events.append(event)
-        return events
 
 
 class Workspace:
@@ -131,7 +97,7 @@ class Workspace:
             UserError: If the folder is none.
         """
         try:
-            common = json.loads((Path(path) / _POPULATION).read_text(encoding="utf-8"))
+            common = read_json(Path(path) / _POPULATION)
             return cls(path, int(common["members"])), common
         except (OSError, ValueError, TypeError, KeyError):
             raise UserError(
@@ -191,9 +157,9 @@ class Workspace:
         """Return the run folder of a member."""
         return self.path / f"member_{member:02d}"
 
-    def history(self, member: int) -> History:
-        """Return the history of a member."""
-        return History(self.folder(member))
+    def history(self, member: int) -> JsonLines:
+        """Return the history of a member: a line per decision, with the iteration after which it was taken."""
+        return JsonLines(self.folder(member) / "pbt_history.jsonl")
 
     def checkpoint(self, published: Published) -> Path:
         """Return the checkpoint that belongs to a published state; it may be gone by now."""

@@ -25,10 +25,11 @@ from cpo_rl.runners.rank_state import RankState, gather_ranks
 from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, read_complete, write_checkpoint
 from cpo_rl.runs.compatibility import check_identity, env_identity
-from cpo_rl.runs.folder import RunFolder, config_hash, git_commit, library_versions, now
+from cpo_rl.runs.find import checkpoint_in
+from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.migrate import migrate
 from cpo_rl.runs.payload import first_not_finite, from_bytes, plain_copy, to_bytes
-from cpo_rl.runs.select import checkpoint_in
+from cpo_rl.runs.provenance import config_hash, git_commit, library_versions, now
 
 _log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining
-from cpo_rl.runs.folder import git_commit
 from cpo_rl.runs.log import run_log
+from cpo_rl.runs.provenance import git_commit
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import read_json
 
 FORMAT = 1
 """Version of the checkpoint format written by this library; 0 is what rsl_rl's own runner writes."""
@@ -96,10 +96,11 @@ class CheckpointManifest:
             UserError: If it is missing, damaged or of a newer format.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = read_json(path)
             known = {f.name for f in fields(cls)}
             manifest = cls(**{name: value for name, value in values.items() if name in known})
             whole = all(isinstance(n, int) and n >= 0 for n in (manifest.iteration, manifest.size, manifest.format))
+            whole = whole and all(isinstance(table, dict) for table in (manifest.identity, manifest.config))
         except (OSError, ValueError, TypeError, AttributeError):
             whole = False
         if not whole:

@@ -117,9 +117,11 @@ class CheckpointStore:
         Checksums are left to :meth:`latest` and :meth:`best`, which read the files they choose.
         """
         found: dict[int, CheckpointManifest] = {}
-        if not self.folder.is_dir():
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
             return found
-        for file in self.folder.iterdir():
+        for file in (self.folder / name for name in names):
             iteration = checkpoint_iteration(file)
             if iteration is None:
                 continue
@@ -154,12 +156,12 @@ class CheckpointStore:
         for iteration in set(iterations) - keep:
             path = self.path(iteration)
             # The file first: a sidecar left alone is recognised and cleared, a file alone could look like a checkpoint.
-            path.unlink(missing_ok=True)  # no mutant: only a second process could have deleted it
-            manifest_path(path).unlink(missing_ok=True)  # no mutant: likewise
+            path.unlink(missing_ok=True)
+            manifest_path(path).unlink(missing_ok=True)
             deleted.append(path)
         for sidecar in self.folder.glob("model_*.json"):
             if _NAME.fullmatch(f"{sidecar.stem}.pt") and not sidecar.with_suffix(".pt").exists():
-                sidecar.unlink(missing_ok=True)  # no mutant: likewise
+                sidecar.unlink(missing_ok=True)
         return sorted(deleted)
 
     def clean(self) -> list[str]:

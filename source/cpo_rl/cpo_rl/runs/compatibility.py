@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from cpo_rl.contracts import Environment
 from cpo_rl.errors import UserError
+from cpo_rl.runs.checkpoint_manifest import manifest_path
+from cpo_rl.runs.files import read_json
+from cpo_rl.runs.folder import plain_task
 
 ADVISORY = ("assets",)
 """Entries whose difference is reported but refuses nothing."""
@@ -34,7 +39,7 @@ def env_identity(env: Any, observations: Mapping[str, Any], task: str | None, nu
     """
     offered = Environment(env)
     identity: dict[str, Any] = {
-        "task": (task or offered.task).split(":")[-1],
+        "task": plain_task(task or offered.task),
         "num_actions": int(env.num_actions),
         "observations": {str(name): list(value.shape[1:]) for name, value in sorted(observations.items())},
         "num_policies": num_policies,
@@ -73,3 +78,23 @@ def check_identity(
     if found and not force:
         raise UserError(f"{name} was trained with {', '.join(found)}; choose another checkpoint or add --force.")
     return differences(stored, current)
+
+
+def check_task_of(checkpoint: str | os.PathLike[str], task: str) -> None:
+    """Refuse a checkpoint whose sidecar names another task, before anything heavy is started.
+
+    Args:
+        checkpoint: The ``.pt`` file; one without a readable sidecar passes.
+        task: Gym id.
+
+    Raises:
+        UserError: If it does.
+    """
+    identity: Any = None
+    with contextlib.suppress(OSError, ValueError):
+        identity = read_json(manifest_path(checkpoint)).get("identity")
+    trained = identity.get("task") if isinstance(identity, dict) else None
+    if trained not in (None, plain_task(task)):
+        raise UserError(
+            f"Checkpoint {str(checkpoint)!r} was trained on task {trained!r}, not on {task!r}; choose another."
+        )

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Files that appear whole or not at all.
+"""Files that appear whole or not at all, and the one way to read JSON.
 
 A file is written beside its target under a hidden name, flushed to the disk and renamed. A process killed at any moment
 leaves the old file, or the new one, plus at worst a hidden leftover that :func:`remove_leftovers` clears.
@@ -79,6 +79,37 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         ValueError: If ``value`` holds NaN or infinity, which JSON cannot express.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Return the JSON object that a text holds.
+
+    Raises:
+        ValueError: If it holds none.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        OSError: If the file is missing or cannot be read.
+        ValueError: If it holds no JSON object.
+    """
+    return parse_json(Path(path).read_text(encoding="utf-8"))
+
+
+def reason(error: Exception) -> str:
+    """Return why a file could not be read, in words that fit into a sentence."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return text.splitlines()[0]
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:

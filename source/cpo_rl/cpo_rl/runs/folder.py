@@ -3,98 +3,79 @@
 
 """One folder per run that a colleague can read; ``docs/run_folder.md`` describes every file in it.
 
+:class:`RunFolder` is the answer to what is in one, whoever wrote it: ``cpo-lab train``, this library by itself, or the
+stock ``isaaclab train``. :mod:`~cpo_rl.runs.find` says where they are.
+
 This module imports no torch, so that commands which only read runs start at once.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.metadata
-import json
-import logging
 import os
-import platform
 import socket
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.files import write_json
-from cpo_rl.runs.tables import DiagnosticsFile, MetricsTable
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
+from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration
+from cpo_rl.runs.files import reason, write_json
+from cpo_rl.runs.provenance import now
+from cpo_rl.runs.records import (
+    LAUNCH_FIELDS,
+    LAUNCHER_FIELDS,
+    STATUSES,
+    is_number,
+    is_whole,
+    new_manifest,
+    read_fields,
+    read_manifest,
+)
+from cpo_rl.runs.tables import JsonLines, MetricsTable
 
-_log = logging.getLogger(__name__)
+HEALTHS = (*STATUSES, "lost", "unknown")
+"""Values of :meth:`RunFolder.health`."""
 
-RUN_FORMAT = 1
-"""Version of ``manifest.json``; a reader refuses a higher one."""
-
-STATUSES = ("running", "finished", "stopped", "preempted", "crashed")
-"""Values of the manifest field ``status``."""
-
-_LIBRARIES = ("cpo-lab", "torch", "rsl-rl-lib", "isaaclab", "ovphysx", "newton", "warp-lang", "numpy")
-
-
-def now() -> str:
-    """Return the time in UTC, ISO 8601 with seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def library_versions() -> dict[str, str]:
-    """Return the installed versions of Python and of the libraries that decide results; absent ones are left out."""
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def hardware() -> dict[str, str | int]:
-    """Return host name, machine type and the number of usable cores."""
-    return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
-
-
-@functools.cache
-def git_commit(folder: str | os.PathLike[str] | None = None) -> str | None:
-    """Return the commit of the checkout that holds ``folder`` (default: this package), ``+changes`` if it is dirty.
-
-    Returns:
-        The hash, or None outside a git checkout or without git.
-    """
-    where = str(folder or Path(__file__).parent)
-    try:
-        run = [
-            subprocess.run(["git", "-C", where, *args], capture_output=True, text=True, timeout=10, check=True).stdout
-            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        ]
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return run[0].strip() + ("+changes" if run[1].strip() else "")
-
-
-def config_hash(*configs: Any) -> str:
-    """Return the first 16 hex digits of the SHA-256 of configurations, independent of the order of keys."""
-    text = json.dumps(configs, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+REMAINS = ("metrics.csv", "diagnostics.jsonl", "params")
+"""What still makes a folder a run when neither manifest nor ``run.json`` says so."""
 
 
 class RunFolder:
     """The folder of one training run.
 
+    Reading never ends at what a folder holds: a field that is missing, damaged or of the wrong kind reads as None.
+
+    Args:
+        path: The folder.
+        manifest: Content of ``manifest.json``; empty for a run that has none, such as the stock launcher's.
+        launcher: Content of Isaac Lab's ``run.json``; empty for a run that has none.
+        problems: What of it could not be read, a sentence each.
+
     Attributes:
         path: Absolute path of the folder.
-        manifest: Content of ``manifest.json``; change it through :meth:`update`.
+        manifest: As above; change it through :meth:`update`.
     """
 
     MANIFEST = "manifest.json"
+    LAUNCHER = "run.json"
+    LAUNCH = "launch.json"
 
-    def __init__(self, path: str | os.PathLike[str], manifest: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        manifest: dict[str, Any] | None = None,
+        launcher: dict[str, Any] | None = None,
+        problems: list[str] | None = None,
+    ) -> None:
         self.path = Path(path).resolve()
-        self.manifest = manifest
+        self.manifest = manifest or {}
+        self.launcher = launcher or {}
+        self.problems = problems or []
+
+    # -- made by training ----------------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], **fields: Any) -> RunFolder:
@@ -110,27 +91,7 @@ class RunFolder:
         folder = Path(path)
         if (folder / cls.MANIFEST).exists():
             raise UserError(f"log_dir {str(folder)!r} already holds a run; resume it or choose another run name.")
-        manifest: dict[str, Any] = {
-            "format": RUN_FORMAT,
-            "task": None,
-            "algorithm": None,
-            "seed": None,
-            "num_envs": None,
-            "device": None,
-            "physics": None,
-            "config_hash": None,
-            "status": "running",
-            "iteration": 0,
-            "env_steps": 0,
-            "versions": library_versions(),
-            "hardware": hardware(),
-            "git_commit": git_commit(),
-            "pid": os.getpid(),
-            "created": now(),
-            "updated": now(),
-            "history": [],
-        }
-        manifest.update(fields)
+        manifest = new_manifest(**fields)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / cls.MANIFEST, manifest)
@@ -140,43 +101,33 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """Read the manifest of an existing run.
+        """Open a run of ours to continue its records.
 
         Raises:
             UserError: If the folder holds no readable manifest or one of a newer format.
         """
-        file = Path(path) / cls.MANIFEST
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            version = manifest["format"]
-        except (OSError, ValueError, KeyError, TypeError):
+        run = cls.read(path)
+        if not run.manifest:
+            told = next((problem for problem in run.problems if problem.startswith(cls.MANIFEST)), None)
             raise UserError(
-                f"run folder {str(path)!r} holds no readable {cls.MANIFEST}; name the folder of a run."
-            ) from None
-        if not isinstance(version, int) or version > RUN_FORMAT:
-            raise UserError(
-                f"run folder {str(path)!r} has format {version}; this version reads up to {RUN_FORMAT}, update it."
+                f"run folder {str(path)!r} holds no readable {cls.MANIFEST}"
+                + (f": {told}" if told else "; name the folder of a run.")
             )
-        return cls(path, manifest)
-
-    @property
-    def metrics_file(self) -> Path:
-        """Path of the metrics table."""
-        return self.path / "metrics.csv"
+        return run
 
     def metrics(self) -> MetricsTable:
         """Return the writer of ``metrics.csv``."""
         return MetricsTable(self.metrics_file)
 
-    def diagnostics(self) -> DiagnosticsFile:
+    def diagnostics(self) -> JsonLines:
         """Return the writer of ``diagnostics.jsonl``."""
-        return DiagnosticsFile(self.path / "diagnostics.jsonl")
+        return JsonLines(self.diagnostics_file)
 
     def update(self, **fields: Any) -> None:
         """Change manifest fields and write the manifest atomically; ``updated`` is set to now.
 
         Raises:
-            ValueError: If ``status`` is not one of :data:`STATUSES`.
+            ValueError: If ``status`` is not one of :data:`~cpo_rl.runs.records.STATUSES`.
             OSError: If the disk is full or read-only.
         """
         if fields.get("status", "running") not in STATUSES:
@@ -186,46 +137,207 @@ class RunFolder:
 
     def note(self, event: str, **details: Any) -> None:
         """Add ``{"time", "event", **details}`` to the manifest's ``history`` (resumed, preempted, disk full, ...)."""
-        self.update(history=[*self.manifest.get("history", []), {"time": now(), "event": event, **details}])
+        history = self.manifest.get("history") or []
+        self.update(history=[*history, {"time": now(), "event": event, **details}])
+
+    def write_launch(self, request: Mapping[str, Any]) -> None:
+        """Keep what the run was started from, so that it can be continued or played without repeating it.
+
+        Args:
+            request: Values by field of :data:`~cpo_rl.runs.records.LAUNCH_FIELDS`.
+
+        Raises:
+            OSError: If the disk is full or read-only.
+        """
+        write_json(self.path / self.LAUNCH, dict(request))
+
+    # -- read by everybody ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """Read what can be read of a folder; :attr:`problems` tells the rest."""
+        run = cls(path)
+        run.launcher = read_fields(run.path / cls.LAUNCHER, LAUNCHER_FIELDS, run.problems)
+        run.manifest = read_manifest(run.path / cls.MANIFEST, run.problems)
+        return run
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a manifest or ``run.json`` says that this is a run."""
+        return bool(self.manifest or self.launcher)
+
+    @property
+    def has_remains(self) -> bool:
+        """Whether something of a run is left here to read (:data:`REMAINS`)."""
+        return any(_exists(self.path / name) for name in REMAINS)
+
+    @property
+    def metrics_file(self) -> Path:
+        """Path of the metrics table."""
+        return self.path / "metrics.csv"
+
+    @property
+    def diagnostics_file(self) -> Path:
+        """Path of the file of matrices."""
+        return self.path / "diagnostics.jsonl"
+
+    @functools.cached_property
+    def launch(self) -> dict[str, Any]:
+        """What ``cpo-lab train`` was asked for, by field of :data:`~cpo_rl.runs.records.LAUNCH_FIELDS`.
+
+        Empty for a run of another launcher.
+        """
+        return read_fields(self.path / self.LAUNCH, LAUNCH_FIELDS, self.problems)
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """The agent's settings as plain values, from ``params/agent.yaml`` or else the newest checkpoint's sidecar.
+
+        Empty if neither has them.
+        """
+        return self._params("agent") or (self._sidecar.config if self._sidecar else {})
+
+    @functools.cached_property
+    def env_settings(self) -> dict[str, Any]:
+        """The environment's settings from ``params/env.yaml`` as plain values; empty if it is missing or damaged."""
+        return self._params("env")
+
+    @functools.cached_property
+    def task(self) -> str | None:
+        """Gym id of the task without a namespace; None when neither the folder nor a checkpoint in it says so."""
+        task = self.launcher.get("task") or self.manifest.get("task") or self.launch.get("task")
+        if task is None and self._sidecar:
+            task = self._sidecar.identity.get("task")
+        return plain_task(task) if isinstance(task, str) else None
+
+    @property
+    def agent(self) -> str | None:
+        """Registration key or short name of the agent; None when the folder does not say."""
+        return self.launch.get("agent") or self.launcher_agent
+
+    @property
+    def launcher_agent(self) -> str | None:
+        """Registration key of the agent in Isaac Lab's ``run.json``; None when it does not say."""
+        agent = (self.launcher.get("metadata") or {}).get("agent")
+        return agent if isinstance(agent, str) else None
+
+    @property
+    def algorithm(self) -> str | None:
+        """Name of the preset (cpo, sapg, ppo, pbt, ...); None when the folder does not say."""
+        if self.manifest:
+            return self.manifest.get("algorithm")
+        algorithm = self.settings.get("algorithm")
+        name = algorithm.get("algorithm") if isinstance(algorithm, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def seed(self) -> int | None:
+        """Random seed; None when the folder does not say."""
+        seed = self.manifest.get("seed") if self.manifest else self.settings.get("seed")
+        return seed if is_whole(seed) else None
+
+    @property
+    def started(self) -> datetime | None:
+        """When the run was started; None when the folder does not say."""
+        for text in (self.launcher.get("created_at"), self.manifest.get("created")):
+            try:
+                return datetime.fromisoformat(text or "").astimezone(UTC)
+            except (ValueError, OverflowError, OSError):
+                continue
+        return None
+
+    @property
+    def iteration(self) -> int:
+        """Finished iterations; of a run without a manifest, as far as its checkpoints tell."""
+        if self.manifest:
+            return self.manifest.get("iteration") or 0
+        ours = CheckpointStore(self.path).manifests()
+        # the stock runner names its files by the last finished iteration, counted from 0
+        return max(ours) if ours else max((n + 1 for n in self.checkpoint_numbers()), default=0)
+
+    @property
+    def max_iterations(self) -> int | None:
+        """Iterations asked for in total; None when the folder does not say."""
+        goal = self.manifest.get("max_iterations") if self.manifest else self.settings.get("max_iterations")
+        return goal if is_whole(goal) else None
 
     def health(self) -> str:
-        """Return the status, with a ``running`` whose process is gone on this host reported as ``lost``."""
-        status = str(self.manifest.get("status"))
-        host = self.manifest.get("hardware", {}).get("host")
+        """Return the status, with a ``running`` whose process is gone on this host reported as ``lost``.
+
+        A run that does not say is ``unknown``.
+        """
+        status = self.manifest.get("status")
+        if status not in STATUSES:
+            return "unknown"
+        host = (self.manifest.get("hardware") or {}).get("host")
         if status == "running" and host == socket.gethostname() and not _alive(self.manifest.get("pid")):
             return "lost"
         return status
 
+    def checkpoint_numbers(self) -> list[int]:
+        """Return ``n`` of every file ``model_<n>.pt``, whole or not, in rising order."""
+        try:
+            return sorted(n for name in os.listdir(self.path) if (n := checkpoint_iteration(name)) is not None)
+        except OSError:
+            return []
+
+    def number(self, section: str, *names: str) -> float | None:
+        """Return the first of some numbers in the manifest's ``last`` or ``best``; None where there is none."""
+        values = self.manifest.get(section) or {}
+        return next((values[n] for n in names if is_number(values.get(n))), None)
+
+    # -- parts of reading ----------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _sidecar(self) -> CheckpointManifest | None:
+        """The newest checkpoint's own description, which may be all that is left of a run."""
+        return next(reversed(CheckpointStore(self.path).manifests().values()), None)
+
+    def _params(self, part: str) -> dict[str, Any]:
+        """Return a part of the configuration; empty if its file is missing, or damaged, which is told."""
+        from cpo_rl.runs.configs import params_file, read_yaml  # listing runs of ours needs no YAML
+
+        file = params_file(self.path, part)
+        try:
+            return read_yaml(file)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError) as error:
+            self.problems.append(f"params/{file.name} is damaged ({reason(error)}).")
+            return {}
+
+
+def plain_task(task: str) -> str:
+    """Return a gym id without its namespace."""
+    return task.split(":")[-1]
+
+
+def new_run_folder(log_root: Path, experiment: str, run_name: str) -> Path:
+    """Return the path of a run folder that does not exist yet, named by the time as the stock launcher does."""
+    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{run_name}" if run_name else "")
+    folder, count = log_root / experiment / stem, 1
+    while folder.exists():
+        count += 1
+        folder = log_root / experiment / f"{stem}-{count}"
+    return folder
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a path exists; False where one may not look."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
 
 def _alive(pid: object) -> bool:
     """Return whether a process of this number exists."""
-    if not isinstance(pid, int):
+    if not isinstance(pid, int) or pid <= 0:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
     return True
-
-
-def find_runs(root: str | os.PathLike[str], **match: Any) -> Iterator[RunFolder]:
-    """Yield the runs below ``root`` at most two folders deep, oldest first.
-
-    Args:
-        root: ``logs/rsl_rl``, one experiment below it, or a run itself.
-        **match: Manifest fields that must be equal, for example ``task``; None matches anything.
-    """
-    base = Path(root)
-    found: list[RunFolder] = []
-    for pattern in (RunFolder.MANIFEST, f"*/{RunFolder.MANIFEST}", f"*/*/{RunFolder.MANIFEST}"):
-        for file in base.glob(pattern):
-            try:
-                found.append(RunFolder.open(file.parent))
-            except UserError as error:
-                _log.warning("Skipping a folder: %s", error)
-    wanted: Mapping[str, Any] = {key: value for key, value in match.items() if value is not None}
-    for run in sorted(found, key=lambda run: (str(run.manifest.get("created")), run.path.name)):
-        if all(run.manifest.get(key) == value for key, value in wanted.items()):
-            yield run

@@ -12,7 +12,7 @@ import pytest
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import CheckpointStore
-from cpo_rl.runs.select import checkpoint_in, resolve_checkpoint
+from cpo_rl.runs.find import checkpoint_in, resolve_checkpoint
 
 
 def run_json(folder, task, created, agent="rsl_rl_cfg_entry_point"):

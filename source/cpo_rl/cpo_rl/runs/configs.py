@@ -1,21 +1,30 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Configurations of runs as flat dotted keys: what tells two runs apart once seed and file names are left out."""
+"""``params/env.yaml`` and ``params/agent.yaml``: read without executing anything, and compared between runs."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cpo_rl.runs.files import reason
+
 type FlatConfig = dict[str, str]
 """Dotted key, prefixed with 'env.' or 'agent.', to the value in JSON notation."""
+
+PARTS = ("env", "agent")
+"""The files in ``params/``, without their ending."""
+
+MAX_KEYS = 100_000
+"""Most keys of a configuration; a file whose references to itself unfold to more is damaged."""
 
 BOOKKEEPING = frozenset(
     {
@@ -40,7 +49,7 @@ BOOKKEEPING = frozenset(
 
 
 class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Safe loader that reads Python-tagged nodes (tuples, slices, enums) as plain lists, mappings and strings."""
+    """Safe loader to which every unknown tag (Python's tuples, slices, enums, calls) is a plain list, dict or text."""
 
 
 def _plain(loader: Any, _suffix: str, node: yaml.Node) -> Any:
@@ -51,12 +60,36 @@ def _plain(loader: Any, _suffix: str, node: yaml.Node) -> Any:
     return loader.construct_scalar(node)
 
 
-_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
-_PlainLoader.add_multi_constructor("!", _plain)
+_PlainLoader.add_multi_constructor("", _plain)
+
+
+def params_file(folder: Path, part: str) -> Path:
+    """Return the file of a part of :data:`PARTS` in a run folder."""
+    return folder / "params" / f"{part}.yaml"
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the mapping in a YAML file as plain values: nothing is imported, called or constructed.
+
+    Raises:
+        OSError: If the file is missing or cannot be read.
+        ValueError: If it holds no mapping.
+    """
+    return _parse_yaml(Path(path).read_text(encoding="utf-8"))
+
+
+def _parse_yaml(text: str) -> dict[str, Any]:
+    try:
+        content = yaml.load(text, Loader=_PlainLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error) or "nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("not a mapping")
+    return content
 
 
 def read_config(folder: Path, problems: list[str]) -> FlatConfig | None:
-    """Reads params/env.yaml and params/agent.yaml of a run folder.
+    """Read both files of a run for a comparison with those of others.
 
     Args:
         folder: Run folder.
@@ -68,36 +101,35 @@ def read_config(folder: Path, problems: list[str]) -> FlatConfig | None:
     """
     merged: FlatConfig = {}
     complete = True
-    for part in ("env", "agent"):
-        file = folder / "params" / f"{part}.yaml"
+    for part in PARTS:
+        file = params_file(folder, part)
         try:
-            text = file.read_text(encoding="utf-8")
-            merged.update(_parse(part, _without_bookkeeping(text)))
+            merged.update(_parse(part, _without_bookkeeping(file.read_text(encoding="utf-8"))))
         except FileNotFoundError:
-            problems.append(f"params/{part}.yaml is missing.")
+            problems.append(f"params/{file.name} is missing.")
             complete = False
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            problems.append(f"params/{part}.yaml is damaged ({str(error).splitlines()[0]}).")
+        except (OSError, ValueError) as error:
+            problems.append(f"params/{file.name} is damaged ({reason(error)}).")
             complete = False
     return merged if complete else None
 
 
 def fingerprint(config: FlatConfig | None) -> str:
-    """Short digest that is equal for runs of one configuration, 'unknown' without one."""
+    """Return a short digest that is equal for runs of one configuration, 'unknown' without one."""
     if config is None:
         return "unknown"
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def differing_keys(configs: Sequence[FlatConfig | None]) -> list[str]:
-    """Keys whose value is not the same in all known configurations, sorted, agent before env."""
+    """Return the keys whose value is not the same in all known configurations, sorted, agent before env."""
     known = [config for config in configs if config is not None]
     keys = sorted({key for config in known for key in config})
     return [key for key in keys if len({config.get(key) for config in known}) > 1]
 
 
 def _without_bookkeeping(text: str) -> str:
-    """Drops one-line bookkeeping entries, so that the seeds of one configuration share one parse."""
+    """Drop one-line bookkeeping entries, so that the seeds of one configuration share one parse."""
     lines = text.splitlines()
     return "\n".join(line for line in lines if not _is_bookkeeping_scalar(line))
 
@@ -109,15 +141,17 @@ def _is_bookkeeping_scalar(line: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _parse(part: str, text: str) -> FlatConfig:
-    content = yaml.load(text, Loader=_PlainLoader)
-    if not isinstance(content, dict):
-        raise ValueError("not a mapping")
     flat: FlatConfig = {}
-    _flatten(part, content, flat)
+    try:
+        _flatten(part, _parse_yaml(text), flat)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return flat
 
 
 def _flatten(prefix: str, value: Any, into: FlatConfig) -> None:
+    if len(into) > MAX_KEYS:
+        raise ValueError(f"more than {MAX_KEYS} keys")
     if isinstance(value, dict) and value:
         for key, child in value.items():
             if str(key) not in BOOKKEEPING:

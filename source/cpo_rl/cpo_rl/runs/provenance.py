@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""What a result came from: time, library versions, machine, commit, configuration. Kept in every run and checkpoint."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+_LIBRARIES = ("cpo-lab", "torch", "rsl-rl-lib", "isaaclab", "ovphysx", "newton", "warp-lang", "numpy")
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601 with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the installed versions of Python and of the libraries that decide results; absent ones are left out."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def hardware() -> dict[str, str | int]:
+    """Return host name, machine type and the number of usable cores."""
+    return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
+
+
+@functools.cache
+def git_commit(folder: str | os.PathLike[str] | None = None) -> str | None:
+    """Return the commit of the checkout that holds ``folder`` (default: this package), ``+changes`` if it is dirty.
+
+    Returns:
+        The hash, or None outside a git checkout or without git.
+    """
+    where = str(folder or Path(__file__).parent)
+    try:
+        run = [
+            subprocess.run(["git", "-C", where, *args], capture_output=True, text=True, timeout=10, check=True).stdout
+            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return run[0].strip() + ("+changes" if run[1].strip() else "")
+
+
+def config_hash(*configs: Any) -> str:
+    """Return the first 16 hex digits of the SHA-256 of configurations, independent of the order of keys."""
+    text = json.dumps(configs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
