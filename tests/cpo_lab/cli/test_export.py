@@ -137,9 +137,9 @@ def test_an_unknown_layout_is_left_out(tmp_path, task, num_obs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy", "3"], "--policy 3 names no policy of this run; use leader, all, input or an id from 0 to 2"),
+        (["--policy", "3"], "--policy '3' must be leader, followers, all, input or 0 to 2 (the leader)"),
         (["--policy", "-1"], "--policy"),
-        (["--policy", "best"], "--policy best names no policy"),
+        (["--policy", "best"], "--policy 'best' must be"),
         (["--formats", "tflite"], "formats=tflite"),
         (["--formats", ","], "formats=nothing"),
         (["--checkpoint", "missing.pt"], "missing.pt"),

@@ -10,14 +10,23 @@ observations mean from the task's layout table.
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cpo_lab.cli import run_request as runs
-from cpo_lab.cli.parser import CommandParser, tasks
+from cpo_lab.cli.parser import CommandParser, add_policy_option, policies_of, tasks
 from cpo_rl.errors import UserError
+from cpo_rl.runs.find import LOG_ROOT, resolve_checkpoint
+from cpo_rl.runs.folder import RunFolder
+from cpo_rl.runs.provenance import config_hash
+from cpo_rl.runs.records import is_number
+
+if TYPE_CHECKING:
+    from cpo_rl.models import EnsembleActorCritic
+    from cpo_rl.runs.checkpoint_reader import Checkpoint
+
+INPUT = "input"
+"""Value of ``--policy`` for one model whose input names the policy."""
 
 _EPILOG = """\
 The files go to <run folder>/exported, other policies than the leader to a folder of their own in there:
@@ -43,17 +52,10 @@ def _parser() -> CommandParser:
         help="latest, best, a run folder or a checkpoint (default: latest)",
     )
     parser.add_argument("--task", help="task of the run that latest and best choose from (default: any)")
-    parser.add_argument(
-        "--policy",
-        default="leader",
-        metavar="WHICH",
-        help="leader, an id from 0, all, or input for one model that takes the id (default: leader)",
-    )
+    add_policy_option(parser, "leader", input="one model that takes the number")
     parser.add_argument("--formats", default="jit,onnx", metavar="LIST", help="jit, onnx or both (default: jit,onnx)")
     parser.add_argument("--output", metavar="DIR", help="folder of the files (default: exported in the run folder)")
-    parser.add_argument(
-        "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
-    )
+    parser.add_argument("--log_root", default=LOG_ROOT, metavar="DIR", help="folder of all runs (default: %(default)s)")
     return parser
 
 
@@ -65,103 +67,85 @@ def run(argv: list[str]) -> int:
     """
     args = _parser().parse_args(argv)
     formats = [name for name in args.formats.split(",") if name]
-    checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
-    settings = _agent_settings(checkpoint)
-    payload, checksum = _read(checkpoint)
+    file = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
+    run_folder = RunFolder.read(file.parent)
 
     from cpo_rl.export import export_policy, model_from_checkpoint
+    from cpo_rl.runs.checkpoint_reader import read_checkpoint
 
-    groups = (settings.get("obs_groups") or {}).get("actor")
-    model = model_from_checkpoint(payload.get("model") or {}, settings["model"], groups)
-    metadata = _metadata(checkpoint, settings, payload, checksum, model.num_obs, model.num_actions)
-    root = Path(args.output).expanduser() if args.output else checkpoint.parent / "exported"
+    checkpoint = read_checkpoint(file)
+    settings = _agent_settings(checkpoint, file, run_folder)
+    groups = _section(settings, "obs_groups").get("actor")
+    model = model_from_checkpoint(checkpoint.payload.get("model") or {}, settings["model"], groups)
+    metadata = _metadata(checkpoint, file, run_folder, settings, model)
+    root = Path(args.output).expanduser() if args.output else file.parent / "exported"
     written = []
     for policy in _policies(args.policy, model.num_policies):
         folder = root / _subfolder(policy, model.num_policies)
         written.append((folder, export_policy(model, folder, policy, formats, metadata)))
-    _show(checkpoint, root, written)
+    _show(file, root, written)
     return 0
 
 
-def _policies(text: str, count: int) -> Sequence[int | str]:
-    """Policies that ``--policy`` means.
+def _policies(choice: str, num_policies: int) -> Sequence[int | str]:
+    """Return the policies that ``--policy`` means, or the word for the model that takes the id.
 
     Raises:
         UserError: If it means none.
     """
-    if text == "leader":
-        return [count - 1]
-    if text == "all":
-        return range(count)
-    if text == "input":
-        return ["input"]
-    if not text.isdecimal() or int(text) >= count:
-        raise UserError(
-            f"--policy {text} names no policy of this run; use leader, all, input or an id from 0 to {count - 1}."
-        )
-    return [int(text)]
+    return [INPUT] if choice == INPUT else policies_of(choice, num_policies, INPUT)
 
 
 def _subfolder(policy: int | str, count: int) -> str:
     """The leader lies where the stock ``isaaclab play`` puts it, so that deployment scripts find either."""
-    if policy == "input":
+    if policy == INPUT:
         return "all_policies"
     return "." if policy == count - 1 else f"policy_{policy}"
 
 
-def _read(checkpoint: Path) -> tuple[dict[str, Any], str]:
-    """Content of a checkpoint, ours or the stock runner's, and its checksum; nothing in it is executed."""
-    from cpo_rl.runs.checkpoint_manifest import manifest_path, sha256
-    from cpo_rl.runs.checkpoints import read_complete
-    from cpo_rl.runs.migrate import migrate
-    from cpo_rl.runs.payload import from_bytes
-
-    name = f"checkpoint {checkpoint.name!r}"
-    data = read_complete(checkpoint)[0] if manifest_path(checkpoint).exists() else checkpoint.read_bytes()
-    return migrate(from_bytes(data, name), name), sha256(data)
-
-
-def _agent_settings(checkpoint: Path) -> dict[str, Any]:
+def _agent_settings(checkpoint: Checkpoint, file: Path, run: RunFolder) -> dict[str, Any]:
     """The agent's settings that the checkpoint was trained with: its own description's, else the run folder's.
 
     Raises:
         UserError: If neither has them.
     """
-    own = _json(checkpoint.with_suffix(".json")).get("config") or {}
-    settings = own if "model" in own else _yaml(checkpoint.parent / "params" / "agent.yaml")
+    own = checkpoint.manifest.config if checkpoint.manifest else {}
+    settings = own if "model" in own else run.settings
     if not isinstance(settings.get("model"), dict):
         raise UserError(
-            f"{str(checkpoint)!r} comes without its network's settings; keep it with its folder's params/agent.yaml."
+            f"{str(file)!r} comes without its network's settings; keep it with its folder's params/agent.yaml."
         )
     return settings
 
 
 def _metadata(
-    checkpoint: Path, settings: dict[str, Any], payload: dict[str, Any], checksum: str, num_obs: int, num_actions: int
+    checkpoint: Checkpoint, file: Path, run: RunFolder, settings: dict[str, Any], model: EnsembleActorCritic
 ) -> dict[str, Any]:
     """What ``policy.json`` says about the origin of the policy and the meaning of its numbers."""
-    from cpo_rl.runs.provenance import config_hash
-
-    run_folder = runs.Run.read(checkpoint.parent)
-    manifest = _json(checkpoint.parent / "manifest.json")
-    env = _yaml(checkpoint.parent / "params" / "env.yaml")
     action: dict[str, Any] = {"clip_before_environment": settings.get("clip_actions")}
-    if _is_ours(run_folder.task):
+    if _is_ours(run.task):
         action["clip"] = [-1.0, 1.0]
         action["note"] = "the environment clips to this range and maps it to joint targets as the task's page says"
-    step = env.get("sim", {}).get("dt")
+    env = run.env_settings
+    step: Any = _section(env, "sim").get("dt")
+    decimation: Any = env.get("decimation")
     return {
-        "task": run_folder.task,
-        "algorithm": settings.get("algorithm", {}).get("algorithm"),
-        "iteration": payload["iter"],
-        "checkpoint": {"file": checkpoint.name, "sha256": checksum},
-        "config_hash": manifest.get("config_hash") or config_hash(settings),
-        "git_commit": manifest.get("git_commit"),
-        "control_period_s": step * env["decimation"] if step and env.get("decimation") else None,
+        "task": run.task,
+        "algorithm": _section(settings, "algorithm").get("algorithm"),
+        "iteration": checkpoint.payload["iter"],
+        "checkpoint": {"file": file.name, "sha256": checkpoint.sha256},
+        "config_hash": run.manifest.get("config_hash") or config_hash(settings),
+        "git_commit": run.manifest.get("git_commit"),
+        "control_period_s": step * decimation if is_number(step) and is_number(decimation) else None,
         "observation_clip": env.get("observation_clip"),
-        "observation_layout": _layout(run_folder.task, num_obs),
+        "observation_layout": _layout(run.task, model.num_obs),
         "action": action,
     }
+
+
+def _section(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    section = settings.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _is_ours(task: str | None) -> bool:
@@ -217,29 +201,3 @@ def _show(checkpoint: Path, root: Path, written: list[tuple[Path, dict[str, Any]
     console = Console(soft_wrap=True)
     console.print(f"[bold]exported[/bold] {checkpoint}\n[bold]to[/bold] {root}")
     console.print(table)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    """A file of Isaac Lab's, whose only tag besides plain YAML's is the tuple; empty if missing or unreadable."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Safe loading, with tuples as lists."""
-
-    def _sequence(loader: yaml.SafeLoader, node: yaml.SequenceNode) -> list[Any]:
-        return loader.construct_sequence(node, deep=True)
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (OSError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -16,10 +16,8 @@ from cpo_rl.contracts import Environment
 from cpo_rl.errors import UserError
 from cpo_rl.pbt import Decision, Member, PbtCfg, Published, Workspace, member_state
 from cpo_rl.runners.ensemble_runner import EnsembleRunner
-from cpo_rl.runs.checkpoints import read_complete
-from cpo_rl.runs.compatibility import check_identity
-from cpo_rl.runs.migrate import migrate
-from cpo_rl.runs.payload import first_not_finite, from_bytes, to_bytes
+from cpo_rl.runs.checkpoint_reader import read_checkpoint
+from cpo_rl.runs.payload import first_not_finite, to_bytes
 from cpo_rl.runs.provenance import now
 
 _log = logging.getLogger(__name__)
@@ -178,11 +176,11 @@ class PbtRunner(EnsembleRunner):
         """
         path = self.workspace.checkpoint(donor)
         name = f"checkpoint {path.name!r} of member {donor.member}"
-        data, _ = read_complete(path)
-        payload = migrate(from_bytes(data, name, self.device), name)
-        if not isinstance(payload.get("runner"), Mapping) or not payload["runner"].get("identity"):
+        checkpoint = read_checkpoint(path, self.device, name=name, unchecked=False)
+        if not checkpoint.runner.get("identity"):
             raise UserError(f"{name} was not written by a member of a population.")
-        check_identity(payload["runner"]["identity"], self.identity, name)
+        checkpoint.check_identity(self.identity)
+        payload = checkpoint.payload
         mine = self.alg.save()
         for part in _LEARNED:
             difference = _shape_difference(mine[part], payload.get(part), part)

@@ -22,13 +22,13 @@ from cpo_rl.errors import UserError
 from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.options import RunnerOptions, plain_config
 from cpo_rl.runners.rank_state import RankState, gather_ranks
-from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest, manifest_path
-from cpo_rl.runs.checkpoints import CheckpointStore, read_complete, write_checkpoint
-from cpo_rl.runs.compatibility import check_identity, env_identity
+from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest
+from cpo_rl.runs.checkpoint_reader import read_checkpoint
+from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
+from cpo_rl.runs.compatibility import env_identity
 from cpo_rl.runs.find import checkpoint_in
 from cpo_rl.runs.folder import RunFolder
-from cpo_rl.runs.migrate import migrate
-from cpo_rl.runs.payload import first_not_finite, from_bytes, plain_copy, to_bytes
+from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes
 from cpo_rl.runs.provenance import config_hash, git_commit, library_versions, now
 
 _log = logging.getLogger(__name__)
@@ -144,10 +144,11 @@ class CheckpointedRunner(OnPolicyRunner):
         Raises:
             UserError: If the file is missing, damaged, hostile, too new, or belongs to something else.
         """
-        name = f"checkpoint {Path(path).name!r}"
-        payload = self._read(path, name, map_location or self.device)
-        runner = payload.get("runner") or {}
-        for difference in check_identity(runner.get("identity", {}), self.identity, name, force=force):
+        checkpoint = read_checkpoint(path, map_location or self.device)
+        name, payload = checkpoint.name, checkpoint.payload
+        if checkpoint.manifest is None:
+            self._notes.append(f"{name} has no sidecar, so its integrity was not checked.")
+        for difference in checkpoint.check_identity(self.identity, force=force):
             self._notes.append(f"{name} has {difference}; loaded nevertheless.")
         try:
             counts = self.alg.load(payload, load_cfg, strict)
@@ -160,7 +161,7 @@ class CheckpointedRunner(OnPolicyRunner):
         if counts:
             self.completed_iterations = self.current_learning_iteration = payload["iter"]
         if load_cfg is None:
-            self._restore_run(runner, name)
+            self._restore_run(checkpoint.runner, name)
         return payload.get("infos") or {}
 
     def resume(self, *, force: bool = False) -> bool:
@@ -181,18 +182,6 @@ class CheckpointedRunner(OnPolicyRunner):
             self.folder.note("resumed", iteration=self.completed_iterations, file=latest.name)
         self._notes.append(f"Continuing after iteration {self.completed_iterations} from {latest.name}.")
         return True
-
-    def _read(self, path: str, name: str, map_location: str) -> dict[str, Any]:
-        """Return the payload of a file in the current format, checked against its sidecar where it has one."""
-        if manifest_path(path).exists():
-            data, _ = read_complete(path)
-        else:
-            try:
-                data = Path(path).read_bytes()
-            except OSError as error:
-                raise UserError(f"{name} cannot be read ({error.strerror}); choose another.") from None
-            self._notes.append(f"{name} has no sidecar, so its integrity was not checked.")
-        return migrate(from_bytes(data, name, map_location), name)
 
     def _restore_run(self, runner: Mapping[str, Any], name: str) -> None:
         """Restore what belongs to the run rather than to the algorithm, and say what could not be."""
