@@ -18,8 +18,8 @@ pytest.importorskip("isaaclab_assets")
 from isaaclab_assets.robots import shadow_hand as nvidia
 
 from cpo_lab.assets import nucleus, stock_root
-from cpo_lab.tasks.common.robot_file import names_in
-from cpo_lab.tasks.shadow_hand.hand_names import NucleusShadowHandNamesCfg
+from cpo_lab.tasks.in_hand.shadow import NucleusShadowHandNamesCfg
+from cpo_lab.tasks.robot_file import names_in
 
 
 @pytest.fixture(scope="module")

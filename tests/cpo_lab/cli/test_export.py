@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cpo_lab.cli import export, main
-from cpo_lab.tasks.shadow_hand.layout import SHADOW_OBSERVATIONS
+from cpo_lab.tasks.in_hand.shadow import SHADOW_OBSERVATIONS
 from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
 from cpo_rl.models import EnsembleActorCritic
@@ -115,8 +115,8 @@ def test_the_id_can_be_an_input(tmp_path):
         ("CpoLab-Reorient-Cube-Allegro-Direct", 88),
         ("CpoLab-Regrasp-KukaAllegro-Direct", 99),
         ("CpoLab-Regrasp-KukaAllegro-Direct", 117),
-        ("CpoLab-Regrasp-KukaAllegro-Direct", 169),
-        ("CpoLab-Regrasp-KukaAllegro-Direct", 196),
+        ("CpoLab-Regrasp-DualKukaAllegro-Direct", 169),
+        ("CpoLab-Regrasp-DualKukaAllegro-Direct", 196),
     ],
 )
 def test_the_layout_of_every_task_is_found(task, num_obs):
@@ -180,7 +180,7 @@ def test_no_simulator_is_imported(tmp_path):
     code = (
         "import sys\nfrom cpo_lab.cli import main\n"
         f"assert main(['export', '--checkpoint', {str(checkpoint)!r}, '--formats', 'jit']) == 0\n"
-        "engines = ('isaaclab_newton', 'isaaclab_ov', 'newton', 'ovphysx', 'pxr')\n"
+        "engines = ('newton', 'mujoco', 'mujoco_warp', 'ovphysx', 'pxr', 'omni', 'isaacsim')\n"
         "bad = [m for m in sys.modules if m.split('.')[0] in engines]\n"
         "assert not bad, bad\n"
     )

@@ -82,22 +82,21 @@ def test_the_gpus_number_of_environments_is_not_used_on_a_cpu():
     config = types.SimpleNamespace(
         sim=sim(None), scene=types.SimpleNamespace(num_envs=24576), cuda_num_envs=24576, cpu_num_envs=252
     )
-    assert "252" in defaults.fit_num_envs(config)[0]
+    assert "252" in defaults.fit_num_envs(config, 24576)[0]
     assert config.scene.num_envs == 252
     config.scene.num_envs = 12
-    assert defaults.fit_num_envs(config) == []
+    assert defaults.fit_num_envs(config, 24576) == []
     assert config.scene.num_envs == 12
 
 
-def test_cpu_defaults_move_the_agent(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    env = types.SimpleNamespace(
-        sim=sim(None), scene=types.SimpleNamespace(num_envs=12), cuda_num_envs=24576, cpu_num_envs=252
+def test_the_tasks_own_number_for_a_cpu_counts_although_it_was_set_late():
+    config = types.SimpleNamespace(
+        sim=sim(None), scene=types.SimpleNamespace(num_envs=252), cuda_num_envs=24576, cpu_num_envs=24
     )
-    agent = types.SimpleNamespace(device="cuda:0")
-    assert len(defaults.cpu_defaults(env, agent)) == 1
-    assert agent.device == "cpu"
+    assert "24" in defaults.fit_num_envs(config, 252)[0]
+    assert config.scene.num_envs == 24
+    config.scene.num_envs = 6  # asked for
+    assert defaults.fit_num_envs(config, 252) == []
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cpo_lab.tasks.allegro_hand.layout import ALLEGRO_OBSERVATIONS
-from cpo_lab.tasks.allegro_kuka.layout import REWARD_TERMS, kuka_observations
-from cpo_lab.tasks.common.layout import layout_size, markdown_table
+from cpo_lab.tasks.arms.layout import REWARD_TERMS, kuka_observations
+from cpo_lab.tasks.in_hand.allegro import ALLEGRO_OBSERVATIONS
+from cpo_lab.tasks.layout import layout_size, markdown_table
 
 PAGES = Path(__file__).parents[3] / "docs" / "tasks"
 

@@ -36,6 +36,11 @@ def cache_dir() -> Path:
     return Path(base) / "cpo_lab"
 
 
+def is_generated(path: str) -> bool:
+    """Whether a path names one of the files in the cache folder, or, being empty, one that is yet to be made."""
+    return not path or Path(path).parent == cache_dir()
+
+
 def cached_usd(name: str, content: Any, writer: Callable[[Path], None], suffix: str = ".usda") -> str:
     """Path of the file that ``writer`` makes from ``content``; written only if it is not there yet.
 

@@ -3,7 +3,7 @@
 
 """``cpo-lab doctor --task``: does a task's physics behave on this engine and device?
 
-The measurements are those of :mod:`cpo_lab.tasks.common.physical_checks`, which the tests run as well: a pose is
+The measurements are those of :mod:`cpo_lab.tasks.physical_checks`, which the tests run as well: a pose is
 held, a
 finger follows a step command, an object stays where it rests, tendons couple.
 """
@@ -27,7 +27,7 @@ def check_task(task: str, device: str | None, num_envs: int | None, overrides: l
         overrides: Settings such as ``physics=newton_mjwarp`` or ``env.num_objects=4``.
 
     Returns:
-        The :class:`~cpo_lab.tasks.common.physical_checks.PhysicalCheck` objects.
+        The :class:`~cpo_lab.tasks.physical_checks.PhysicalCheck` objects.
 
     Raises:
         UserError: If the task or a setting is unknown, or the task is not one of this project's.
@@ -41,7 +41,7 @@ def check_task(task: str, device: str | None, num_envs: int | None, overrides: l
     with simulation(resolved, []), make_env(resolved) as wrapped:
         import torch
 
-        from cpo_lab.tasks.common.physical_checks import physical_checks
+        from cpo_lab.tasks.physical_checks import physical_checks
 
         with torch.inference_mode():
             return physical_checks(wrapped.unwrapped)

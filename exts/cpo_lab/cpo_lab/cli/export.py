@@ -10,7 +10,7 @@ observations mean from the task's layout table.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,14 +157,14 @@ def _layout(task: str | None, num_obs: int) -> list[dict[str, Any]] | None:
     """Terms of the task's observation from its layout table; None for a task without one."""
     if not _is_ours(task):
         return None
-    from cpo_lab.tasks.common.layout import layout_size, layout_slices
+    from cpo_lab.tasks.layout import layout_size, layout_slices
 
-    package = str(tasks()[str(task)].entry_point).split(":")[0].rpartition(".")[0]
+    module, _, name = str(tasks()[str(task)].kwargs["env_cfg_entry_point"]).partition(":")
     try:
-        module = importlib.import_module(f"{package}.layout")
-    except ImportError:
+        layouts = getattr(importlib.import_module(module), name).layouts()
+    except ImportError:  # no Isaac Lab on this machine
         return None
-    for terms in _tables(module):
+    for terms in layouts:
         if layout_size(terms) == num_obs:
             starts = layout_slices(terms)
             return [
@@ -173,16 +173,6 @@ def _layout(task: str | None, num_obs: int) -> list[dict[str, Any]] | None:
                 for t in terms
             ]  # fmt: skip
     return None
-
-
-def _tables(module: Any) -> Iterator[Any]:
-    """Layouts of a family: constants of its module, and what its function ``all_layouts`` gives."""
-    from cpo_lab.tasks.common.layout import ObservationTerm
-
-    yield from getattr(module, "all_layouts", tuple)()
-    for value in vars(module).values():
-        if isinstance(value, tuple) and value and all(isinstance(term, ObservationTerm) for term in value):
-            yield value
 
 
 def _show(checkpoint: Path, root: Path, written: list[tuple[Path, dict[str, Any]]]) -> None:

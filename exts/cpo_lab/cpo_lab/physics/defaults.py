@@ -19,19 +19,25 @@ def default_num_envs(cfg: Any, device: str | None = None) -> int:
     return cfg.cpu_num_envs if (device or default_device()) == "cpu" else cfg.cuda_num_envs
 
 
-def fit_num_envs(cfg: Any) -> list[str]:
-    """Replace the number of environments for a GPU by the one for a CPU if the device is a CPU.
+def fit_num_envs(cfg: Any, untouched: int) -> list[str]:
+    """Make the number of environments suit the device and the task's two fields, if nobody chose another one.
 
-    Isaac Lab applies ``--device`` after the configuration was made, so a machine with a GPU starts from the GPU's
-    number. That number cannot be meant for a CPU, where it would need hours to build.
+    Isaac Lab applies ``--device`` and settings after the configuration was made, so a machine with a GPU starts from
+    the GPU's number. That number cannot be meant for a CPU, where it would need hours to build.
 
     Args:
         cfg: Environment configuration (a :class:`cpo_lab.tasks.base_env.TaskEnvCfg`); changed in place.
+        untouched: Number that the configuration was made with.
+
+    Returns:
+        One line if it was changed.
     """
-    if cfg.sim.device != "cpu" or cfg.scene.num_envs != cfg.cuda_num_envs:
+    suited = default_num_envs(cfg, cfg.sim.device)
+    if cfg.scene.num_envs != untouched or cfg.scene.num_envs == suited:
         return []
-    cfg.scene.num_envs = cfg.cpu_num_envs
-    return [f"environments: {cfg.cpu_num_envs}, which suits a CPU (--num_envs N chooses another number)"]
+    cfg.scene.num_envs = suited
+    kind = "a CPU" if cfg.sim.device == "cpu" else "a GPU"
+    return [f"environments: {suited}, which suits {kind} (--num_envs N chooses another number)"]
 
 
 def limit_torch_threads(device: str) -> list[str]:
@@ -49,20 +55,3 @@ def limit_torch_threads(device: str) -> list[str]:
         return []
     torch.set_num_threads(1)
     return [f"torch threads: 1 of {cores} cores, the rest is the physics engine's (OMP_NUM_THREADS=N chooses another)"]
-
-
-def cpu_defaults(env_cfg: Any, agent_cfg: Any) -> list[str]:
-    """Make the agent and the threads suit the simulation's device; for launchers that hold both configurations.
-
-    Args:
-        env_cfg: Environment configuration with its final ``sim.device``.
-        agent_cfg: Run configuration of the learner; its ``device`` is changed in place.
-
-    Returns:
-        One line for every choice.
-    """
-    lines = []
-    if env_cfg.sim.device == "cpu" and str(agent_cfg.device).startswith("cuda") and default_device() == "cpu":
-        agent_cfg.device = "cpu"
-        lines.append("agent device: cpu, there is no CUDA device (agent.device=NAME chooses another)")
-    return lines + fit_num_envs(env_cfg) + limit_torch_threads(env_cfg.sim.device)

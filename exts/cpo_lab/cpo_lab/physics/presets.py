@@ -134,6 +134,20 @@ class PhysicsChoiceCfg(PresetCfg):
     default: str = FOLLOW_DEVICE
 
 
+def engine_configurations(presets: HandPhysicsCfg) -> dict[str, tuple[type, ...]]:
+    """Classes of configurations that an engine asked for by name may have.
+
+    Args:
+        presets: The task's presets.
+
+    Returns:
+        Name of the engine, without ``default`` -> classes; ``physx`` becomes one of the PhysX engines as it starts.
+    """
+    names = [name for name in vars(presets) if name != "default"]
+    classes = {name: (type(getattr(presets, name)),) for name in names}
+    return {**classes, "physx": (PhysxAutoCfg, PhysxCfg, OvPhysxCfg)}
+
+
 def fit_to_device(sim_cfg: Any, choice: str, presets: HandPhysicsCfg) -> list[str]:
     """Make ``sim_cfg.physics`` suit ``sim_cfg.device``, as far as the user left that open.
 

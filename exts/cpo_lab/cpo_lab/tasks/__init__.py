@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gymnasium
 
+from cpo_lab.tasks.moved import install
 from cpo_rl.presets import PRESETS
 
 _USUAL = ("cpo", "sapg", "ppo")
@@ -18,19 +19,22 @@ AGENTS = (*_USUAL, *(name for name in PRESETS if name not in _USUAL), "stock_ppo
 """Agents of every task: the presets of the ensemble algorithm, and rsl_rl's own PPO for comparison."""
 
 
-def _register(task_id: str, family: str, env: str, env_cfg: str, agents: str = "agents.rsl_rl_cfg:") -> None:
-    """Register ``task_id`` from names inside ``cpo_lab.tasks.<family>``, with one entry per agent.
+def _register(task_id: str, env: str, env_cfg: str, agents: str) -> None:
+    """Register a task from names in this package, with one entry per agent.
 
-    ``agents`` is the module with the run settings, a colon, and what precedes the agent in their names.
+    Args:
+        task_id: Its Gym id.
+        env: Module and class of the environment.
+        env_cfg: Module and class of its settings.
+        agents: Module with the run settings, a colon, and what precedes the agent in their names.
     """
-    package = f"{__name__}.{family}"
-    entries = {f"rsl_rl_{agent}_cfg_entry_point": f"{package}.{agents}{agent}" for agent in AGENTS}
+    entries = {f"rsl_rl_{agent}_cfg_entry_point": f"{__name__}.{agents}{agent}" for agent in AGENTS}
     gymnasium.register(
         id=task_id,
-        entry_point=f"{package}.{env}",
+        entry_point=f"{__name__}.{env}",
         disable_env_checker=True,
         kwargs={
-            "env_cfg_entry_point": f"{package}.{env_cfg}",
+            "env_cfg_entry_point": f"{__name__}.{env_cfg}",
             "rsl_rl_cfg_entry_point": entries["rsl_rl_cpo_cfg_entry_point"],
             "default_agent": "rsl_rl",
             **entries,
@@ -38,19 +42,14 @@ def _register(task_id: str, family: str, env: str, env_cfg: str, agents: str = "
     )
 
 
-_register(
-    "CpoLab-Reorient-Cube-Shadow-Direct",
-    family="shadow_hand",
-    env="shadow_hand_env:ShadowHandEnv",
-    env_cfg="shadow_hand_env_cfg:ShadowHandEnvCfg",
-)
-
-_register(
-    "CpoLab-Reorient-Cube-Allegro-Direct",
-    family="allegro_hand",
-    env="allegro_hand_env:AllegroHandEnv",
-    env_cfg="allegro_hand_env_cfg:AllegroHandEnvCfg",
-)
+for _hand in ("Shadow", "Allegro"):
+    _module = f"in_hand.{_hand.lower()}"
+    _register(
+        f"CpoLab-Reorient-Cube-{_hand}-Direct",
+        env=f"{_module}:{_hand}HandEnv",
+        env_cfg=f"{_module}:{_hand}HandEnvCfg",
+        agents=f"{_module}:",
+    )
 
 for _id, _cfg, _agents in (
     ("CpoLab-Regrasp-KukaAllegro-Direct", "RegraspKukaEnvCfg", "regrasp"),
@@ -59,10 +58,6 @@ for _id, _cfg, _agents in (
     ("CpoLab-Regrasp-DualKukaAllegro-Direct", "RegraspDualKukaEnvCfg", "dual_regrasp"),
     ("CpoLab-Reorient-DualKukaAllegro-Direct", "ReorientDualKukaEnvCfg", "dual_reorient"),
 ):
-    _register(
-        _id,
-        family="allegro_kuka",
-        env="allegro_kuka_env:AllegroKukaEnv",
-        env_cfg=f"allegro_kuka_env_cfg:{_cfg}",
-        agents=f"agents.rsl_rl_cfg:{_agents}_",
-    )
+    _register(_id, env="arms.env:AllegroKukaEnv", env_cfg=f"arms.env_cfg:{_cfg}", agents=f"arms.agents:{_agents}_")
+
+install()  # names of version 0.1.0

@@ -17,12 +17,22 @@ import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
+from isaaclab_tasks.utils import PresetCfg
 
 from cpo_lab.assets.availability import check_files
-from cpo_lab.assets.nucleus import NUCLEUS, AssetChoiceCfg
-from cpo_lab.physics.defaults import fit_num_envs, limit_torch_threads
+from cpo_lab.assets.nucleus import BUILTIN, NUCLEUS, AssetChoiceCfg
+from cpo_lab.physics.defaults import default_num_envs, fit_num_envs, limit_torch_threads
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
-from cpo_lab.physics.presets import HandPhysicsCfg, PhysicsChoiceCfg, default_device, fit_to_device
+from cpo_lab.physics.presets import (
+    FOLLOW_DEVICE,
+    HandPhysicsCfg,
+    PhysicsChoiceCfg,
+    default_device,
+    engine_configurations,
+    fit_to_device,
+)
+from cpo_lab.tasks.layout import ObservationTerm
+from cpo_lab.tasks.settings import check_values, setting
 from cpo_rl.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -46,7 +56,11 @@ def simulation_cfg(physics: HandPhysicsCfg, decimation: int) -> SimulationCfg:
 
 @configclass
 class TaskEnvCfg(DirectRLEnvCfg):
-    """Fields that every task of this package has."""
+    """Fields that every task of this package has.
+
+    A task declares its own with :func:`~cpo_lab.tasks.settings.setting`, so that values out of range are refused, and
+    overrides :meth:`check_settings` to refuse those that have no effect together with others.
+    """
 
     physics_presets: ClassVar[type[HandPhysicsCfg]] = HandPhysicsCfg
     """Class of the presets that ``sim.physics`` holds, from which the engine for another device is taken."""
@@ -61,28 +75,98 @@ class TaskEnvCfg(DirectRLEnvCfg):
     no_nucleus_assets: ClassVar[str] = "none of NVIDIA's robots is set up for it"
     """Why this task has no ``presets=nucleus_assets``; empty if it has."""
 
-    cuda_num_envs: int = 24576
-    """Environments on a CUDA device unless ``--num_envs`` says otherwise, at least 1 (reference: 24,576)."""
+    cuda_num_envs: int = setting(24576, at_least=1)
+    """Environments on a CUDA device unless ``--num_envs`` says otherwise (reference: 24,576)."""
 
-    cpu_num_envs: int = 252
-    """Environments on a CPU unless ``--num_envs`` says otherwise, at least 1; a multiple of the 6 policies."""
+    cpu_num_envs: int = setting(252, at_least=1)
+    """Environments on a CPU unless ``--num_envs`` says otherwise; a multiple of the 6 policies."""
+
+    def layout(self) -> tuple[ObservationTerm, ...]:
+        """The terms of the observation, from which its size and its documentation are made; empty for a task without.
+
+        An exported policy is described by it.
+        """
+        return ()
+
+    @classmethod
+    def layouts(cls) -> list[tuple[ObservationTerm, ...]]:
+        """All layouts that settings of the task can lead to."""
+        return [cls().layout()]
+
+    def presets_are_chosen(self) -> bool:
+        """Whether Isaac Lab has put the chosen presets in the place of all of them, as it does before a start."""
+        return not isinstance(self.assets, PresetCfg)
+
+    def derived(self) -> dict[str, Any]:
+        """Fields that follow from other fields and cannot be set, with their values."""
+        return {}
+
+    def derive(self) -> None:
+        """Fill in what follows from other fields; called again when overrides have been applied."""
+        for name, value in self.derived().items():
+            setattr(self, name, value)
 
     def check(self) -> None:
-        """Raise :class:`~cpo_rl.errors.UserError` for a setting that cannot work; called before anything starts.
+        """Refuse settings that cannot work or have no effect; called before anything starts.
 
-        Here: for NVIDIA's robots where the task has none, and for a file that cannot be had.
+        Raises:
+            UserError: Naming the first one, or a file that cannot be had.
         """
-        if self.assets == NUCLEUS and self.no_nucleus_assets:
-            raise UserError(f"presets=nucleus_assets is not offered for this task: {self.no_nucleus_assets}.")
+        check_values(self)
+        if not self.sim.dt > 0.0:
+            raise UserError(f"sim.dt must be above 0, not {self.sim.dt!r}.")
+        self._check_derived()
+        if self.presets_are_chosen():
+            self._check_presets()
+        self.check_settings()
         check_files(self.scene)
+        if self.presets_are_chosen():
+            self.check_robots()
+
+    def check_settings(self) -> None:
+        """Refuse settings that, together with others, cannot work or have no effect; a task overrides it.
+
+        Raises:
+            UserError: Naming the first one.
+        """
+
+    def check_robots(self) -> None:
+        """Refuse robots whose files lack what the task names; a task overrides it.
+
+        Raises:
+            UserError: Naming the file and what it lacks.
+        """
 
     def num_shapes(self) -> int:
         """Return how many different objects are dealt out to the environments; 1 if all have the same."""
         return 1
 
+    def _check_derived(self) -> None:
+        default = type(self)()  # overrides of other fields may have changed what follows from them
+        for name, value in self.derived().items():
+            if getattr(self, name) not in (value, getattr(default, name)):
+                raise UserError(f"{name} follows from the task's other settings and is {value}; leave it out.")
+
+    def _check_presets(self) -> None:
+        """Refuse values of the fields that remember which presets were asked for, if they do not fit the rest."""
+        if self.assets not in (BUILTIN, NUCLEUS):
+            raise UserError(f"assets={self.assets!r} is set by presets=nucleus_assets, not by hand; leave it out.")
+        if self.assets == NUCLEUS and self.no_nucleus_assets:
+            raise UserError(f"presets=nucleus_assets is not offered for this task: {self.no_nucleus_assets}.")
+        engines = engine_configurations(self.physics_presets())
+        if self.physics_choice == FOLLOW_DEVICE or type(self.sim.physics) in engines.get(self.physics_choice, ()):
+            return
+        raise UserError(f"physics_choice={self.physics_choice!r} is set by physics=NAME, not by hand; leave it out.")
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on other fields or on the machine."""
+        if self.scene.num_envs == 0:
+            self.scene.num_envs = default_num_envs(self)
+        self.derive()
+
 
 class TaskEnv(DirectRLEnv):
-    """A :class:`DirectRLEnv` that also runs where there is no CUDA driver."""
+    """A :class:`DirectRLEnv` that also runs where there is no CUDA driver, and says how its episodes ended."""
 
     cfg: TaskEnvCfg
 
@@ -91,10 +175,11 @@ class TaskEnv(DirectRLEnv):
 
     def __init__(self, cfg: TaskEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         cfg.check()  # launchers other than ours have not
+        cfg.derive()
         allow_pinned_without_cuda()
         self.choices: list[str] = [
             *fit_to_device(cfg.sim, cfg.physics_choice, cfg.physics_presets()),
-            *fit_num_envs(cfg),
+            *fit_num_envs(cfg, type(cfg)().scene.num_envs),
             *limit_torch_threads(cfg.sim.device),
             *self.fit_to_engine(cfg),
         ]

@@ -1,4 +1,0 @@
-# Copyright (c) 2026, the cpo_lab authors.
-# SPDX-License-Identifier: BSD-3-Clause
-
-"""In-hand reorientation of a cube with the Allegro Hand."""
