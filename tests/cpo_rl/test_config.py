@@ -7,11 +7,11 @@ import dataclasses
 
 import pytest
 
-from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg
+from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
+from cpo_rl.fields import build_cfg, limits_of
 from cpo_rl.formulas.losses import entropy_ladder
 from cpo_rl.presets import MINI_BATCH_FACTOR, PRESETS, preset
-from cpo_rl.settings import build_cfg
 
 OUT_OF_RANGE = {
     "algorithm": {
@@ -48,7 +48,7 @@ OUT_OF_RANGE = {
         "clip_param": [0.0, 1.0],
         "awac_fraction": [0.0, 1.1],
         "discriminator_hidden_dims": [[], [0], [8.0], 8],
-        **{name: ["something_else"] for name in _CHOICES},
+        **{name: ["something_else"] for name, limits in limits_of(EnsembleCfg).items() if limits.choices},
     },
     "model": {
         "hidden_dims": [[], [0], [8.0], 8],

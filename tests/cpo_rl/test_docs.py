@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import cpo_rl.formulas
-from cpo_rl.config import _CHOICES, EnsembleCfg, ModelCfg
+from cpo_rl.config import EnsembleCfg, ModelCfg
+from cpo_rl.fields import build_cfg, limits_of
 from cpo_rl.presets import PRESETS
-from cpo_rl.settings import build_cfg
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["algorithms.md", "fidelity.md", "distributed.md", "export.md", "pbt.md"]
@@ -88,7 +88,7 @@ def test_the_reference_preset_is_the_released_column():
 
 
 def test_every_choice_is_explained():
-    for name in set(_CHOICES) - {"learning_rate_schedule"}:
+    for name in {n for n, limits in limits_of(EnsembleCfg).items() if limits.choices} - {"learning_rate_schedule"}:
         assert f"`{name}" in text("fidelity.md"), name
 
 

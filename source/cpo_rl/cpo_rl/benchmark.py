@@ -27,9 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cpo_rl.algorithms import EnsemblePPO
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
+from cpo_rl.fields import build_cfg
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.presets import preset
-from cpo_rl.settings import build_cfg
 
 
 @dataclass(frozen=True)

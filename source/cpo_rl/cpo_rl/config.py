@@ -1,21 +1,23 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Settings of the ensemble algorithm and its network, with their ranges.
+"""Settings of the ensemble algorithm, its network and a run: every default and every range, once.
 
-Both classes are plain dataclasses so that the learning library needs no simulator; Isaac Lab's config classes subclass
-them (``cpo_lab.tasks.agents``). Every check raises :class:`~cpo_rl.errors.UserError` with one sentence that names the
-field, before anything is allocated.
+The classes are plain dataclasses so that the learning library needs no simulator; Isaac Lab's config classes subclass
+them (``cpo_lab.tasks.agents``). What a field accepts stands beside its default (:mod:`cpo_rl.fields`); rules between
+fields are code. Every check raises :class:`~cpo_rl.errors.UserError` with one sentence that names the field, before
+anything is allocated.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from cpo_rl.errors import UserError
-from cpo_rl.settings import check_types, positive_ints, require
+from cpo_rl.fields import check_fields, require, setting
 
 ROW_SETS = {
     "on_policy": ("follower", "leader"),
@@ -23,9 +25,6 @@ ROW_SETS = {
     "all": ("follower", "leader", "borrowed", "awac"),
 }
 """Which roles a named set of rows holds."""
-
-ACTIVATIONS = ("elu", "relu", "tanh", "selu", "swish", "gelu", "lrelu", "mish")
-"""Names of activations the trunk accepts."""
 
 
 @dataclass
@@ -36,68 +35,68 @@ class EnsembleCfg:
     leader-to-follower regression, ``adversarial_coef>0`` its diversity reward.
     """
 
-    algorithm: str = "cpo"
+    algorithm: str = setting("cpo", fixed=True)
     """Name of the preset these settings came from; only for logs, reports and file names."""
 
-    num_policies: int = 6
-    """Number of policies M in the ensemble, at least 1. It must divide the number of environments."""
+    num_policies: int = setting(6, at_least=1, fixed=True)
+    """Number of policies M in the ensemble. It must divide the number of environments."""
 
-    num_learning_epochs: int = 5
-    """Passes over the training batch per iteration, at least 1."""
+    num_learning_epochs: int = setting(5, at_least=1)
+    """Passes over the training batch per iteration."""
 
-    num_mini_batches: int = 4
-    """Mini-batches per pass, at least 1; independent of how many relabelled rows the batch holds."""
+    num_mini_batches: int = setting(4, at_least=1, fixed=True)
+    """Mini-batches per pass; independent of how many relabelled rows the batch holds."""
 
-    fit_mini_batches: bool = False
+    fit_mini_batches: bool = setting(False, fixed=True)
     """Whether more mini-batches than a small number of environments can fill are lowered, visibly, instead of refused;
     our tasks set it, because their numbers suit tens of thousands of environments."""
 
-    sequence_length: int = 1
+    sequence_length: int = setting(1, at_least=1, fixed=True)
     """Consecutive steps of one environment kept together in a mini-batch; divides the horizon. Feed-forward models
     accept any value, recurrent ones learn through this many steps."""
 
-    learning_rate: float = 5.0e-4
-    """Initial step size of Adam, above 0."""
+    learning_rate: float = setting(5.0e-4, above=0.0)
+    """Initial step size of Adam."""
 
-    learning_rate_schedule: str = "adaptive"
+    learning_rate_schedule: str = setting("adaptive", choices=("adaptive", "fixed"))
     """``adaptive`` (follows the policy change ``desired_kl``) or ``fixed``."""
 
-    learning_rate_update: str = "epoch"
+    learning_rate_update: str = setting("epoch", choices=("epoch", "mini_batch"))
     """``epoch``: one adaptation per pass from the mean KL of its mini-batches; ``mini_batch``: one per mini-batch."""
 
-    learning_rate_rows: str = "gradient_rows"
+    learning_rate_rows: str = setting("gradient_rows", choices=("on_policy", "gradient_rows"))
     """Rows whose KL drives the adaptive learning rate: ``on_policy`` or ``gradient_rows``; regression rows never do."""
 
-    learning_rate_reference: str = "previous_epoch"
+    learning_rate_reference: str = setting("previous_epoch", choices=("previous_epoch", "rollout"))
     """Policy that the KL is measured against: ``previous_epoch`` (the row's last visit) or ``rollout``."""
 
-    borrowed_reference: str = "leader"
+    borrowed_reference: str = setting("leader", choices=("leader", "behavior"))
     """Distribution that a borrowed row's KL starts from: ``leader`` (the leader at rollout time) or ``behavior`` (the
     follower that acted, as released, which makes inter-policy distance lower the learning rate)."""
 
-    desired_kl: float = 0.016
-    """Target KL between successive policies [nat], above 0."""
+    desired_kl: float = setting(0.016, above=0.0)
+    """Target KL between successive policies [nat]."""
 
-    learning_rate_min: float = 1.0e-6
-    """Lower bound of the adaptive learning rate, above 0."""
+    learning_rate_min: float = setting(1.0e-6, above=0.0)
+    """Lower bound of the adaptive learning rate."""
 
     learning_rate_max: float = 1.0e-2
     """Upper bound of the adaptive learning rate, at least ``learning_rate_min``."""
 
-    max_grad_norm: float = 1.0
-    """Bound of the global gradient norm, above 0."""
+    max_grad_norm: float = setting(1.0, above=0.0)
+    """Bound of the global gradient norm."""
 
-    gamma: float = 0.99
-    """Discount factor, in (0, 1]."""
+    gamma: float = setting(0.99, above=0.0, at_most=1.0)
+    """Discount factor."""
 
-    lam: float = 0.95
-    """Decay of generalized advantage estimation, in [0, 1]."""
+    lam: float = setting(0.95, at_least=0.0, at_most=1.0)
+    """Decay of generalized advantage estimation."""
 
-    clip_param: float = 0.2
-    """Half-width of the surrogate's and the value's clip range, in (0, 1)."""
+    clip_param: float = setting(0.2, above=0.0, below=1.0)
+    """Half-width of the surrogate's and the value's clip range."""
 
-    value_loss_coef: float = 2.0
-    """Weight of the value loss, at least 0 (the reference's 0.5 * critic_coef 4)."""
+    value_loss_coef: float = setting(2.0, at_least=0.0)
+    """Weight of the value loss (the reference's 0.5 * critic_coef 4)."""
 
     use_clipped_value_loss: bool = True
     """Whether the value may move at most ``clip_param`` (in normalized units) from its rollout estimate."""
@@ -108,159 +107,110 @@ class EnsembleCfg:
     normalize_advantages: bool = True
     """Whether advantages are scaled to mean 0, standard deviation 1 over ``statistics_rows``."""
 
-    statistics_rows: str = "gradient_rows"
+    statistics_rows: str = setting("gradient_rows", choices=tuple(ROW_SETS))
     """Rows that count in the statistics of advantages and value targets: ``on_policy``, ``gradient_rows``, ``all``."""
 
-    entropy_coef: float = 0.0
-    """Entropy bonus of every policy, at least 0."""
+    entropy_coef: float = setting(0.0, at_least=0.0)
+    """Entropy bonus of every policy."""
 
-    entropy_coef_scale: float = 0.0
-    """Scale s of the followers' extra entropy bonus 0.5 s (M-1-i)/(M-1), at least 0; the leader's is 0."""
+    entropy_coef_scale: float = setting(0.0, at_least=0.0)
+    """Scale s of the followers' extra entropy bonus 0.5 s (M-1-i)/(M-1); the leader's is 0."""
 
-    bound_loss_coef: float = 1.0e-4
-    """Weight of the soft bound on action means, at least 0."""
+    bound_loss_coef: float = setting(1.0e-4, at_least=0.0)
+    """Weight of the soft bound on action means."""
 
-    bound_limit: float = 1.1
-    """Magnitude above which an action mean is penalized, above 0."""
+    bound_limit: float = setting(1.1, above=0.0)
+    """Magnitude above which an action mean is penalized."""
 
-    reward_scale: float = 0.01
-    """Factor on the environment's reward, above 0. Logged returns are unscaled."""
+    reward_scale: float = setting(0.01, above=0.0)
+    """Factor on the environment's reward. Logged returns are unscaled."""
 
     bootstrap_time_outs: bool = True
     """Whether an episode ended by time adds ``gamma * V(s_t)`` to its last reward."""
 
-    borrowed_followers: int = 1
-    """Followers K whose data the leader borrows each iteration, drawn anew, 0 to M-1."""
+    borrowed_followers: int = setting(1, at_least=0, fixed=True)
+    """Followers K whose data the leader borrows each iteration, drawn anew, at most M-1."""
 
-    borrowed_clip_center: str = "one"
+    borrowed_clip_center: str = setting("one", choices=("one", "old_leader"))
     """Center of the clip range of borrowed rows: ``one`` (as released) or ``old_leader`` (old leader over follower)."""
 
-    awac_coef: float = 1.0e-3
-    """Weight beta of the followers' advantage-weighted regression on leader data, at least 0; 0 drops these rows."""
+    awac_coef: float = setting(1.0e-3, at_least=0.0)
+    """Weight beta of the followers' advantage-weighted regression on leader data; 0 drops these rows."""
 
-    awac_temperature: float = 0.2
-    """Temperature lambda of the regression weight exp(A/lambda), above 0."""
+    awac_temperature: float = setting(0.2, above=0.0)
+    """Temperature lambda of the regression weight exp(A/lambda)."""
 
-    awac_weight_max: float = 100.0
-    """Cap of the regression weight, above 0."""
+    awac_weight_max: float = setting(100.0, above=0.0)
+    """Cap of the regression weight."""
 
-    awac_fraction: float = 1.0
-    """Share of the leader's sequences each follower regresses on per iteration, in (0, 1]; weighted by its inverse."""
+    awac_fraction: float = setting(1.0, above=0.0, at_most=1.0, fixed=True)
+    """Share of the leader's sequences each follower regresses on per iteration; weighted by its inverse."""
 
-    kl_coef: float = 0.0
-    """Weight of an explicit KL penalty of followers to the leader, at least 0; 0 spends nothing on it."""
+    kl_coef: float = setting(0.0, at_least=0.0)
+    """Weight of an explicit KL penalty of followers to the leader; 0 spends nothing on it."""
 
-    kl_form: str = "closed_form"
+    kl_form: str = setting("closed_form", choices=("closed_form", "sampled"))
     """``closed_form``: exact KL of the Gaussians outside the clip; ``sampled``: single-sample form inside it."""
 
-    adversarial_coef: float = 0.01
-    """Weight of the diversity reward log q(i|s,a) + ln M of followers, at least 0; 0 drops the discriminator."""
+    adversarial_coef: float = setting(0.01, at_least=0.0)
+    """Weight of the diversity reward log q(i|s,a) + ln M of followers; 0 drops the discriminator."""
 
-    discriminator_hidden_dims: list[int] = field(default_factory=lambda: [1024, 1024, 512, 512])
+    discriminator_hidden_dims: list[int] = setting([1024, 1024, 512, 512], at_least=1, entries=1, fixed=True)
     """Widths of the discriminator's hidden layers."""
 
-    discriminator_learning_rate: float = 5.0e-4
-    """Step size of the discriminator's Adam, above 0."""
+    discriminator_learning_rate: float = setting(5.0e-4, above=0.0)
+    """Step size of the discriminator's Adam."""
 
-    discriminator_mini_batches: int = 2
-    """Mini-batches of the discriminator's single pass per iteration, at least 1."""
+    discriminator_mini_batches: int = setting(2, at_least=1)
+    """Mini-batches of the discriminator's single pass per iteration."""
 
-    loss_normalization: str = "gradient_rows"
+    loss_normalization: str = setting("gradient_rows", choices=("gradient_rows", "all_rows"))
     """Row count that divides the summed losses of a mini-batch: ``gradient_rows`` (followers, leader, borrowed) or
     ``all_rows`` (with the regression rows, as released)."""
 
-    follower_weight: float = 1.0
-    """Weight of a follower's own row in the policy loss, at least 0."""
+    follower_weight: float = setting(1.0, at_least=0.0)
+    """Weight of a follower's own row in the policy loss."""
 
-    leader_weight: float = 1.0
-    """Weight of the leader's own row in the policy loss, at least 0."""
+    leader_weight: float = setting(1.0, at_least=0.0)
+    """Weight of the leader's own row in the policy loss."""
 
-    borrowed_weight: float = 1.0
-    """Weight of a borrowed row in the policy loss, at least 0."""
+    borrowed_weight: float = setting(1.0, at_least=0.0)
+    """Weight of a borrowed row in the policy loss."""
 
-    relabel_state: str = "target"
+    relabel_state: str = setting("target", choices=("target", "behavior"))
     """Recurrent state used to evaluate relabelled rows: ``target`` (one sequence pass under the target policy) or
     ``behavior`` (the state of the policy that acted, as released)."""
 
-    diagnostics_interval: int = 5
-    """Iterations between inter-policy diagnostics (KL matrix, effective sample size), at least 1."""
+    diagnostics_interval: int = setting(5, at_least=1)
+    """Iterations between inter-policy diagnostics (KL matrix, effective sample size)."""
 
-    non_finite: str = "stop"
+    non_finite: str = setting("stop", choices=("stop", "skip"))
     """What happens after an update with a non-finite number: ``stop`` or ``skip``; it never reaches the weights."""
 
-    max_skipped_updates: int = 10
-    """Skipped gradient steps in a row after which ``non_finite="skip"`` stops too, at least 0."""
+    max_skipped_updates: int = setting(10, at_least=0)
+    """Skipped gradient steps in a row after which ``non_finite="skip"`` stops too."""
 
     mixed_precision: bool = False
     """Whether forward passes of the update run in bfloat16 autocast."""
 
-    compile: bool = False
+    compile: bool = setting(False, fixed=True)
     """Whether the update's loss is compiled with ``torch.compile``."""
 
-    cuda_graph: bool = True
+    cuda_graph: bool = setting(True, fixed=True)
     """Whether gradient steps are recorded and replayed as CUDA graphs on a GPU (one process, not with ``compile``)."""
 
     def validate(self) -> None:
-        """Check every field by itself.
+        """Check every field by itself and the rules between fields.
 
         Raises:
             UserError: Naming the first field that is out of range.
         """
-        check_types(self, _KINDS, "algorithm")
-        for name in (
-            "num_policies",
-            "num_learning_epochs",
-            "num_mini_batches",
-            "sequence_length",
-            "discriminator_mini_batches",
-            "diagnostics_interval",
-        ):
-            require(self, name, getattr(self, name) >= 1, "be at least 1")
-        for name in (
-            "learning_rate",
-            "desired_kl",
-            "learning_rate_min",
-            "max_grad_norm",
-            "bound_limit",
-            "reward_scale",
-            "awac_temperature",
-            "awac_weight_max",
-            "discriminator_learning_rate",
-        ):
-            require(self, name, getattr(self, name) > 0.0, "be above 0")
-        for name in (
-            "value_loss_coef",
-            "entropy_coef",
-            "entropy_coef_scale",
-            "bound_loss_coef",
-            "awac_coef",
-            "kl_coef",
-            "adversarial_coef",
-            "follower_weight",
-            "leader_weight",
-            "borrowed_weight",
-            "max_skipped_updates",
-            "borrowed_followers",
-        ):
-            require(self, name, getattr(self, name) >= 0, "not be negative")
-        require(
-            self, "learning_rate_max", self.learning_rate_max >= self.learning_rate_min, "be at least learning_rate_min"
-        )
-        require(self, "gamma", 0.0 < self.gamma <= 1.0, "lie in (0, 1]")
-        require(self, "lam", 0.0 <= self.lam <= 1.0, "lie in [0, 1]")
-        require(self, "clip_param", 0.0 < self.clip_param < 1.0, "lie in (0, 1)")
-        require(self, "awac_fraction", 0.0 < self.awac_fraction <= 1.0, "lie in (0, 1]")
-        require(
-            self,
-            "borrowed_followers",
-            self.borrowed_followers <= self.num_policies - 1,
-            f"be at most num_policies - 1 = {self.num_policies - 1}",
-        )
-        require(
-            self, "discriminator_hidden_dims", positive_ints(self.discriminator_hidden_dims), "list positive integers"
-        )
-        for name, choices in _CHOICES.items():
-            require(self, name, getattr(self, name) in choices, f"be one of {', '.join(choices)}")
+        check_fields(self, "algorithm")
+        fits = self.learning_rate_max >= self.learning_rate_min
+        require(self, "algorithm", "learning_rate_max", fits, "be at least learning_rate_min")
+        most = self.num_policies - 1
+        rule = f"be at most num_policies - 1 = {most}"
+        require(self, "algorithm", "borrowed_followers", self.borrowed_followers <= most, rule)
 
     def validate_batch(self, num_envs: int, horizon: int) -> None:
         """Check the settings against the size of a rollout.
@@ -319,23 +269,23 @@ class EnsembleCfg:
 class ModelCfg:
     """Settings of :class:`cpo_rl.models.EnsembleActorCritic`."""
 
-    hidden_dims: list[int] = field(default_factory=lambda: [512, 512, 256, 128])
+    hidden_dims: list[int] = setting([512, 512, 256, 128], at_least=1, entries=1)
     """Widths of the trunk's layers."""
 
-    activation: str = "elu"
-    """Activation between layers, by rsl_rl's names: elu, relu, tanh, selu, swish, gelu, lrelu or mish."""
+    activation: str = setting("elu", choices=("elu", "relu", "tanh", "selu", "swish", "gelu", "lrelu", "mish"))
+    """Activation between layers, by rsl_rl's names."""
 
-    embedding_dim: int = 32
-    """Length of each policy's learned conditioning vector, at least 0; 0 conditions only the action noise."""
+    embedding_dim: int = setting(32, at_least=0)
+    """Length of each policy's learned conditioning vector; 0 conditions only the action noise."""
 
-    rnn_type: str = "none"
+    rnn_type: str = setting("none", choices=("none", "lstm"))
     """``none`` (feed-forward) or ``lstm`` (an LSTM before the trunk)."""
 
-    rnn_hidden_dim: int = 768
-    """Units of the LSTM, at least 1."""
+    rnn_hidden_dim: int = setting(768, at_least=1)
+    """Units of the LSTM."""
 
-    rnn_num_layers: int = 1
-    """Layers of the LSTM, at least 1."""
+    rnn_num_layers: int = setting(1, at_least=1)
+    """Layers of the LSTM."""
 
     rnn_layer_norm: bool = True
     """Whether the LSTM's output is layer-normalized."""
@@ -349,8 +299,8 @@ class ModelCfg:
     normalize_observations: bool = True
     """Whether observations are normalized by running statistics, updated once per iteration."""
 
-    observation_clip: float = 5.0
-    """Magnitude that normalized observations are clipped to, above 0."""
+    observation_clip: float = setting(5.0, above=0.0)
+    """Magnitude that normalized observations are clipped to."""
 
     def validate(self) -> None:
         """Check every field.
@@ -358,30 +308,57 @@ class ModelCfg:
         Raises:
             UserError: Naming the first field that is out of range.
         """
-        check_types(self, _KINDS, "model")
-        require(self, "hidden_dims", positive_ints(self.hidden_dims), "list positive integers")
-        require(self, "activation", self.activation in ACTIVATIONS, f"be one of {', '.join(ACTIVATIONS)}")
-        require(self, "embedding_dim", self.embedding_dim >= 0, "not be negative")
-        require(self, "rnn_type", self.rnn_type in ("none", "lstm"), "be one of none, lstm")
-        require(self, "rnn_hidden_dim", self.rnn_hidden_dim >= 1, "be at least 1")
-        require(self, "rnn_num_layers", self.rnn_num_layers >= 1, "be at least 1")
-        require(self, "observation_clip", self.observation_clip > 0.0, "be above 0")
+        check_fields(self, "model")
 
 
-_CHOICES = {
-    "learning_rate_schedule": ("adaptive", "fixed"),
-    "learning_rate_update": ("epoch", "mini_batch"),
-    "learning_rate_rows": ("on_policy", "gradient_rows"),
-    "learning_rate_reference": ("previous_epoch", "rollout"),
-    "borrowed_reference": ("leader", "behavior"),
-    "statistics_rows": tuple(ROW_SETS),
-    "borrowed_clip_center": ("one", "old_leader"),
-    "kl_form": ("closed_form", "sampled"),
-    "loss_normalization": ("gradient_rows", "all_rows"),
-    "relabel_state": ("target", "behavior"),
-    "non_finite": ("stop", "skip"),
-}
+@dataclass
+class RunnerOptions:
+    """Settings at the top level of a runner's configuration that ours checks.
 
+    rsl_rl's runner reads the first two as well, launchers read the third, and the others are ours alone.
+    """
 
-# of the plain classes, because Isaac Lab's subclasses replace the annotations
-_KINDS = {f.name: str(f.type) for cls in (EnsembleCfg, ModelCfg) for f in dataclasses.fields(cls)}
+    num_steps_per_env: int = setting(8, at_least=1)
+    """Horizon T: steps per environment and iteration."""
+
+    save_interval: int = setting(50, at_least=1)
+    """Iterations between checkpoints."""
+
+    max_iterations: int = setting(1000, at_least=1)
+    """Iterations to train."""
+
+    keep_last: int = setting(5, at_least=0)
+    """Newest checkpoints to keep; 0 keeps all."""
+
+    keep_best: int = setting(1, at_least=0)
+    """Best checkpoints to keep besides the newest."""
+
+    best_metric: str = "auto"
+    """Metric that ranks checkpoints, higher is better; ``auto`` takes ``Leader/successes`` where it exists, else the
+    leader's return."""
+
+    progress: str = setting("auto", choices=("auto", "plain", "off"))
+    """``auto`` draws on a terminal and prints lines elsewhere, ``plain`` always prints lines, ``off`` is silent."""
+
+    progress_interval_s: float = setting(10.0, at_least=0.0)
+    """Time between progress lines where there is no terminal [s]."""
+
+    stop_grace_s: float = setting(40.0, at_least=0.0)
+    """How long an iteration may go on after a stop signal before its rollout is cut short [s]."""
+
+    @classmethod
+    def from_cfg(cls, cfg: Mapping[str, Any]) -> RunnerOptions:
+        """Read the settings from a runner's configuration; what is None there counts as left out.
+
+        Raises:
+            UserError: If a field is of the wrong kind or out of range, or one is missing that rsl_rl needs itself.
+        """
+        given = {f.name: cfg[f.name] for f in fields(RunnerOptions) if cfg.get(f.name) is not None}
+        for name in ("num_steps_per_env", "save_interval"):
+            if name not in given:
+                raise UserError(f"the runner configuration lacks {name}; set it to an integer of at least 1.")
+        options = RunnerOptions(**given)
+        check_fields(options, "runner")
+        if cfg.get("seed") is not None and type(cfg["seed"]) is not int:
+            raise UserError(f"runner field seed={cfg['seed']!r} must be an integer or left out.")
+        return options

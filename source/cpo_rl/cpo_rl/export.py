@@ -23,12 +23,12 @@ from torch import Tensor
 
 from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
+from cpo_rl.fields import build_cfg
 from cpo_rl.models.actor_critic import EnsembleActorCritic
 from cpo_rl.models.deployed import POLICY_INPUT, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
 from cpo_rl.runs.checkpoint_manifest import sha256
 from cpo_rl.runs.files import write_bytes, write_json
 from cpo_rl.runs.provenance import library_versions, now
-from cpo_rl.settings import build_cfg
 
 _log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.errors import UserError
+from cpo_rl.fields import refuse_unknown
 
 _NO_COUPLING = {"awac_coef": 0.0, "kl_coef": 0.0, "adversarial_coef": 0.0}
 _PPO = {**_NO_COUPLING, "num_policies": 1, "borrowed_followers": 0, "entropy_coef_scale": 0.0}
@@ -60,10 +61,7 @@ def preset(name: str, **settings: Any) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise UserError(f"Unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
-    fields = {f.name for f in dataclasses.fields(EnsembleCfg)}
-    unknown = sorted(set(settings) - fields)
-    if unknown:
-        raise UserError(f"Unknown algorithm field {unknown[0]!r} beside preset {name!r}.")
+    refuse_unknown(settings, [f.name for f in dataclasses.fields(EnsembleCfg)], "algorithm")
     values = {**settings, **PRESETS[name], "algorithm": name}
     values["num_mini_batches"] = settings.get("num_mini_batches", 2) * MINI_BATCH_FACTOR.get(name, 1)
     return values

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from cpo_lab.cli import main, train
-from cpo_rl.config import EnsembleCfg, ModelCfg
-from cpo_rl.runners.options import RunnerOptions
-from cpo_rl.settings import build_cfg
+from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
+from cpo_rl.fields import build_cfg
 
 TASKS = [
     "CpoLab-Reorient-Cube-Shadow-Direct",

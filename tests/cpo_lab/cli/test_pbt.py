@@ -68,7 +68,7 @@ POPULATION = ["pbt", "--workspace", "W", "--members", "3"]
         ([*POPULATION, "--devices", "cpu,tpu"], "Unknown --device 'tpu'"),
         ([*POPULATION, "--log_dir", "x"], "leave out --log_dir"),
         ([*POPULATION, "pbt.interval_step=5"], "did you mean 'interval_steps'"),
-        ([*POPULATION, "pbt.mutation_rate=2"], "mutation_rate=2.0 must lie between 0 and 1"),
+        ([*POPULATION, "pbt.mutation_rate=2"], "mutation_rate=2.0 must lie in [0, 1]"),
         ([*POPULATION, "--json"], "belong to --status"),
         (["pbt", "--workspace", "W", "--status"], "holds no population"),
         (["pbt", "--workspace", "W", "--status", "--task", TASK], "takes no --task"),

@@ -11,7 +11,7 @@ import gymnasium
 import pytest
 
 import cpo_lab.tasks  # noqa: F401  registers the ids
-from cpo_rl.settings import build_cfg
+from cpo_rl.fields import build_cfg
 
 pytest.importorskip("isaaclab")
 

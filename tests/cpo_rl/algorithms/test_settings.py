@@ -17,12 +17,14 @@ from rsl_rl.runners import OnPolicyRunner
 from tests.cpo_rl.toy import NUM_ACTIONS, NUM_OBS, ToyEnv, iterate, make_algorithm
 
 from cpo_rl.algorithms import EnsemblePPO
-from cpo_rl.config import _CHOICES, ACTIVATIONS, EnsembleCfg, ModelCfg
+from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
+from cpo_rl.fields import limits_of
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.presets import PRESETS, preset
 
 NUM_ENVS = 12
+CHOICES = {name: limits.choices for name, limits in limits_of(EnsembleCfg).items() if limits.choices}
 
 
 def train(iterations: int = 2, **options: Any) -> tuple[EnsemblePPO, list[dict[str, float]]]:
@@ -43,7 +45,7 @@ def moved(algorithm: EnsemblePPO, **options: Any) -> bool:
     "options",
     [
         *({"name": name} for name in PRESETS),
-        *({field: value} for field, values in _CHOICES.items() for value in values),
+        *({field: value} for field, values in CHOICES.items() for value in values),
         {"kl_coef": 0.1, "kl_form": "sampled"},
         {"kl_coef": 0.1, "kl_form": "closed_form"},
         {"borrowed_reference": "behavior", "learning_rate_reference": "rollout"},
@@ -271,12 +273,12 @@ def any_settings(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any], int, 
     for name, (low, high) in ranges.items():
         if draw(st.booleans()):
             algorithm[name] = draw(st.one_of(st.just(low), st.floats(low, high)))
-    algorithm |= {name: draw(st.sampled_from(values)) for name, values in _CHOICES.items()}
+    algorithm |= {name: draw(st.sampled_from(values)) for name, values in CHOICES.items()}
     switches = [f.name for f in dataclasses.fields(EnsembleCfg) if f.type == "bool" and f.name != "compile"]
     algorithm |= {name: draw(st.booleans()) for name in switches}
     model = {
         "hidden_dims": draw(st.lists(st.integers(1, 6), min_size=1, max_size=2)),
-        "activation": draw(st.sampled_from(ACTIVATIONS)),
+        "activation": draw(st.sampled_from(limits_of(ModelCfg)["activation"].choices)),
         "embedding_dim": draw(st.integers(0, 3)),
         "rnn_type": draw(st.sampled_from(["none", "lstm"])),
         "rnn_hidden_dim": draw(st.integers(1, 4)),

@@ -81,8 +81,8 @@ def test_every_setting_and_every_hyper_parameter_is_explained():
         ("pbt.x=5", "known fields are"),
         ("pbt.interval_steps=1.5", "interval_steps=1.5 must be an integer"),
         ("pbt.interval_steps=inf", "must be an integer"),
-        ("pbt.mutation_rate=often", "mutation_rate=often must be a number"),
-        ("pbt.mutation_rate", "must be a number"),
+        ("pbt.mutation_rate=often", "mutation_rate=often must be a finite number"),
+        ("pbt.mutation_rate", "must be a finite number"),
         ("pbt.mutate_rewards=perhaps", "mutate_rewards=perhaps must be true or false"),
     ],
 )

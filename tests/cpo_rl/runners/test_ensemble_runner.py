@@ -16,9 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
 import cpo_rl.runs.files as atomic
+from cpo_rl.config import RunnerOptions
 from cpo_rl.errors import UserError
-from cpo_rl.runners.options import RunnerOptions, plain_config
 from cpo_rl.runs.checkpoints import CheckpointStore, read_complete
+from cpo_rl.runs.files import plain_config
 from cpo_rl.runs.payload import first_not_finite
 from cpo_rl.runs.tables import read_metrics
 
@@ -211,15 +212,15 @@ def test_mean_reward_counts_finished_episodes_only(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("save_interval", 0, "save_interval must be an integer of 1 or more, got 0"),
-        ("save_interval", "5", "save_interval must be an integer"),
-        ("num_steps_per_env", True, "num_steps_per_env must be an integer"),
-        ("keep_last", -1, "keep_last must be an integer of 0 or more"),
-        ("keep_best", 1.5, "keep_best must be an integer of 0 or more"),
-        ("progress", "loud", "progress must be one of auto, plain, off"),
-        ("best_metric", 3, "best_metric must name a metric"),
-        ("stop_grace_s", -1, "stop_grace_s must be a number of seconds"),
-        ("progress_interval_s", float("nan"), "progress_interval_s must be a number of seconds"),
+        ("save_interval", 0, "runner field save_interval=0 must be at least 1"),
+        ("save_interval", "5", "save_interval='5' must be an integer"),
+        ("num_steps_per_env", True, "num_steps_per_env=True must be an integer"),
+        ("keep_last", -1, "keep_last=-1 must not be negative"),
+        ("keep_best", 1.5, "keep_best=1.5 must be an integer"),
+        ("progress", "loud", "progress='loud' must be one of auto, plain, off"),
+        ("best_metric", 3, "best_metric=3 must be text"),
+        ("stop_grace_s", -1, "stop_grace_s=-1 must not be negative"),
+        ("progress_interval_s", float("nan"), "progress_interval_s=nan must be a finite number"),
         ("save_interval", None, "lacks save_interval"),
     ],
 )
@@ -233,6 +234,7 @@ def test_every_setting_is_read():
     cfg = {
         "num_steps_per_env": 2,
         "save_interval": 3,
+        "max_iterations": 10,
         "keep_last": 4,
         "keep_best": 5,
         "best_metric": "x",
@@ -241,7 +243,7 @@ def test_every_setting_is_read():
         "stop_grace_s": 7.0,
         "unknown": 1,
     }
-    assert RunnerOptions.from_cfg(cfg) == RunnerOptions(2, 3, 4, 5, "x", "plain", 6, 7.0)
+    assert RunnerOptions.from_cfg(cfg) == RunnerOptions(2, 3, 10, 4, 5, "x", "plain", 6, 7.0)
 
 
 def test_configurations_become_plain():

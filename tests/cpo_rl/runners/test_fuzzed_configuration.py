@@ -13,10 +13,10 @@ import pytest
 from tests.cpo_rl.runners.support import ensemble_cfg, make_env, make_runner
 
 from cpo_rl.algorithms import ensemble_ppo
-from cpo_rl.config import _CHOICES, ACTIVATIONS, EnsembleCfg, ModelCfg
+from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
 from cpo_rl.errors import UserError
+from cpo_rl.fields import limits_of
 from cpo_rl.presets import PRESETS
-from cpo_rl.runners.options import PROGRESS_MODES
 
 ODD = [
     None,
@@ -40,18 +40,16 @@ ODD = [
 ]
 """Values that users and scripts pass by accident."""
 
+CHOICES = {n: limits.choices for c in (EnsembleCfg, ModelCfg) for n, limits in limits_of(c).items() if limits.choices}
+
 SKIPPED = {"class_name", "compile"}
 """``compile`` would spend minutes compiling; its type is checked like that of the other switches."""
 
 
 def plausible(rng: random.Random, name: str, kind: str) -> Any:
     """Return a value of the right type, near or at the edges of what makes sense."""
-    if name in _CHOICES:
-        return rng.choice(_CHOICES[name])
-    if name == "activation":
-        return rng.choice(ACTIVATIONS)
-    if name == "rnn_type":
-        return rng.choice(["none", "lstm"])
+    if name in CHOICES:
+        return rng.choice(CHOICES[name])
     if name == "algorithm":
         return rng.choice([*PRESETS, "mine"])
     if "list" in kind:
@@ -80,7 +78,7 @@ def random_cfg(rng: random.Random) -> dict[str, Any]:
         "keep_last": [0, 1, -1, 2.5],
         "keep_best": [0, 3, -1],
         "best_metric": ["auto", "Leader/return", "nothing", 3],
-        "progress": [*PROGRESS_MODES, "loud"],
+        "progress": [*limits_of(RunnerOptions)["progress"].choices, "loud"],
         "stop_grace_s": [0, 1.0, -1, "x"],
         "seed": [0, 1, 2**31 - 1, None, "s", -5],
         "obs_groups": [{"actor": ["policy"]}, {}, None, {"actor": ["vision"]}, {"actor": []}],

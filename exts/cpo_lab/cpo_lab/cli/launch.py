@@ -202,14 +202,9 @@ def _check_agent(agent_cfg: Any, num_envs: int) -> list[str]:
     Returns:
         One line for everything that was fitted.
     """
-    from cpo_rl.config import EnsembleCfg, ModelCfg
-    from cpo_rl.runners.options import RunnerOptions
-    from cpo_rl.settings import build_cfg
+    from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
+    from cpo_rl.fields import build_cfg
 
-    for name in ("num_steps_per_env", "max_iterations", "save_interval"):
-        value = getattr(agent_cfg, name)
-        if type(value) is not int or value < 1:
-            raise UserError(f"agent.{name}={value} must be an integer of at least 1.")
     RunnerOptions.from_cfg(vars(agent_cfg))
     if not isinstance(agent_cfg.algorithm, EnsembleCfg):
         return []  # an agent of another library configuration checks itself

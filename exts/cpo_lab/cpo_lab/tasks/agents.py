@@ -22,7 +22,7 @@ from isaaclab_rl.rsl_rl import (
     RslRlRNNModelCfg,
 )
 
-from cpo_rl.config import EnsembleCfg, ModelCfg
+from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
 from cpo_rl.presets import preset
 
 
@@ -40,8 +40,16 @@ class EnsembleModelCfg(ModelCfg):
 
 
 @configclass
-class EnsembleRunnerCfg(RslRlBaseRunnerCfg):
-    """Run settings: what rsl_rl's on-policy runner reads, with one shared model instead of an actor and a critic."""
+class StockPpoRunnerCfg(RunnerOptions, RslRlOnPolicyRunnerCfg):
+    """Run settings of rsl_rl's own PPO, and what our runner reads besides."""
+
+
+@configclass
+class EnsembleRunnerCfg(RunnerOptions, RslRlBaseRunnerCfg):
+    """Run settings: what rsl_rl's on-policy runner reads, with one shared model instead of an actor and a critic.
+
+    The fields of :class:`cpo_rl.config.RunnerOptions` that rsl_rl does not have are read by our runner only.
+    """
 
     class_name: str = "OnPolicyRunner"
     """Runner of the stock launcher, which knows no other; ``cpo-lab train`` uses
@@ -55,33 +63,6 @@ class EnsembleRunnerCfg(RslRlBaseRunnerCfg):
 
     obs_groups: dict[str, list[str]] = {"actor": ["policy"]}  # noqa: RUF012  (configclass copies it)
     """Observation groups of the environment that the model reads."""
-
-    num_steps_per_env: int = 8
-    """Horizon T: steps per environment and iteration, at least 1."""
-
-    max_iterations: int = 1000
-    """Iterations to train, at least 1."""
-
-    save_interval: int = 50
-    """Iterations between checkpoints, at least 1."""
-
-    keep_last: int = 5
-    """Newest checkpoints to keep; 0 keeps all. This and the next five are read by our runner only."""
-
-    keep_best: int = 1
-    """Best checkpoints to keep besides, 0 or more."""
-
-    best_metric: str = "auto"
-    """Metric that ranks checkpoints, higher is better; ``auto`` takes the leader's successes, else its return."""
-
-    progress: str = "auto"
-    """``auto`` draws on a terminal and prints lines elsewhere, ``plain`` prints lines, ``off`` prints nothing."""
-
-    progress_interval_s: float = 10.0
-    """Time between progress lines where there is no terminal [s], at least 0."""
-
-    stop_grace_s: float = 40.0
-    """How long an iteration may go on after a stop signal before its rollout is cut short [s], at least 0."""
 
     experiment_name: str = "cpo_lab"
     """Folder of the runs below ``logs/rsl_rl``."""
@@ -110,10 +91,11 @@ def ensemble_runner_cfg(
     values = preset(preset_name, **{"fit_mini_batches": True, **algorithm})
     if values.get("num_policies") == 1:
         model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
-    return EnsembleRunnerCfg(model=EnsembleModelCfg(**model), algorithm=EnsembleAlgorithmCfg(**values), **runner)
+    sections: dict[str, Any] = {"model": EnsembleModelCfg(**model), "algorithm": EnsembleAlgorithmCfg(**values)}
+    return EnsembleRunnerCfg(**sections, **runner)
 
 
-def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any) -> RslRlOnPolicyRunnerCfg:
+def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any) -> StockPpoRunnerCfg:
     """Make a task's run settings for rsl_rl's own PPO and models, for comparison with ours.
 
     The numbers are the task's. What rsl_rl does otherwise stays: two networks instead of a shared trunk, unscaled
@@ -144,17 +126,17 @@ def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **
         entropy_coef=0.0,
         desired_kl=algorithm["desired_kl"],
         max_grad_norm=algorithm["max_grad_norm"],
-        value_loss_coef=2.0,
-        use_clipped_value_loss=True,
+        value_loss_coef=EnsembleCfg.value_loss_coef,
+        use_clipped_value_loss=EnsembleCfg.use_clipped_value_loss,
         clip_param=algorithm["clip_param"],
     )
-    return RslRlOnPolicyRunnerCfg(
-        actor=kind(distribution_cfg=noise, **layers),
-        critic=kind(**layers),
-        algorithm=learning,
-        obs_groups={"actor": ["policy"], "critic": ["policy"]},
-        **runner,
-    )
+    sections: dict[str, Any] = {
+        "actor": kind(distribution_cfg=noise, **layers),
+        "critic": kind(**layers),
+        "algorithm": learning,
+        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
+    }
+    return StockPpoRunnerCfg(**sections, **runner)
 
 
 def agent_entry(agent: str, make: Callable[[str], RslRlBaseRunnerCfg]) -> Callable[[], RslRlBaseRunnerCfg]:

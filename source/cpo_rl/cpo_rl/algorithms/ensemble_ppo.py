@@ -42,11 +42,11 @@ from cpo_rl.algorithms.update import PolicyUpdate
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
+from cpo_rl.fields import build_cfg
 from cpo_rl.formulas import gaussian
 from cpo_rl.formulas.targets import with_time_outs
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.actor_critic import clear_state
-from cpo_rl.settings import build_cfg
 
 _log = logging.getLogger(__name__)
 

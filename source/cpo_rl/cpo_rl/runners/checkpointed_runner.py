@@ -17,15 +17,16 @@ import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 
+from cpo_rl.config import RunnerOptions
 from cpo_rl.contracts import Algorithm
 from cpo_rl.errors import UserError
 from cpo_rl.runners.loop_hooks import LoopHooks
-from cpo_rl.runners.options import RunnerOptions, plain_config
 from cpo_rl.runners.rank_state import RankState, gather_ranks
 from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest
 from cpo_rl.runs.checkpoint_reader import read_checkpoint
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.compatibility import env_identity
+from cpo_rl.runs.files import plain_config
 from cpo_rl.runs.find import checkpoint_in
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes

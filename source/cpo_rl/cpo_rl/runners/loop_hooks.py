@@ -17,9 +17,9 @@ import torch
 from rsl_rl.utils.logger import Logger
 
 from cpo_rl.algorithms.episodes import EpisodeSums
+from cpo_rl.config import RunnerOptions
 from cpo_rl.runners.console import ProgressDisplay
 from cpo_rl.runners.extras import ExtrasMeans
-from cpo_rl.runners.options import RunnerOptions
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import HEADLINE, SCORES, tensorboard_layout
 
