@@ -9,9 +9,12 @@ import errno
 import json
 import os
 import stat
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+from rsl_rl.utils.log_writer import LogWriter
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
@@ -159,6 +162,33 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     runner = make_runner(ensemble_cfg())
     runner.learn(1)
     assert runner.save_checkpoint() and list(tmp_path.iterdir()) == []
+
+
+class RememberingWriter(LogWriter):
+    """An online service's writer, which refuses to work once it was stopped."""
+
+    calls: ClassVar[list[str]] = []
+
+    def __init__(self, log_dir: str) -> None:
+        del log_dir
+
+    def add_scalar(self, tag, scalar_value, global_step):
+        assert "stop" not in self.calls
+
+    def save_model(self, model_path, it):
+        assert "stop" not in self.calls
+        self.calls.append(Path(model_path).name)
+
+    def stop(self):
+        self.calls.append("stop")
+
+
+def test_a_writer_of_an_online_service_gets_the_last_checkpoint_and_then_stops(tmp_path):
+    cfg = {**ensemble_cfg(), "save_interval": 2, "logger": {"class_name": f"{__name__}:RememberingWriter"}}
+    runner = make_runner(cfg, tmp_path / "run")
+    runner.learn(3)
+    assert runner.outcome.exit_code == 0
+    assert RememberingWriter.calls == ["model_2.pt", "model_3.pt", "stop"]
 
 
 def test_save_and_load_at_any_path(tmp_path):

@@ -23,7 +23,7 @@ MUTABLE = (
     "num_learning_epochs",
     "gamma",
 )
-"""Fields of :class:`~cpo_rl.config.EnsembleCfg` that can mutate, each by a rule of :mod:`~cpo_rl.pbt.mutation`."""
+"""Fields of :class:`~cpo_rl.config.EnsembleCfg` that can mutate, each by a rule of :mod:`~cpo_rl.pbt.decision`."""
 
 LEAST_MEMBERS = 3
 """Members below which nobody is ever replaced, because a decision needs more than two known objectives."""

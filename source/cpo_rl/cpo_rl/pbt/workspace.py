@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cpo_rl.errors import UserError
-from cpo_rl.pbt.selection import MemberState
+from cpo_rl.pbt.decision import MemberState
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.files import read_json, write_json

@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest
 from cpo_rl.runs.checkpoint_reader import read_checkpoint
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.compatibility import env_identity
-from cpo_rl.runs.files import plain_config
+from cpo_rl.runs.files import plain_config, reason
 from cpo_rl.runs.find import checkpoint_in
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes
@@ -157,7 +156,7 @@ class CheckpointedRunner(OnPolicyRunner):
             if isinstance(error, UserError):
                 raise
             raise UserError(
-                f"{name} does not fit this agent ({_first_line(error)}); use the agent it was trained with."
+                f"{name} does not fit this agent ({reason(error)}); use the agent it was trained with."
             ) from error
         if counts:
             self.completed_iterations = self.current_learning_iteration = payload["iter"]
@@ -242,7 +241,7 @@ class CheckpointedRunner(OnPolicyRunner):
             "config_hash": config_hash(self._given_cfg),
             **fields,
         }
-        if (Path(log_dir) / RunFolder.MANIFEST).exists():
+        if RunFolder.holds_run(log_dir):
             folder = RunFolder.open(log_dir)
             missing = {name: value for name, value in known.items() if folder.manifest.get(name) is None}
             folder.update(**missing)
@@ -269,7 +268,3 @@ class CheckpointedRunner(OnPolicyRunner):
             torch.distributed.init_process_group(
                 "gloo", rank=self.gpu_global_rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]

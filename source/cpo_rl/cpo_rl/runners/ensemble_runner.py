@@ -150,15 +150,7 @@ class EnsembleRunner(CheckpointedRunner):
         _log.info(outcome.message)
         if outcome.status != "finished":
             self.logger.progress.message(outcome.message)
-        self._close_writer()
-
-    def _close_writer(self) -> None:
-        """Flush the event log; learning again opens a new one."""
-        writer = self.logger.writer
-        if writer is not None and hasattr(writer, "close"):
-            self.logger.try_write("the event log", writer.close)
-        self.logger.stop_logging_writer()
-        self.logger.writer = None
+        self.logger.close()
 
     def _report_crash(self, error: BaseException) -> None:
         """Write why the run ended into its log and manifest; the last checkpoint stays as it is."""

@@ -1,11 +1,12 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""rsl_rl's logger, writing a run folder, without a host sync per environment step."""
+"""What happens in rsl_rl's loop besides learning: records, progress and the runner's own steps."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import math
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from rsl_rl.utils.log_writer import LogWriter
 from rsl_rl.utils.logger import Logger
 
 from cpo_rl.algorithms.episodes import EpisodeSums
@@ -27,11 +29,12 @@ _log = logging.getLogger(__name__)
 
 
 class LoopHooks(Logger):
-    """Writes metrics, diagnostics, manifest and progress once per finished iteration.
+    """The hooks of rsl_rl's loop, which it calls as its logger.
 
-    rsl_rl's runner calls :meth:`process_env_step` after every step and :meth:`log` after every update. What comes in
-    per step stays on the device until :meth:`log` reads it in one transfer. The three callbacks are how
-    :class:`~cpo_rl.runners.EnsembleRunner` acts inside rsl_rl's loop.
+    :meth:`init_logging_writer` before the first rollout, :meth:`process_env_step` after every step, :meth:`log` after
+    every update. What comes in per step stays on the device until :meth:`log` reads it in one transfer, writes the
+    iteration's records and shows progress. The three callbacks are how :class:`~cpo_rl.runners.EnsembleRunner` acts
+    inside the loop.
 
     Args:
         folder: The run folder; None writes nothing (playing, ranks other than 0).
@@ -65,8 +68,8 @@ class LoopHooks(Logger):
         self._diagnostics = diagnostics
         self._episodes = EpisodeSums(self.num_envs, self.device)
         self._extras = ExtrasMeans()
-        self._table = folder.metrics() if folder else None
-        self._matrices = folder.diagnostics() if folder else None
+        self._metrics_table = folder.metrics() if folder else None
+        self._matrices_file = folder.diagnostics() if folder else None
         self._failed_writes: set[str] = set()
         self._manifest_written = -math.inf
         self._first_iteration = 0
@@ -139,21 +142,23 @@ class LoopHooks(Logger):
             }
         )
         self._last_metrics = metrics
-        self._rank(iteration, metrics)
-        self._write(iteration, metrics)
+        self._note_score(iteration, metrics)
+        self._write_records(iteration, metrics)
         left_s = self._time_left(iteration, start_it, total_it, seconds)
         self.progress.update(iteration, total_it, self.tot_timesteps, left_s, metrics)
         self._on_iteration(iteration, metrics)
+
+    def stop_logging_writer(self) -> None:
+        """Do nothing: rsl_rl's loop calls it before the last checkpoint is saved; :meth:`close` comes after that."""
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
     def start_at(self, iteration: int) -> None:
         """Say that the next iteration is number ``iteration + 1`` and drop table rows after ``iteration``."""
         self._first_iteration = iteration
-        table, matrices = self._table, self._matrices
-        if table is not None and matrices is not None:
-            self.try_write("metrics.csv", lambda: table.truncate_after(iteration))
-            self.try_write("diagnostics.jsonl", lambda: matrices.truncate_after(iteration))
+        for file in (self._metrics_table, self._matrices_file):
+            if file is not None:
+                self.try_write(file.path.name, functools.partial(file.truncate_after, iteration))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the axes and the best score, equal on all ranks."""
@@ -162,6 +167,18 @@ class LoopHooks(Logger):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the axes of a checkpoint."""
         self.tot_timesteps, self.tot_time, self.best = state["env_steps"], state["wall_clock_s"], state["best"]
+
+    def close(self) -> None:
+        """Flush and close the event log; learning again opens a new one."""
+        writer, self.writer = self.writer, None
+        if writer is None:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        if isinstance(writer, SummaryWriter):  # rsl_rl's writers for online services are one as well
+            self.try_write("the event log", writer.close)
+        if isinstance(writer, LogWriter):
+            self.try_write("the event log", writer.stop)
 
     @property
     def episodes(self) -> EpisodeSums:
@@ -206,7 +223,7 @@ class LoopHooks(Logger):
             metrics.update({"Train/mean_reward": returns / count, "Train/mean_episode_length": lengths / count})
         return metrics
 
-    def _rank(self, iteration: int, metrics: Mapping[str, float]) -> None:
+    def _note_score(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Note the score of this iteration and whether it is the best so far."""
         wanted = self.options.best_metric
         names = SCORES if wanted == "auto" else (wanted,)
@@ -218,15 +235,15 @@ class LoopHooks(Logger):
         ):
             self.best = {"score": self.score, "iteration": iteration, "metric": name}
 
-    def _write(self, iteration: int, metrics: Mapping[str, float]) -> None:
+    def _write_records(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Write the row, the matrices, the scalars and, at most once a second, the manifest."""
-        folder, table, matrices = self.folder, self._table, self._matrices
-        if folder is None or table is None or matrices is None:
+        table, matrices = self._metrics_table, self._matrices_file
+        if table is None or matrices is None:
             return
-        self.try_write("metrics.csv", lambda: table.append(iteration, self.tot_timesteps, self.tot_time, metrics))
+        self.try_write(table.path.name, lambda: table.append(iteration, self.tot_timesteps, self.tot_time, metrics))
         values = self._diagnostics()
         if values:
-            self.try_write("diagnostics.jsonl", lambda: matrices.append(iteration, self.tot_timesteps, values))
+            self.try_write(matrices.path.name, lambda: matrices.append(iteration, self.tot_timesteps, values))
         writer = self.writer
         if writer is not None:
             self.try_write("the event log", lambda: _log_scalars(writer, metrics, iteration))

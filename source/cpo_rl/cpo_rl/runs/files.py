@@ -108,9 +108,9 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def reason(error: Exception) -> str:
-    """Return why a file could not be read, in words that fit into a sentence."""
-    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    return text.splitlines()[0]
+    """Return what an error says, in words that fit into a sentence."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:

@@ -89,7 +89,7 @@ class RunFolder:
             UserError: If the folder cannot be written or already holds a run.
         """
         folder = Path(path)
-        if (folder / cls.MANIFEST).exists():
+        if cls.holds_run(folder):
             raise UserError(f"log_dir {str(folder)!r} already holds a run; resume it or choose another run name.")
         manifest = new_manifest(**fields)
         try:
@@ -98,6 +98,11 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"log_dir {str(folder)!r} cannot be written ({error.strerror}); choose another.") from None
         return cls(folder, manifest)
+
+    @classmethod
+    def holds_run(cls, path: str | os.PathLike[str]) -> bool:
+        """Return whether training has made its records in this folder."""
+        return (Path(path) / cls.MANIFEST).exists()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import reason
 
 _ALLOWED = frozenset(
     {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
@@ -98,7 +99,7 @@ def from_bytes(
         payload = _checked(payload)
     except Exception as error:  # a hostile file may raise anything in there; none of it is our bug
         raise UserError(
-            f"{name} was refused: it does not read as tensors and plain values ({_first_line(error)})."
+            f"{name} was refused: it does not read as tensors and plain values ({reason(error)})."
         ) from None
     if not isinstance(payload, dict) or not all(isinstance(key, str) for key in payload):
         raise UserError(f"{name} was refused: it holds no dictionary of named entries.")
@@ -138,7 +139,7 @@ def _inspect(data: bytes, name: str) -> None:
     except UserError:
         raise
     except Exception as error:  # zipfile and pickletools raise many kinds on damaged input
-        raise UserError(f"{name} was refused: it is damaged or no checkpoint ({_first_line(error)}).") from None
+        raise UserError(f"{name} was refused: it is damaged or no checkpoint ({reason(error)}).") from None
 
 
 def _checked(value: Any) -> Any:
@@ -150,8 +151,3 @@ def _checked(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_checked(item) for item in value)
     raise TypeError(f"it holds a {type(value).__name__}")
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an exception's message, shortened."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
