@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cpo_lab.cli import launch, main, play, train
+from cpo_lab.cli import main, play, train
+from cpo_lab.launch import settings, simulation
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
 
@@ -23,7 +24,7 @@ def no_simulator(monkeypatch, tmp_path):
     def started(*args, **kwargs):
         raise AssertionError("the simulator was started")
 
-    for module, name in ((train, "_train"), (play, "_play"), (launch, "simulation"), (launch, "make_env")):
+    for module, name in ((train, "_train"), (play, "_play"), (simulation, "simulation"), (simulation, "make_env")):
         monkeypatch.setattr(module, name, started)
     monkeypatch.chdir(tmp_path)
 
@@ -201,7 +202,7 @@ def test_nvidias_robots_without_a_network(capsys, monkeypatch, task):
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.setattr(availability, "mirror_of", lambda url: Path("/no/such/copy"))
     availability._ask_server.cache_clear()
-    launch._load(task, "rsl_rl_cfg_entry_point", [], False)  # imports, which are not what is timed
+    settings.apply_settings(task, "rsl_rl_cfg_entry_point", [])  # imports, which are not what is timed
     start = time.perf_counter()
     sentence = refused(capsys, "train", "--device", "cpu", "--task", task, "presets=nucleus_assets")
     assert time.perf_counter() - start < availability.PATIENCE + 3.0

@@ -79,31 +79,55 @@ def test_every_moment_counts_once_and_a_nested_call_for_its_caller(monkeypatch):
     assert whole == 58.0
 
 
-def test_the_table_shows_shares_and_failures():
-    failed = {"task": "CpoLab-B-Direct", "physics": "ovphysx", "num_envs": 6, "error": "Traceback\nout of memory"}
-    console = Console(width=160, record=True)
-    console.print(benchmark_env._table([point("A", "ovphysx", 64, 6400.0), failed]))
+def test_the_tables_show_shares_and_failures_in_80_columns():
+    failed = {"task": "CpoLab-B-Direct", "physics": "newton_mjwarp", "num_envs": 6, "error": "Traceback\nno memory"}
+    large = {**point("A", "newton_mjwarp", 24576, 1234567.0), "peak_memory_mib": 81559.0, "build_s": 120.0}
+    console = Console(width=80, record=True)
+    for table in benchmark_env._tables([point("A", "ovphysx", 64, 6400.0), large, failed]):
+        console.print(table)
     text = console.export_text()
-    assert "6,400" in text
-    assert "60 %" in text and "30 %" in text and "10 %" in text
-    assert "out of memory" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for shown in ("6,400", "60 %", "30 %", "10 %", "1,234,567", "24,576", "81,559", "newton_mjwarp", "failed"):
+        assert shown in text
 
 
 def test_the_plot_has_a_panel_per_engine(tmp_path):
     points = [point(task, engine, n, 100.0 * n) for task in "AB" for engine in ("one", "two") for n in (64, 256)]
-    benchmark_env._write(tmp_path / "deep" / "rates", points)
+    benchmark_env._write(tmp_path / "deep" / "rates.json", tmp_path / "deep" / "rates.svg", points)
     assert json.loads((tmp_path / "deep/rates.json").read_text()) == points
     assert (tmp_path / "deep/rates.svg").read_text().count('<g id="axes_') == 2
 
 
 def test_a_benchmark_in_which_everything_failed_is_still_written(tmp_path):
-    benchmark_env._write(tmp_path / "rates", [{"task": "A", "physics": None, "num_envs": 1, "error": "no"}])
+    benchmark_env._write(
+        tmp_path / "rates.json", tmp_path / "rates.svg", [{"task": "A", "physics": None, "num_envs": 1, "error": "no"}]
+    )
     assert (tmp_path / "rates.svg").exists()
 
 
 def test_a_mistake_is_told_before_anything_is_measured(capsys):
     assert main(["benchmark", "env", "--task", "CpoLab-Reorient-Cube-Shadw-Direct"]) == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+def test_every_combination_is_checked_before_the_first_is_measured(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(benchmark_env, "_in_own_process", lambda *args: pytest.fail("something was measured"))
+    assert main(["benchmark", "env", "--device", "cpu", "--physics", "ovphysx", "bullet", "--num_envs", "6"]) == 2
+    assert "Unknown physics 'bullet'" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["benchmark", "env", "--device", "cpu", "--output", "file/rates"]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_a_failed_point_is_explained_and_told_by_the_status(capsys, monkeypatch):
+    def fail(args, settings, task, physics, num_envs):
+        return {"task": task, "physics": physics, "num_envs": num_envs, "error": "Traceback\nout of memory"}
+
+    monkeypatch.setattr(benchmark_env, "_in_own_process", fail)
+    assert main(["benchmark", "env", "--device", "cpu", "--num_envs", "6"]) == 1
+    assert "out of memory" in capsys.readouterr().out
 
 
 def test_a_wrong_number_is_one_sentence(capsys):
@@ -115,8 +139,8 @@ def test_settings_reach_our_task_and_mistakes_in_them_are_told(capsys, monkeypat
     assert main(["benchmark", "env", "env.object_shap=egg", "--num_envs", "6", "--device", "cpu"]) == 2
     assert "did you mean 'object_shape'?" in capsys.readouterr().err
     args = benchmark_env._parser().parse_args(["--num_envs", "6", "--device", "cpu"])
-    args.settings = ["env.object_shape=egg"]
-    assert benchmark_env._resolve(args, "CpoLab-Reorient-Cube-Shadow-Direct").env_cfg.object_shape == "egg"
+    task = "CpoLab-Reorient-Cube-Shadow-Direct"
+    assert benchmark_env._resolve(args, ["env.object_shape=egg"], task, None, 6).env_cfg.object_shape == "egg"
 
 
 def test_isaac_labs_own_task_needs_its_files(capsys, monkeypatch, tmp_path):
@@ -129,11 +153,11 @@ def test_isaac_labs_own_task_needs_its_files(capsys, monkeypatch, tmp_path):
     assert "cannot be had: no network; set ISAACSIM_ASSET_ROOT" in capsys.readouterr().err
     monkeypatch.setattr(availability, "why_missing", lambda path: None)
     args = benchmark_env._parser().parse_args(["--num_envs", "6", "--device", "cpu"])
-    resolved = benchmark_env._resolve(args, task)
+    resolved = benchmark_env._resolve(args, [], task, None, 6)
     assert (resolved.env_cfg.scene.num_envs, resolved.env_cfg.sim.device) == (6, "cpu")
     assert resolved.env_cfg.observation_space == 157
     with pytest.raises(UserError, match="did you mean 'Isaac-Reorient-Cube-Shadow-Direct'"):
-        benchmark_env._resolve(args, "Isaac-Reorient-Cube-Shadw-Direct")
+        benchmark_env._resolve(args, [], "Isaac-Reorient-Cube-Shadw-Direct", None, 6)
 
 
 @pytest.mark.sim

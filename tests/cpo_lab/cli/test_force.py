@@ -10,8 +10,8 @@ import json
 import pytest
 
 from cpo_lab.cli import main, play, train
-from cpo_lab.cli import run_request as runs_module
-from cpo_lab.cli.launch import Request
+from cpo_lab.launch import run_request as runs_module
+from cpo_lab.launch.configuration import Request
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
 OTHER = "CpoLab-Other-Task-Direct"

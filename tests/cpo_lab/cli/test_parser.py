@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from cpo_lab.cli.parser import check_folder, output_file, policies_of, policy_name
+from cpo_lab.cli.parser import output_file, policies_of, policy_name
+from cpo_lab.launch.machine import check_folder
 from cpo_rl.errors import UserError
 
 

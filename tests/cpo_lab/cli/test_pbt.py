@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cpo_lab.cli import launch, main, pbt, train
+from cpo_lab.cli import main, pbt, train
 from cpo_lab.cli import pbt_processes as population
 from cpo_lab.cli import pbt_status as lineage
 from cpo_lab.cli.pbt_member import Membership
+from cpo_lab.launch import simulation
 from cpo_rl.pbt import Published, Workspace
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.find import checkpoint_in
@@ -43,8 +44,8 @@ def nothing_starts(monkeypatch, tmp_path):
 
     for module, name in (
         (train, "_train"),
-        (launch, "simulation"),
-        (launch, "make_env"),
+        (simulation, "simulation"),
+        (simulation, "make_env"),
         (population, "run_population"),
     ):
         monkeypatch.setattr(module, name, started)

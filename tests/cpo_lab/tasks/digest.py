@@ -13,7 +13,8 @@ import gc
 import hashlib
 import sys
 
-from cpo_lab.cli.launch import Request, make_env, resolve, simulation
+from cpo_lab.launch.configuration import Request, resolve
+from cpo_lab.launch.simulation import make_env, simulation
 
 NUM_ENVS = 12
 STEPS, BLOCK = 100, 20

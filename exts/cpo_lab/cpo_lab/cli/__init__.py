@@ -9,13 +9,12 @@ input answer at once. To add one, add a line to :data:`COMMANDS`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
 from dataclasses import dataclass
 
-from cpo_rl.errors import UserError
+from cpo_rl.errors import UserError, suggestion
 
 __all__ = ["COMMANDS", "Command", "available_commands", "main"]
 
@@ -80,9 +79,7 @@ def _find(name: str) -> Command:
     commands = available_commands()
     if name in commands:
         return commands[name]
-    near = difflib.get_close_matches(name, commands, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(commands)}."
-    raise UserError(f"There is no command {name!r}; {hint}")
+    raise UserError(f"There is no command {name!r}; {suggestion(name, commands)}")
 
 
 def main(argv: list[str] | None = None) -> int:

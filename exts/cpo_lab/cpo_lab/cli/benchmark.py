@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import sys
 
-from cpo_rl.errors import UserError
+from cpo_rl.errors import UserError, suggestion
 
 BENCHMARKS = {
     "env": ("cpo_lab.cli.benchmark_env", "environment steps per second against the number of environments"),
@@ -31,5 +31,5 @@ def run(argv: list[str]) -> int:
         sys.stdout.write("\n".join([*lines, "", "cpo-lab benchmark <what> --help shows options and examples", ""]))
         return 0
     if argv[0] not in known:
-        raise UserError(f"Unknown benchmark {argv[0]!r}; choose one of {', '.join(known)}.")
+        raise UserError(f"Unknown benchmark {argv[0]!r}; {suggestion(argv[0], known)}")
     return importlib.import_module(known[argv[0]][0]).run(argv[1:])

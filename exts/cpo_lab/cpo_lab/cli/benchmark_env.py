@@ -19,10 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cpo_lab.cli.parser import DEFAULT_TASK, CommandParser, positive_int, split_overrides
-from cpo_lab.cli.stock_task import is_stock, resolve_stock
+from cpo_lab.cli.parser import SHARED, CommandParser, output_file, positive_int
+from cpo_lab.launch.configuration import Request, Resolved, resolve, resolve_stock
+from cpo_lab.launch.registry import DEFAULT_TASK, is_stock
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
 """Calls of an environment's parts that are the engine's."""
@@ -30,11 +34,11 @@ PHYSICS = (("sim", "step"), ("scene", "write_data_to_sim"), ("scene", "update"))
 OURS = ("_pre_physics_step", "_apply_action", "_get_dones", "_get_rewards", "_reset_idx", "_get_observations")
 """Methods of an environment that are the task's own tensor code."""
 
-_EXAMPLES = """\
+_EPILOG = """\
 examples:
-  cpo-lab benchmark env                                                    Shadow Hand at 64, 256 and 1024 environments
+  cpo-lab benchmark env                                    Shadow Hand at 64, 256 and 1024 environments
   cpo-lab benchmark env --num_envs 64 256 --physics ovphysx newton_mjwarp
-  cpo-lab benchmark env --task CpoLab-Reorient-Cube-Shadow-Direct Isaac-Reorient-Cube-Shadow-Direct --num_envs 252
+  cpo-lab benchmark env --num_envs 252 --task CpoLab-Reorient-Cube-Shadow-Direct Isaac-Reorient-Cube-Shadow-Direct
   cpo-lab benchmark env presets=nucleus_assets --num_envs 252
   cpo-lab benchmark env --device cuda:0 --num_envs 1024 4096 16384 24576 --output results/gpu"""
 
@@ -44,63 +48,76 @@ def _parser() -> CommandParser:
         prog="cpo-lab benchmark env",
         description="Measure environment steps per second with random actions, and where the time goes. Settings such "
         "as presets=nucleus_assets come first and apply to our tasks.",
-        epilog=_EXAMPLES,
+        epilog=_EPILOG,
+    )
+    parser.add_shared(
+        "--task", nargs="+", default=[DEFAULT_TASK], help=f"task ids, ours or Isaac Lab's (default: {DEFAULT_TASK})"
+    )
+    parser.add_shared("--num_envs", nargs="+", default=[64, 256, 1024], help="environments (default: 64 256 1024)")
+    parser.add_shared("--physics", nargs="+", default=[None], help=SHARED["--physics"]["help"])
+    parser.add_shared("--device")
+    parser.add_argument(
+        "--steps", type=positive_int, default=100, metavar="N", help="timed steps per point (default: 100)"
     )
     parser.add_argument(
-        "--task", nargs="+", default=[DEFAULT_TASK], help=f"task ids, ours or Isaac Lab's [{DEFAULT_TASK}]"
+        "--warmup", type=positive_int, default=20, metavar="N", help="steps before, so that objects land (default: 20)"
     )
-    parser.add_argument("--num_envs", nargs="+", type=positive_int, default=[64, 256, 1024], metavar="N")
-    parser.add_argument("--physics", nargs="+", default=[None], help="engines [the one that suits the device]")
-    parser.add_argument("--device", default=None, help="cpu or cuda:0 [cuda:0 if there is one]")
-    parser.add_argument("--steps", type=positive_int, default=100, help="timed steps per point [100]")
-    parser.add_argument("--warmup", type=positive_int, default=20, help="steps before, so that objects landed [20]")
-    parser.add_argument("--timeout", type=positive_int, default=900, help="seconds allowed per point [900]")
-    parser.add_argument("--output", type=Path, default=None, metavar="PREFIX", help="write PREFIX.json and PREFIX.svg")
+    parser.add_argument(
+        "--timeout", type=positive_int, default=900, metavar="S", help="seconds allowed per point (default: 900)"
+    )
+    parser.add_argument("--output", metavar="PREFIX", help="write PREFIX.json and PREFIX.svg")
     parser.add_argument("--point", type=Path, default=None, help=argparse.SUPPRESS)
     return parser
 
 
 def run(argv: list[str]) -> int:
-    """Run the command.
+    """Measure as the arguments say.
+
+    Returns:
+        0, or 1 if a point could not be measured.
 
     Raises:
-        UserError: On a bad argument.
+        UserError: On input that the user can correct, before anything is measured.
     """
-    parser = _parser()
-    args, rest = parser.parse_known_args(argv)
-    args.settings = split_overrides(rest, parser)
+    args, settings = _parser().read_with_settings(argv)
+    prefix = args.output and args.output.removesuffix(".json").removesuffix(".svg")
+    files = [output_file("--output", prefix and f"{prefix}{ending}") for ending in (".json", ".svg")]
     if args.point is not None:
-        args.point.write_text(json.dumps(measure(args)))
+        args.point.write_text(json.dumps(measure(args, settings)))
         return 0
-    for task in args.task:
-        _resolve(args, task)  # a mistake or a missing file is told before anything is measured
+    wanted = [(task, physics, n) for task in args.task for physics in args.physics for n in args.num_envs]
+    for task, physics, num_envs in wanted:
+        _resolve(args, settings, task, physics, num_envs)
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 140)  # in a file, wide enough for all columns
+    console = Console(highlight=False)
     points = []
-    for task in args.task:
-        for physics in args.physics:
-            for num_envs in args.num_envs:
-                console.print(f"{task}, {physics or 'default engine'}, {num_envs} environments ...")
-                points.append(_in_own_process(args, task, physics, num_envs))
-    console.print(_table(points))
-    if args.output:
-        _write(args.output, points)
-        console.print(f"written to {args.output}.json and {args.output}.svg")
-    return 0 if all("error" not in point for point in points) else 1
+    for task, physics, num_envs in wanted:
+        console.print(f"{task}, {physics or 'default engine'}, {num_envs} environments ...", markup=False)
+        points.append(_in_own_process(args, settings, task, physics, num_envs))
+    for table in _tables(points):
+        console.print()
+        console.print(table)
+    failed = [point for point in points if "error" in point]
+    for point in failed:
+        reason = point["error"].splitlines()[-1]
+        console.print(f"{point['task']}, {point['physics']}, {point['num_envs']}: {reason}", markup=False)
+    if files[0] is not None and files[1] is not None:
+        _write(files[0], files[1], points)
+        console.print(f"Wrote {files[0]} and {files[1].name}", markup=False, soft_wrap=True)
+    return 1 if failed else 0
 
 
-def _resolve(args: argparse.Namespace, task: str) -> Any:
-    """Make the configurations of a task on the first engine and number of environments of the arguments."""
-    from cpo_lab.cli.launch import Request, resolve
-
-    physics, num_envs = args.physics[0], args.num_envs[0]
+def _resolve(args: argparse.Namespace, settings: list[str], task: str, physics: str | None, num_envs: int) -> Resolved:
+    """Make the configurations of one point."""
     if is_stock(task):
         return resolve_stock(task, args.device, physics, num_envs)
-    return resolve(Request(task, "ppo", args.device, physics, num_envs=num_envs, seed=0, overrides=list(args.settings)))
+    return resolve(Request(task, "ppo", args.device, physics, num_envs=num_envs, seed=0, overrides=list(settings)))
 
 
-def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, num_envs: int) -> dict[str, Any]:
+def _in_own_process(
+    args: argparse.Namespace, settings: list[str], task: str, physics: str | None, num_envs: int
+) -> dict[str, Any]:
     """Measure one point in a child, so that a failure of one leaves the others."""
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder) / "point.json", Path(folder) / "log.txt"
@@ -113,9 +130,10 @@ def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, nu
         command += ["--steps", str(args.steps), "--warmup", str(args.warmup)]
         command += ["--physics", physics] if physics else []
         command += ["--device", args.device] if args.device else []
-        command += args.settings
-        settings = [] if is_stock(task) else args.settings
-        point: dict[str, Any] = {"task": task, "physics": physics, "num_envs": num_envs, "settings": settings}
+        command += settings
+        point: dict[str, Any] = {
+            "task": task, "physics": physics, "num_envs": num_envs, "settings": [] if is_stock(task) else settings,
+        }  # fmt: skip
         with log.open("w") as out, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=args.timeout, check=False)
         if result.exists():
@@ -123,7 +141,7 @@ def _in_own_process(args: argparse.Namespace, task: str, physics: str | None, nu
         return {**point, "error": "\n".join(log.read_text().strip().splitlines()[-12:]) or "no output"}
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
+def measure(args: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
     """Build one environment, step it and time it.
 
     Returns:
@@ -131,11 +149,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """
     import torch
 
-    from cpo_lab.cli.launch import make_env, simulation
+    from cpo_lab.launch.simulation import make_env, simulation
     from cpo_rl.benchmark import hardware
 
     start = time.perf_counter()
-    resolved = _resolve(args, args.task[0])
+    resolved = _resolve(args, settings, args.task[0], args.physics[0], args.num_envs[0])
     with simulation(resolved, []), make_env(resolved) as wrapped:
         env, device = wrapped.unwrapped, torch.device(resolved.request.device or "cpu")
         built = time.perf_counter() - start
@@ -232,44 +250,38 @@ def _short(task: str) -> str:
     return task.removeprefix("CpoLab-").removesuffix("-Direct")
 
 
-def _table(points: list[dict[str, Any]]) -> Any:
+def _tables(points: list[dict[str, Any]]) -> list[Table]:
+    """Return a table per task, at most 80 columns wide, with a row per point."""
     from rich.table import Table
 
-    table = Table(title="environment steps per second, random actions")
-    for name in (
-        "task",
-        "engine",
-        "envs",
-        "env-steps/s",
-        "ms/step",
-        "physics",
-        "task code",
-        "rest",
-        "build s",
-        "MiB",
-    ):
-        table.add_column(name, justify="left" if name in ("task", "engine") else "right", no_wrap=True)
-    for point in points:
-        row = [_short(point["task"]), str(point["physics"]), str(point["num_envs"])]
-        if "error" in point:
-            table.add_row(*row, "failed", point["error"].splitlines()[-1][:60])
-            continue
-        whole = point["split_total_ms"]
-        shares = [f"{100 * point['split_ms'][part] / whole:.0f} %" for part in ("physics", "task", "rest")]
-        numbers = [f"{point['env_steps_per_s']:,.0f}", f"{point['ms_per_step']:.1f}", *shares]
-        table.add_row(*row, *numbers, f"{point['build_s']:.0f}", f"{point['peak_memory_mib']:,.0f}")
-    return table
+    tables = []
+    for task in dict.fromkeys(point["task"] for point in points):
+        table = Table(title=f"{_short(task)}, random actions", title_justify="left", box=None, padding=(0, 1, 0, 0))
+        table.add_column("engine", no_wrap=True)
+        for name in ("envs", "env-steps/s", "ms/step", "physics", "task code", "rest", "build s", "MiB"):
+            table.add_column(name, justify="right")
+        for point in (point for point in points if point["task"] == task):
+            row = [str(point["physics"]), f"{point['num_envs']:,}"]
+            if "error" in point:
+                table.add_row(*row, "failed")
+                continue
+            whole = point["split_total_ms"]
+            shares = [f"{100 * point['split_ms'][part] / whole:.0f} %" for part in ("physics", "task", "rest")]
+            numbers = [f"{point['env_steps_per_s']:,.0f}", f"{point['ms_per_step']:.1f}", *shares]
+            table.add_row(*row, *numbers, f"{point['build_s']:.0f}", f"{point['peak_memory_mib']:,.0f}")
+        tables.append(table)
+    return tables
 
 
-def _write(prefix: Path, points: list[dict[str, Any]]) -> None:
-    """Write figures as JSON and as a plot."""
+def _write(table: Path, plot: Path, points: list[dict[str, Any]]) -> None:
+    """Write the points as JSON and as a plot with a panel per engine."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    prefix.with_suffix(".json").write_text(json.dumps(points, indent=2) + "\n")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(json.dumps(points, indent=2) + "\n")
     good = [point for point in points if "error" not in point]
     tasks = list(dict.fromkeys(point["task"] for point in good))
     engines = list(dict.fromkeys(point["physics"] for point in good)) or [None]
@@ -294,5 +306,5 @@ def _write(prefix: Path, points: list[dict[str, Any]]) -> None:
     entries = {label: handle for handles, labels in shown for handle, label in zip(handles, labels, strict=True)}
     if entries:
         figure.legend(entries.values(), entries.keys(), loc="outside right upper", fontsize="small")
-    figure.savefig(prefix.with_suffix(".svg"))
+    figure.savefig(plot)
     plt.close(figure)

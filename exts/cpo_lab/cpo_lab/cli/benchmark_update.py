@@ -5,103 +5,142 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import json
-from pathlib import Path
-from typing import Any
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
 
-from cpo_rl.errors import UserError
+from cpo_lab.cli.parser import CommandParser, output_file, positive_int
+from cpo_lab.launch.machine import resolve_device
 
-_EXAMPLES = """\
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_EPILOG = """\
 examples:
-  cpo-lab benchmark update                                       Shadow Hand shapes at a laptop's size
-  cpo-lab benchmark update --shape kuka --num_envs 96            the LSTM of the arm tasks
+  cpo-lab benchmark update                             Shadow Hand shapes at a laptop's size
+  cpo-lab benchmark update --shape kuka --num_envs 96  the LSTM of the arm tasks
   cpo-lab benchmark update --device cuda:0 --num_envs 24576 --output update.json"""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="cpo-lab benchmark update",
         description="Time the update of PPO, SAPG and CPO on synthetic rollouts of a task's shapes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EPILOG,
     )
-    parser.add_argument("--shape", default="shadow", help="shadow, allegro (MLP) or kuka (LSTM) [shadow]")
-    parser.add_argument("--num_envs", type=int, default=252, help="environments, a multiple of 6 [252]")
-    parser.add_argument("--device", default="cpu", help="torch device [cpu]")
-    parser.add_argument("--repeats", type=int, default=5, help="counted updates per algorithm [5]")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads of torch [its default]")
+    parser.add_argument(
+        "--shape",
+        default="shadow",
+        choices=("shadow", "allegro", "kuka"),
+        metavar="NAME",
+        help="shadow, allegro (MLP) or kuka (LSTM) (default: %(default)s)",
+    )
+    parser.add_shared("--num_envs", default=252, help="environments, a multiple of 6 (default: %(default)s)")
+    parser.add_shared("--device", default="cpu", help="cpu, cuda or cuda:<index> (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=positive_int, default=5, metavar="R", help="counted updates per algorithm (default: 5)"
+    )
+    parser.add_argument("--threads", type=positive_int, metavar="T", help="CPU threads of torch (default: torch's)")
     parser.add_argument("--tf32", action="store_true", help="allow TensorFloat-32 matrix products on the GPU")
     parser.add_argument("--mixed_precision", action="store_true", help="bfloat16 forward passes in the update")
     parser.add_argument("--compile", action="store_true", help="compile the loss with torch.compile")
-    parser.add_argument("--output", type=Path, default=None, help="also write the figures as JSON")
+    parser.add_argument("--output", metavar="FILE.json", help="also write the figures")
     return parser
 
 
 def run(argv: list[str]) -> int:
-    """Run the command.
+    """Measure as the arguments say.
 
     Raises:
-        UserError: On a bad argument.
+        UserError: On input that the user can correct, before anything is measured.
     """
-    args = _parser().parse_args(argv)
-    if args.repeats < 1:
-        raise UserError(f"--repeats={args.repeats} must be at least 1.")
+    args = _parser().read(argv)
+    output = output_file("--output", args.output)
+    device = resolve_device(args.device)
+    from rich.console import Console
+
+    result = _measure(args, device)
+    console = Console(highlight=False)
+    _show(console, result)
+    if output is not None:
+        from cpo_rl.runs.files import write_json
+
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_json(output, result)
+        console.print(f"Wrote {output}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _measure(args: Namespace, device: str) -> dict[str, Any]:
+    """Time every variant; see :func:`cpo_rl.benchmark.run`."""
     import torch
     from rich.console import Console
 
     from cpo_rl import benchmark
 
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device={args.device} needs a CUDA GPU, and torch sees none; use --device cpu.")
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = args.tf32
     torch.backends.cudnn.allow_tf32 = args.tf32
-    console = Console()
     options: dict[str, Any] = {"mixed_precision": args.mixed_precision, "compile": args.compile}
-    with console.status("building") as status:
-        result = benchmark.run(args.shape, args.num_envs, args.device, args.repeats, say=status.update, **options)
-    result["options"] = options
-    result["date"] = datetime.date.today().isoformat()
-    console.print(_table(result))
-    if args.output:
-        args.output.write_text(json.dumps(result, indent=2) + "\n")
-        console.print(f"written to {args.output}")
-    return 0
+    with Console(stderr=True).status("building") as status:
+        result = benchmark.run(args.shape, args.num_envs, device, args.repeats, say=status.update, **options)
+    return {**result, "options": options, "date": datetime.date.today().isoformat()}
 
 
-def _table(result: dict[str, Any]) -> Any:
-    from rich.table import Table
-
+def _show(console: Console, result: dict[str, Any]) -> None:
+    """Print a table of the whole update and one of its phases, both at most 80 columns wide."""
     hardware = result["hardware"]
-    table = Table(
-        title=f"{result['shape']}: {result['num_envs']} environments x {result['horizon']} steps, "
-        f"{hardware['device']}, {hardware['threads']} threads, torch {hardware['torch']}"
+    console.print(
+        f"{result['shape']}: {result['num_envs']} environments x {result['horizon']} steps, {result['repeats']} "
+        f"updates; {hardware['device']}, {hardware['threads']} threads, torch {hardware['torch']}",
+        markup=False,
     )
-    for name in (
-        "algorithm",
-        "update [ms]",
-        "min-max [ms]",
-        "to PPO",
-        "rows",
-        "steps",
-        "reads",
-        "rollout [MiB]",
-        "phases [ms]",
-    ):
-        table.add_column(name, justify="left" if name in ("algorithm", "phases [ms]") else "right")
+    for table in (_whole(result), _phases(result)):
+        console.print()
+        console.print(table)
+
+
+def _whole(result: dict[str, Any]) -> Table:
+    """Return the table of whole updates."""
+    table = _table("update", "ms", "range", "to PPO", "rows", "steps", "reads", "MiB", "to PPO")
     for name, entry in result["variants"].items():
         table.add_row(
-            name,
-            f"{1e3 * entry['median_s']:.1f}",
+            name.replace("_", " "),
+            f"{1e3 * entry['median_s']:,.1f}",
             f"{1e3 * entry['min_s']:.0f}-{1e3 * entry['max_s']:.0f}",
             f"{entry['ratio_to_ppo']:.2f}",
-            str(entry["rows"]),
+            f"{entry['rows']:,}",
             str(entry["gradient_steps"]),
             str(entry["host_reads"]),
-            f"{entry['rollout_bytes'] / 2**20:.1f} ({entry['memory_to_ppo']:.2f}x)",
-            ", ".join(f"{phase} {1e3 * seconds:.1f}" for phase, seconds in entry["phases_s"].items()),
+            f"{entry['rollout_bytes'] / 2**20:.1f}",
+            f"{entry['memory_to_ppo']:.2f}",
         )
+    table.caption = (
+        "ms: median and range of an update; rows: sequences of one pass times their length; steps: gradient "
+        "steps; reads: waits of the host for the device; MiB: what the rollout keeps"
+    )
+    return table
+
+
+def _phases(result: dict[str, Any]) -> Table:
+    """Return the table of an update's phases."""
+    phases = list(dict.fromkeys(phase for entry in result["variants"].values() for phase in entry["phases_s"]))
+    table = _table("phase [ms]", *phases)
+    for name, entry in result["variants"].items():
+        seconds = entry["phases_s"]
+        table.add_row(
+            name.replace("_", " "), *(f"{1e3 * seconds[phase]:.1f}" if phase in seconds else "" for phase in phases)
+        )
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0), caption_justify="left")
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="right")
     return table

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cpo_lab.cli.parser import CommandParser, positive_int, split_overrides, usable_cores
+from cpo_lab.cli.parser import SHARED, CommandParser
+from cpo_lab.launch.machine import usable_cores
 from cpo_rl.errors import UserError
 
 Level = Literal["ok", "note", "problem"]
@@ -249,6 +250,26 @@ CHECKS: list[Callable[[], list[Finding]]] = [
 """Every check, in the order of the output."""
 
 
+_EPILOG = """\
+examples:
+  cpo-lab doctor
+  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp
+  cpo-lab doctor --dump RUN_FOLDER/dump_120.pt"""
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog="cpo-lab doctor",
+        description="Check this machine and say how to fix what is missing, or check the physics of a task.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
+    parser.add_shared("--task", help="measure the physics of this task on an engine, instead of the machine")
+    parser.add_shared("--device", help=f"with --task: {SHARED['--device']['help']}")
+    parser.add_shared("--num_envs", help="with --task: environments (default: 8)")
+    return parser
+
+
 def run(argv: list[str]) -> int:
     """Run every check and print what it found; with ``--task``, measure that task's physics instead.
 
@@ -258,39 +279,27 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: If an argument is unknown.
     """
-    parser = CommandParser(
-        prog="cpo-lab doctor",
-        description="Check this machine and say how to fix what is missing, or check the physics of a task.",
-        epilog="examples:\n  cpo-lab doctor\n"
-        "  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp\n"
-        "  cpo-lab doctor --dump RUN_FOLDER/dump_120.pt",
-    )
-    parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
-    parser.add_argument("--task", help="measure the physics of this task on an engine, instead of the machine")
-    parser.add_argument("--device", help="cpu or cuda:0, with --task [cuda:0 if there is one]")
-    parser.add_argument("--num_envs", type=positive_int, metavar="N", help="environments, with --task [8]")
-    args, rest = parser.parse_known_args(argv)
-    overrides = split_overrides(rest, parser)
+    args, settings = _parser().read_with_settings(argv)
     if args.dump:
         from cpo_rl.runs.dump import describe
 
         sys.stdout.write(describe(args.dump) + "\n")
         return 0
     if args.task is not None:
-        return _check_task(args, overrides)
-    if overrides or args.device or args.num_envs:
+        return _check_task(args, settings)
+    if settings or args.device or args.num_envs:
         raise UserError("--device, --num_envs and settings belong to a task; add --task NAME.")
     return _check_machine()
 
 
-def _check_task(args: argparse.Namespace, overrides: list[str]) -> int:
+def _check_task(args: argparse.Namespace, settings: list[str]) -> int:
     """Measure a task's physics and print a table."""
     from rich.console import Console
     from rich.table import Table
 
     from cpo_lab.cli.doctor_task import check_task
 
-    checks = check_task(args.task, args.device, args.num_envs, overrides)
+    checks = check_task(args.task, args.device, args.num_envs, settings)
     table = Table(title=f"physics of {args.task}")
     for name in ("measured", "value", "unit", "should be", ""):
         table.add_column(name, justify="right" if name == "value" else "left")

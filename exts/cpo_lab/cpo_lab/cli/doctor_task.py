@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cpo_lab.cli.launch import Request, make_env, resolve, simulation
-from cpo_lab.cli.parser import find_task
+from cpo_lab.launch.configuration import Request, resolve
+from cpo_lab.launch.registry import find_task
+from cpo_lab.launch.settings import names_of
+from cpo_lab.launch.simulation import make_env, simulation
+from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
 
 
@@ -36,7 +39,7 @@ def check_task(task: str, device: str | None, num_envs: int | None, overrides: l
     if not task.startswith("CpoLab-"):
         raise UserError(f"--task {task} is not one of this project's tasks, whose joints the checks know.")
     resolved = resolve(Request(task, "ppo", device=device, num_envs=num_envs or 8, seed=0, overrides=overrides))
-    if hasattr(resolved.env_cfg, "num_objects") and not any(item.startswith("env.num_objects") for item in overrides):
+    if EnvironmentSettings(resolved.env_cfg).num_objects is not None and "env.num_objects" not in names_of(overrides):
         resolved.env_cfg.num_objects = 1 if resolved.env_cfg.object_set == "cube" else 8
     with simulation(resolved, []), make_env(resolved) as wrapped:
         import torch

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from cpo_lab.cli import run_request as runs
-from cpo_lab.cli.launch import Resolved, make_env, simulation
 from cpo_lab.cli.parser import (
     CommandParser,
-    add_policy_option,
+    add_run_options,
+    changes_of,
     output_file,
     policies_of,
     policy_name,
     positive_int,
-    split_overrides,
 )
-from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
+from cpo_lab.launch import run_request as runs
+from cpo_lab.launch.configuration import Resolved
+from cpo_lab.launch.policies import load_policy, resolve_trained
+from cpo_lab.launch.settings import check_written
+from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,15 +71,18 @@ class Measured:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab evaluate", description="Measure trained policies.", epilog=_EPILOG)
     parser.add_argument("named", nargs="*", metavar="CHECKPOINT", help="the same as with --checkpoint")
-    parser.add_argument(
+    parser.add_shared(
         "--checkpoint",
         nargs="+",
         action="extend",
         default=[],
-        metavar="WHAT",
-        help="latest, best, a run folder or a file; several are compared (default: latest)",
+        help="latest, best, a run folder, <run folder>:best or a file; several are compared (default: latest)",
     )
-    add_policy_option(parser, "leader", each="all, but not taken together as well")
+    parser.add_shared(
+        "--policy",
+        default="leader",
+        help="leader, followers, all (each and together), each or a number from 0 (default: leader)",
+    )
     parser.add_argument(
         "--episodes", type=positive_int, default=100, metavar="N", help="episodes per policy (default: %(default)s)"
     )
@@ -100,13 +105,12 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: On input that the user can correct, before the simulator starts.
     """
-    parser = _parser()
-    args, rest = parser.parse_known_intermixed_args(argv)
+    args, overrides = _parser().read_with_settings(argv)
     words = [*args.checkpoint, *args.named]
     # settings such as physics=ovphysx look like checkpoints to the parser
     settings = [word for word in words if "=" in word and not Path(word).exists()]
     named = [word for word in words if word not in settings] or ["latest"]
-    overrides = split_overrides([*settings, *rest], parser)
+    overrides = [*overrides, *check_written(settings)]
     outputs = {"json": output_file("--json", args.json), "csv": output_file("--csv", args.csv)}
     files = [runs.find_checkpoint(name, args.log_root, args.task) for name in named]
     configurations = _configurations(args, overrides, files)
@@ -139,7 +143,7 @@ def _configurations(args: Namespace, overrides: list[str], files: list[Path]) ->
     Raises:
         UserError: If the tasks differ.
     """
-    found = [resolve_trained(args, overrides, file, play_mode=False) for file in files]
+    found = [resolve_trained(file, changes_of(args, overrides), play_mode=False) for file in files]
     tasks = sorted({resolved.request.task for resolved in found})
     if len(tasks) > 1:
         raise UserError(f"CHECKPOINT must belong to one task, not to {' and '.join(tasks)}; evaluate them one by one.")

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpo_lab.cli.parser import CommandParser, add_policy_option, policies_of, tasks
+from cpo_lab.cli.parser import CommandParser, policies_of
+from cpo_lab.launch.machine import check_folder
+from cpo_lab.launch.registry import tasks
 from cpo_rl.errors import UserError
-from cpo_rl.runs.find import LOG_ROOT, resolve_checkpoint
+from cpo_rl.runs.find import resolve_checkpoint
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.provenance import config_hash
 from cpo_rl.runs.records import is_number
@@ -45,17 +47,16 @@ examples:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab export", description="Write a trained policy for deployment.", epilog=_EPILOG)
-    parser.add_argument(
-        "--checkpoint",
-        default="latest",
-        metavar="WHAT",
-        help="latest, best, a run folder or a checkpoint (default: latest)",
+    parser.add_shared("--checkpoint")
+    parser.add_shared("--task", help="task of the run that latest and best choose from (default: any)")
+    parser.add_shared(
+        "--policy",
+        default="leader",
+        help="leader, followers, all, a number from 0, or input for one model that takes it (default: leader)",
     )
-    parser.add_argument("--task", help="task of the run that latest and best choose from (default: any)")
-    add_policy_option(parser, "leader", input="one model that takes the number")
     parser.add_argument("--formats", default="jit,onnx", metavar="LIST", help="jit, onnx or both (default: jit,onnx)")
     parser.add_argument("--output", metavar="DIR", help="folder of the files (default: exported in the run folder)")
-    parser.add_argument("--log_root", default=LOG_ROOT, metavar="DIR", help="folder of all runs (default: %(default)s)")
+    parser.add_shared("--log_root")
     return parser
 
 
@@ -65,8 +66,10 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: On input that the user can correct.
     """
-    args = _parser().parse_args(argv)
+    args = _parser().read(argv)
     formats = [name for name in args.formats.split(",") if name]
+    if args.output:
+        check_folder(args.output, "--output")
     file = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
     run_folder = RunFolder.read(file.parent)
 

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
-from cpo_lab.cli.parser import CommandParser, agents_of, find_task, split_overrides, tasks
+from typing import TYPE_CHECKING
+
+from cpo_lab.cli.parser import CommandParser
+from cpo_lab.launch.registry import agents_of, find_task, physics_of, tasks
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _EPILOG = """\
 examples:
@@ -15,7 +21,7 @@ examples:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab list", description="List tasks, agents and physics engines.", epilog=_EPILOG)
-    parser.add_argument("--task", help="show one task in detail")
+    parser.add_shared("--task", help="show one task in detail")
     parser.add_argument("--plain", action="store_true", help="one task id per line, for scripts")
     return parser
 
@@ -26,9 +32,7 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: If an argument or the task is unknown.
     """
-    parser = _parser()
-    args, rest = parser.parse_known_args(argv)
-    split_overrides(rest, parser)
+    args = _parser().read(argv)
     from rich.console import Console
     from rich.table import Table
 
@@ -49,12 +53,11 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _print_engines(console: object, task: str) -> None:
+def _print_engines(console: Console, task: str) -> None:
     """Print the physics presets of a task and which of them the devices choose."""
-    from cpo_lab.cli.launch import physics_of
     from cpo_lab.physics.presets import engine_for
 
     default = {engine_for("cpu"): "default on the CPU", engine_for("cuda:0"): "default on a GPU"}
-    console.print("\nphysics=NAME")  # type: ignore[attr-defined]
+    console.print("\nphysics=NAME")
     for name in physics_of(task):
-        console.print(f"  {name:<20} [dim]{default.get(name, '')}")  # type: ignore[attr-defined]
+        console.print(f"  {name:<20} [dim]{default.get(name, '')}")

@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from cpo_lab.cli import pbt_status as lineage
-from cpo_lab.cli.parser import CommandParser, positive_int, usable_cores
+from cpo_lab.cli.parser import CommandParser, output_file, positive_int
 from cpo_lab.cli.pbt_member import check_members
+from cpo_lab.launch.machine import usable_cores
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
 
@@ -54,7 +55,7 @@ def run(argv: list[str]) -> int:
     if args.status:
         if rest or args.members or args.devices:
             raise UserError(f"--status shows a population and takes no {(rest or ['--members or --devices'])[0]}.")
-        return _show(Path(args.workspace).expanduser(), args.json, args.picture)
+        return _show(Path(args.workspace).expanduser(), args.json, output_file("--picture", args.picture))
     if args.json or args.picture:
         raise UserError("--json and --picture belong to --status.")
     return _train(args, rest)
@@ -92,12 +93,12 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     return run_population(workspace, full, threads, console)
 
 
-def _show(path: Path, as_json: bool, picture: str | None) -> int:
+def _show(path: Path, as_json: bool, picture: Path | None) -> int:
     """Print the members and what changed them; draw it if asked."""
     workspace, common = Workspace.open(path)
     rows, events = lineage.member_rows(workspace), lineage.changes(workspace)
     if picture:
-        lineage.draw(workspace, Path(picture).expanduser())
+        lineage.draw(workspace, picture)
     if as_json:
         sys.stdout.write(json.dumps({**common, "population": rows, "history": events}, indent=2) + "\n")
         return 0

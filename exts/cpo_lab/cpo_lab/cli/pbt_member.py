@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cpo_lab.cli.parser import natural_int, positive_int
-from cpo_lab.cli.ranks import Rank
+from cpo_lab.launch.ranks import Rank
+from cpo_rl import contracts
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.settings import LEAST_MEMBERS, PREFIX, PbtCfg, pbt_settings
 from cpo_rl.pbt.workspace import Workspace
 
 if TYPE_CHECKING:
-    from cpo_lab.cli.launch import Resolved
+    from cpo_lab.launch.configuration import Resolved
     from cpo_rl.runners import EnsembleRunner
 
 
@@ -61,7 +62,7 @@ class Membership:
         Raises:
             UserError: If a setting is out of range, or the agent is none whose settings can change.
         """
-        if not hasattr(resolved.agent_cfg.algorithm, "num_policies"):
+        if contracts.num_policies(resolved.agent_cfg.algorithm) is None:
             raise UserError(
                 f"The settings of --agent {resolved.request.agent} cannot change while it trains; "
                 "use ppo or another agent of this project."

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from cpo_lab.cli import run_request as runs
-from cpo_lab.cli.launch import Resolved, make_env, simulation
 from cpo_lab.cli.parser import (
     CommandParser,
-    add_policy_option,
+    add_run_options,
+    changes_of,
     output_file,
     policies_of,
     policy_name,
     positive_int,
-    split_overrides,
 )
-from cpo_lab.cli.trained_policy import add_run_options, load_policy, resolve_trained
+from cpo_lab.launch import run_request as runs
+from cpo_lab.launch.configuration import Resolved
+from cpo_lab.launch.policies import load_policy, resolve_trained
+from cpo_lab.launch.simulation import make_env, simulation
 from cpo_lab.viewing.captions import Scoreboard, policy_color
 from cpo_lab.viewing.pictures import PICTURES, VIDEOS, Studio, check_renderer
 from cpo_rl.errors import UserError
@@ -45,10 +46,8 @@ examples:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab play", description="Show, picture or film trained policies.", epilog=_EPILOG)
-    parser.add_argument(
-        "--checkpoint", default="latest", metavar="WHAT", help="latest, best, a run folder or a file (default: latest)"
-    )
-    add_policy_option(parser, "all")
+    parser.add_shared("--checkpoint")
+    parser.add_shared("--policy", default="all")
     parser.add_argument(
         "--steps", type=positive_int, metavar="N", help="environment steps (default: 600; until closed with --viz)"
     )
@@ -77,9 +76,7 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: On input that the user can correct, before the simulator starts.
     """
-    parser = _parser()
-    args, rest = parser.parse_known_args(argv)
-    overrides = split_overrides(rest, parser)
+    args, overrides = _parser().read_with_settings(argv)
     if args.viz and (args.video or args.picture):
         raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
     files = {
@@ -90,7 +87,7 @@ def run(argv: list[str]) -> int:
         if file is not None:
             check_renderer(argument, video=argument == "--video")
     checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
-    resolved = resolve_trained(args, overrides, checkpoint, play_mode=True)
+    resolved = resolve_trained(checkpoint, changes_of(args, overrides), play_mode=True)
     policies = policies_of(args.policy, resolved.num_policies)
     board = _scoreboard(policies, resolved)
     studio = Studio(files["--picture"], files["--video"], (args.width, args.height), board)
@@ -98,7 +95,7 @@ def run(argv: list[str]) -> int:
     console = Console()
     console.print(f"Playing {checkpoint}", soft_wrap=True)
     console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}")
-    tallies, written = _play(args, resolved, checkpoint, policies, studio)
+    tallies, written = _play(resolved, checkpoint, policies, studio, args)
     _summarize(console, tallies, resolved.num_policies)
     for path in written:
         console.print(f"Wrote {path}", soft_wrap=True)
@@ -141,7 +138,7 @@ class _Pace:
 
 
 def _play(
-    args: Namespace, resolved: Resolved, checkpoint: Path, policies: Sequence[int], studio: Studio
+    resolved: Resolved, checkpoint: Path, policies: Sequence[int], studio: Studio, args: Namespace
 ) -> tuple[list[PolicyTally], list[Path]]:
     """Start the simulator, load the policies and let them act; return their tallies and the files written."""
     from cpo_lab.cli.acting import run_steps, side_by_side

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cpo_lab.cli.parser import CommandParser, prepare_folder
+from cpo_lab.cli.parser import CommandParser
+from cpo_lab.launch.machine import prepare_folder
 
 _EXAMPLES = """\
 examples:
@@ -48,7 +49,7 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: If a RUN matches no run or the output folder cannot be written.
     """
-    args = _parser().parse_args(argv)
+    args = _parser().read(argv)
     # Reading and drawing needs a second to import; usage errors should not wait for it.
     from cpo_lab.report.build import build_report, write_report
     from cpo_rl.runs.find import named_runs

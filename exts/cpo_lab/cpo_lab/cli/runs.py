@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cpo_lab.cli.parser import CommandParser, split_overrides
+from cpo_lab.cli.parser import CommandParser
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration
 from cpo_rl.runs.checkpoints import CheckpointStore
@@ -54,7 +54,7 @@ examples:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab runs", description="List runs with progress and health.", epilog=_EPILOG)
     parser.add_argument("roots", nargs="*", metavar="FOLDER", help=f"folders or patterns of runs (default: {LOG_ROOT})")
-    parser.add_argument("--task", help="only runs of this task")
+    parser.add_shared("--task", help="only runs of this task")
     parser.add_argument("--health", nargs="+", choices=HEALTHS, metavar="STATE", help="only runs in these states")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     return parser
@@ -66,9 +66,7 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: If an argument is unknown or a folder does not exist.
     """
-    parser = _parser()
-    args, rest = parser.parse_known_args(argv)
-    split_overrides(rest, parser)
+    args = _parser().read(argv)
     roots = args.roots or [LOG_ROOT]
     for root in roots:
         if not folders_at(root):

@@ -18,20 +18,16 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from cpo_lab.cli import run_request as runs
-from cpo_lab.cli.launch import Request, Resolved, make_env, resolve, simulation
-from cpo_lab.cli.parser import (
-    DEFAULT_AGENT,
-    DEFAULT_TASK,
-    CommandParser,
-    find_task,
-    positive_int,
-    prepare_folder,
-    seed_int,
-    split_overrides,
-)
+from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
 from cpo_lab.cli.pbt_member import Membership, add_options, take_membership
-from cpo_lab.cli.ranks import Rank
+from cpo_lab.launch import run_request as runs
+from cpo_lab.launch.configuration import Request, Resolved, resolve
+from cpo_lab.launch.machine import check_folder, prepare_folder
+from cpo_lab.launch.ranks import Rank
+from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task
+from cpo_lab.launch.settings import join_settings, names_of
+from cpo_lab.launch.simulation import make_env, simulation
+from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
 from cpo_rl.runs.find import SELECTORS
 
@@ -64,16 +60,9 @@ The run folder holds checkpoints, metrics.csv, TensorBoard events and the config
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab train", description="Train an ensemble of policies on a task.", epilog=_EPILOG)
-    parser.add_argument("--task", help=f"task id (default: {DEFAULT_TASK})")
-    parser.add_argument(
-        "--agent", help=f"algorithm: cpo, sapg, ppo or another agent of the task (default: {DEFAULT_AGENT})"
-    )
-    parser.add_argument(
-        "--num_envs",
-        type=positive_int,
-        metavar="N",
-        help="environments, a multiple of the policies (default: suits the device)",
-    )
+    parser.add_shared("--task", help=f"task id (default: {DEFAULT_TASK})")
+    parser.add_shared("--agent", help=f"{SHARED['--agent']['help']} (default: {DEFAULT_AGENT})")
+    parser.add_shared("--num_envs", help=f"{SHARED['--num_envs']['help']} (default: suits the device)")
     parser.add_argument(
         "--num_policies",
         type=positive_int,
@@ -87,24 +76,18 @@ def _parser() -> CommandParser:
         metavar="I",
         help="iterations of the run in all, also when resumed (default: the agent's; 1000 on the CPU)",
     )
-    parser.add_argument("--seed", type=seed_int, metavar="S", help="seed of everything random (default: the agent's)")
-    parser.add_argument("--device", help="cpu, cuda or cuda:<index> (default: the first GPU if there is one)")
-    parser.add_argument(
-        "--physics", metavar="NAME", help="physics engine (default: newton_mjwarp on a GPU, ovphysx on the CPU)"
-    )
+    parser.add_shared("--seed", help="seed of everything random (default: the agent's)")
+    parser.add_shared("--device")
+    parser.add_shared("--physics")
     parser.add_argument(
         "--resume",
         "--checkpoint",
         metavar="WHAT",
         help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
     )
-    parser.add_argument(
-        "--force", action="store_true", help="resume a checkpoint of another task, robot or layout as far as it fits"
-    )
+    parser.add_shared("--force", help="resume a checkpoint of another task, robot or layout as far as it fits")
     parser.add_argument("--run_name", default="", metavar="NAME", help="added to the name of the run folder")
-    parser.add_argument(
-        "--log_root", default=runs.LOG_ROOT, metavar="DIR", help=f"folder of all runs (default: {runs.LOG_ROOT})"
-    )
+    parser.add_shared("--log_root")
     parser.add_argument(
         "--log_dir", metavar="DIR", help="exact run folder, for jobs that are started again (with --resume auto)"
     )
@@ -167,7 +150,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     membership, rest = take_membership(args, rest)
-    overrides = split_overrides(rest, parser)
+    overrides = parser.settings_among(rest)
     runs.check_run_name(args.run_name)
     checkpoint = _checkpoint(args)
     rank = Rank.of_this_process()
@@ -175,7 +158,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     if rank.several:  # the GPU of a continued run's first process is not that of the others
         request.device = rank.device(args.device or ("cpu" if request.device == "cpu" else None))
     find_task(request.task)
-    log_root = prepare_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
+    log_root = check_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
 
     resolved = resolve(request)
     cfg = resolved.agent_cfg
@@ -205,10 +188,11 @@ def _suit_cpu(resolved: Resolved) -> None:
     """Replace a schedule made for tens of thousands of environments by one that a person can watch on a CPU."""
     if resolved.request.device != "cpu":
         return
-    given = [setting.partition("=")[0] for setting in resolved.request.overrides]
-    for name, limit in (("max_iterations", CPU_ITERATIONS), ("save_interval", CPU_SAVE_INTERVAL)):
-        if f"agent.{name}" not in given:
-            setattr(resolved.agent_cfg, name, min(getattr(resolved.agent_cfg, name), limit))
+    given, cfg = names_of(resolved.request.overrides), resolved.agent_cfg
+    if "agent.max_iterations" not in given:
+        cfg.max_iterations = min(cfg.max_iterations, CPU_ITERATIONS)
+    if "agent.save_interval" not in given:
+        cfg.save_interval = min(cfg.save_interval, CPU_SAVE_INTERVAL)
 
 
 def _total_iterations(args: argparse.Namespace, default: int, checkpoint: Path | None) -> int:
@@ -253,11 +237,9 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
     before = run_before.request(None if args.force and run_before.task else args.task, args.agent)
     if not _of_task(checkpoint, args.task or before.task):  # --force; the other task's settings mean nothing here
         before = replace(before, task=args.task, overrides=[])
-    if any(override.startswith("physics=") for override in overrides):
+    if "physics" in names_of(overrides):
         before.physics = None
-    # the last of a name counts
-    settings = {token.partition("=")[0]: token for token in [*before.overrides, *overrides]}
-    return replace(before, overrides=list(settings.values()), **given)
+    return replace(before, overrides=join_settings(before.overrides, overrides), **given)
 
 
 def _of_task(checkpoint: Path, task: str) -> bool:
@@ -304,7 +286,7 @@ def unequal_objects(env_cfg: Any, policies: int, num_envs: int) -> str | None:
         policies: Policies of the ensemble.
         num_envs: Environments, a multiple of the policies.
     """
-    shapes, block = getattr(env_cfg, "num_shapes", lambda: 1)(), num_envs // policies
+    shapes, block = EnvironmentSettings(env_cfg).num_shapes, num_envs // policies
     if policies == 1 or block >= shapes:
         return None
     return (

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cpo_lab.cli import run_request as runs
 from cpo_lab.cli import train
-from cpo_lab.cli.launch import Request, Resolved
+from cpo_lab.launch import run_request as runs
+from cpo_lab.launch.configuration import Request, Resolved
 from cpo_rl.errors import UserError
 from cpo_rl.runs import folder as run_folder
 

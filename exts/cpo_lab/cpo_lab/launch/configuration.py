@@ -1,24 +1,20 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""From what the user asked for to a running environment, through Isaac Lab's own entry points.
-
-:func:`resolve` turns a request into checked configurations without starting anything; :func:`simulation` and
-:func:`make_env` then start what they describe. Train, play and evaluate share these steps.
-"""
+"""From what the user asked for to checked configurations; nothing is started or allocated."""
 
 from __future__ import annotations
 
 import importlib.util
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cpo_lab.cli.overrides import check_settings, take_selector
-from cpo_lab.cli.parser import agent_key, find_task, resolve_device, suggestion
-from cpo_rl.errors import UserError
+from cpo_lab.launch.machine import resolve_device
+from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
+from cpo_lab.launch.settings import apply_settings, names_of, take_selector
+from cpo_rl import contracts
+from cpo_rl.contracts import EnvironmentSettings
+from cpo_rl.errors import UserError, suggestion
 
 
 @dataclass
@@ -75,12 +71,12 @@ class Resolved:
     @property
     def num_policies(self) -> int:
         """Number of policies of the agent; 1 for an algorithm that is no ensemble."""
-        return int(getattr(self.agent_cfg.algorithm, "num_policies", 1))
+        return contracts.num_policies(self.agent_cfg.algorithm) or 1
 
     @property
     def algorithm(self) -> str:
         """Name of the algorithm preset, such as ``cpo``."""
-        return str(getattr(self.agent_cfg.algorithm, "algorithm", self.request.agent))
+        return contracts.algorithm_name(self.agent_cfg.algorithm) or self.request.agent
 
 
 def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
@@ -99,21 +95,20 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     physics, settings = take_selector("physics", request.physics, request.overrides)
     engine = _check_physics(request.task, physics, device)
 
-    env_cfg, agent_cfg = _load(request.task, key, [f"physics={engine}", *settings], play_mode)
+    env_cfg, agent_cfg = apply_settings(request.task, key, [f"physics={engine}", *settings], play_mode=play_mode)
     env_cfg.sim.device = agent_cfg.device = device
     if request.seed is not None:
         agent_cfg.seed = request.seed
     env_cfg.seed = agent_cfg.seed
     if request.num_policies is not None:
         _set_policies(agent_cfg, request.num_policies, request.agent)
-    policies = int(getattr(agent_cfg.algorithm, "num_policies", 1))
+    policies = contracts.num_policies(agent_cfg.algorithm) or 1
     if request.num_envs is not None:
         env_cfg.scene.num_envs = request.num_envs
-    elif not any(setting.startswith("env.scene.num_envs=") for setting in settings):
+    elif "env.scene.num_envs" not in names_of(settings):
         env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
     fitted = _check_agent(agent_cfg, env_cfg.scene.num_envs)
-    if hasattr(env_cfg, "check"):
-        env_cfg.check()  # what only the task knows to be wrong
+    EnvironmentSettings(env_cfg).check()
     _check_kit(env_cfg, engine)
 
     filled = replace(
@@ -126,16 +121,6 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     }
     chosen = [name for name, value in given.items() if value is None]
     return Resolved(filled, key, env_cfg, agent_cfg, chosen, fitted)
-
-
-def physics_of(task: str) -> list[str]:
-    """Return the names of a task's physics presets."""
-    from isaaclab_tasks.utils.preset_cli import enumerate_task_presets
-    from isaaclab_tasks.utils.preset_target import PresetTarget
-
-    with redirect_stdout(io.StringIO()):  # Isaac Lab prints which file it reads
-        presets = enumerate_task_presets(task)
-    return list(presets[PresetTarget.PHYSICS]) if presets else []
 
 
 def _check_physics(task: str, physics: str | None, device: str) -> str:
@@ -154,39 +139,20 @@ def _check_physics(task: str, physics: str | None, device: str) -> str:
     return physics
 
 
-def _load(task: str, key: str, tokens: list[str], play_mode: bool) -> tuple[Any, Any]:
-    """Resolve presets and settings with Isaac Lab's resolver, refusing settings that name nothing."""
-    from isaaclab_tasks.utils import resolve_task_config
-
-    selectors = [token for token in tokens if not token.startswith(("env.", "agent."))]
-    settings = [token for token in tokens if token.startswith(("env.", "agent."))]
-    try:
-        with redirect_stdout(io.StringIO()):
-            if settings:
-                check_settings(settings, *resolve_task_config(task, key, play_mode=play_mode, overrides=selectors))
-            return resolve_task_config(task, key, play_mode=play_mode, overrides=tokens)
-    except UserError:
-        raise
-    except ValueError as error:
-        # Isaac Lab reports unknown presets over several lines; the first one says what is wrong
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise UserError(f"{reason}; cpo-lab list --task {task} shows what there is.") from None
-
-
 def _fitting_num_envs(env_cfg: Any, device: str, policies: int) -> int:
     """Return the task's number of environments for the device, rounded to a multiple of the policies."""
-    if hasattr(env_cfg, "cpu_num_envs"):
+    if EnvironmentSettings(env_cfg).cpu_num_envs is None:
+        suited = env_cfg.scene.num_envs
+    else:
         from cpo_lab.physics.defaults import default_num_envs
 
         suited = default_num_envs(env_cfg, device)
-    else:
-        suited = env_cfg.scene.num_envs
     return max(round(suited / max(policies, 1)), 1) * policies
 
 
 def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
     """Change the number of policies of an ensemble agent."""
-    current = getattr(agent_cfg.algorithm, "num_policies", None)
+    current = contracts.num_policies(agent_cfg.algorithm)
     if current is None or (current == 1 and count > 1):
         raise UserError(
             f"--num_policies {count} does not fit --agent {agent}, which trains one policy; use --agent cpo or sapg."
@@ -233,38 +199,29 @@ def _check_kit(env_cfg: Any, engine: str) -> None:
         )
 
 
-@contextmanager
-def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iterator[None]:
-    """Run the engine that the configuration needs; Isaac Sim's app only if physics or a viewer asks for it.
+def resolve_stock(task: str, device: str | None, physics: str | None, num_envs: int) -> Resolved:
+    """Make the configurations of one of Isaac Lab's tasks, on the engine that ours would use.
 
     Args:
-        resolved: Configurations from :func:`resolve`.
-        visualizers: Viewers such as ``newton_gl``; an empty list for none, None for those of the configuration.
+        task: Its Gym id.
+        device: ``cpu``, ``cuda:<index>``, or None for the first GPU if there is one.
+        physics: Name of one of its physics presets, or None for the engine that suits the device.
+        num_envs: Environments.
 
     Raises:
-        UserError: What the body raised, without the launcher's traceback.
+        UserError: If the engine is unknown or a file of the scene cannot be had.
     """
-    from isaaclab.app import launch_simulation
+    from cpo_lab.assets.availability import check_files
+    from cpo_lab.physics.defaults import limit_torch_threads
+    from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
 
-    correctable: UserError | None = None
-    with launch_simulation(resolved.env_cfg, {"device": resolved.request.device, "visualizer": visualizers}):
-        try:
-            yield
-        except UserError as error:
-            correctable = error
-    if correctable is not None:
-        raise correctable
-
-
-@contextmanager
-def make_env(resolved: Resolved) -> Iterator[Any]:
-    """Create the task's environment, wrapped for rsl_rl, and close it at the end."""
-    import gymnasium
-    from isaaclab_rl.entrypoints.common import close_env
-    from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
-
-    env = gymnasium.make(resolved.request.task, cfg=resolved.env_cfg)
-    try:
-        yield RslRlVecEnvWrapper(env, clip_actions=resolved.agent_cfg.clip_actions)
-    finally:
-        close_env(env)
+    device = resolve_device(device)
+    engine = _check_physics(task, physics, device)
+    env_cfg, agent_cfg = apply_settings(task, STOCK_AGENT, [f"physics={engine}"])
+    env_cfg.sim.device = agent_cfg.device = device
+    env_cfg.scene.num_envs, env_cfg.seed = num_envs, 0
+    check_files(env_cfg.scene, "go online")
+    allow_pinned_without_cuda()
+    limit_torch_threads(device)
+    request = Request(task, "rsl_rl", device=device, physics=engine, num_envs=num_envs, num_policies=1, seed=0)
+    return Resolved(request, STOCK_AGENT, env_cfg, agent_cfg, [])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cpo_lab.cli import main
-from cpo_lab.cli.ranks import Rank
+from cpo_lab.launch.ranks import Rank
 from cpo_rl.errors import UserError
 
 SECOND = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}

@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from cpo_lab.cli.launch import Request
+from cpo_lab.launch.configuration import Request
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import checkpoint_iteration
 from cpo_rl.runs.compatibility import check_task_of

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Starting and ending what a configuration describes, through Isaac Lab's own entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cpo_lab.launch.configuration import Resolved
+from cpo_rl.errors import UserError
+
+
+@contextmanager
+def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iterator[None]:
+    """Run the engine that the configuration needs; Isaac Sim's app only if physics or a viewer asks for it.
+
+    Args:
+        resolved: Configurations from :func:`resolve`.
+        visualizers: Viewers such as ``newton_gl``; an empty list for none, None for those of the configuration.
+
+    Raises:
+        UserError: What the body raised, without the launcher's traceback.
+    """
+    from isaaclab.app import launch_simulation
+
+    correctable: UserError | None = None
+    with launch_simulation(resolved.env_cfg, {"device": resolved.request.device, "visualizer": visualizers}):
+        try:
+            yield
+        except UserError as error:
+            correctable = error
+    if correctable is not None:
+        raise correctable
+
+
+@contextmanager
+def make_env(resolved: Resolved) -> Iterator[Any]:
+    """Create the task's environment, wrapped for rsl_rl, and close it at the end."""
+    import gymnasium
+    from isaaclab_rl.entrypoints.common import close_env
+    from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
+
+    env = gymnasium.make(resolved.request.task, cfg=resolved.env_cfg)
+    try:
+        yield RslRlVecEnvWrapper(env, clip_actions=resolved.agent_cfg.clip_actions)
+    finally:
+        close_env(env)
