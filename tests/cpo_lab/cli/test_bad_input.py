@@ -246,7 +246,7 @@ def test_run_name_cannot_leave_the_log_folder(capsys):
 @pytest.mark.parametrize("command", [("train", "--resume"), ("play", "--checkpoint")])
 def test_missing_checkpoint(capsys, command):
     assert "no such file" in refused(capsys, *command, "nowhere/model_3.pt")
-    assert "holds no run" in refused(capsys, *command, "latest")
+    assert "found no run" in refused(capsys, *command, "latest")
 
 
 @pytest.mark.parametrize("command", [("train", "--resume"), ("play", "--checkpoint")])
