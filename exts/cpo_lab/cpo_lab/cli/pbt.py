@@ -15,7 +15,7 @@ from rich.console import Console
 from cpo_lab.cli import pbt_status as lineage
 from cpo_lab.cli.parser import CommandParser, output_file, positive_int
 from cpo_lab.cli.pbt_member import check_members
-from cpo_lab.launch.machine import usable_cores
+from cpo_lab.launch.machine import check_folder, usable_cores
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
 
@@ -72,7 +72,7 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     own = next((token for token in rest if token.split("=")[0] in ("--pbt", "--pbt_member", "--pbt_members")), None)
     if own:
         raise UserError(f"{own} is set by cpo-lab pbt itself; leave it out.")
-    workspace = Workspace(Path(args.workspace).expanduser().absolute(), args.members)
+    workspace = Workspace(check_folder(args.workspace, "--workspace"), args.members)
     devices = args.devices.split(",") if args.devices else [None]
     commands = []
     for member in range(args.members):

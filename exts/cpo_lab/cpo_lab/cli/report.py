@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cpo_lab.cli.parser import CommandParser
-from cpo_lab.launch.machine import prepare_folder
+from cpo_lab.launch.machine import check_folder, prepare_folder
 
 _EXAMPLES = """\
 examples:
@@ -50,13 +50,14 @@ def run(argv: list[str]) -> int:
         UserError: If a RUN matches no run or the output folder cannot be written.
     """
     args = _parser().read(argv)
+    out = check_folder(args.out or Path("logs", "reports", datetime.now().strftime("%Y-%m-%d_%H-%M-%S")), "--out")
     # Reading and drawing needs a second to import; usage errors should not wait for it.
     from cpo_lab.report.build import build_report, write_report
     from cpo_rl.runs.find import named_runs
 
     started = time.perf_counter()
     folders = [found.path for found in named_runs(args.runs)]
-    out = prepare_folder(args.out or Path("logs", "reports", datetime.now().strftime("%Y-%m-%d_%H-%M-%S")), "--out")
+    prepare_folder(out, "--out")
     console = Console(stderr=True)
     with console.status("") as status:
         report = build_report(folders, args.title, progress=lambda text: status.update(f"{text} ..."))
