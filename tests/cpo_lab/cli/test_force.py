@@ -10,7 +10,6 @@ import json
 import pytest
 
 from cpo_lab.cli import main, play, train
-from cpo_lab.launch import run_request as runs_module
 from cpo_lab.launch.configuration import Request
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
@@ -31,7 +30,7 @@ def foreign(tmp_path, monkeypatch):
         "metadata": {},
     }
     (folder / "run.json").write_text(json.dumps(manifest))
-    runs_module.write_launch(folder, Request(OTHER, "cpo", "cpu", "ovphysx", 24, 6, 3, ["env.other=1"]), iterations=7)
+    Request(OTHER, "cpo", "cpu", "ovphysx", 24, 6, 3, ["env.other=1"]).keep(folder, iterations=7)
     (folder / "model_3.pt").write_bytes(b"weights")
     (folder / "model_3.json").write_text(
         json.dumps({"iteration": 3, "format": 1, "size": 7, "sha256": "", "identity": {"task": OTHER}})
@@ -58,7 +57,7 @@ def test_training_goes_on_in_a_run_of_its_own(foreign, monkeypatch):
 def test_force_without_another_task_continues_the_run_itself(foreign, monkeypatch):
     run_json = json.loads((foreign.parent / "run.json").read_text())
     (foreign.parent / "run.json").write_text(json.dumps({**run_json, "task": TASK}))
-    runs_module.write_launch(foreign.parent, Request(TASK, "cpo", "cpu", "ovphysx", 24, 6, 3, []), iterations=7)
+    Request(TASK, "cpo", "cpu", "ovphysx", 24, 6, 3, []).keep(foreign.parent, iterations=7)
     foreign.with_suffix(".json").unlink()
     seen = []
     monkeypatch.setattr(train, "_train", lambda *args: seen.append(args) or 0)

@@ -18,10 +18,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cpo_lab.cli import main, pbt, train
+from cpo_lab.cli import main, pbt, pbt_status, train
 from cpo_lab.cli import pbt_processes as population
-from cpo_lab.cli import pbt_status as lineage
-from cpo_lab.cli.pbt_member import Membership
+from cpo_lab.cli.pbt_member import PopulationMember
 from cpo_lab.launch import simulation
 from cpo_rl.pbt import Published, Workspace
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
@@ -119,7 +118,7 @@ def test_a_member_has_a_folder_and_a_seed_of_its_own(monkeypatch, tmp_path, caps
     assert [plan.resolved.agent_cfg.seed for plan in plans] == [7, 9] == [p.resolved.env_cfg.seed for p in plans]
     assert [plan.resolved.request.seed for plan in plans] == [7, 7]  # what a continued member starts from
     assert {plan.resolved.algorithm for plan in plans} == {"ppo"}
-    assert {plan.membership.cfg.mutation_rate for plan in plans} == {0.3}
+    assert {plan.member.cfg.mutation_rate for plan in plans} == {0.3}
     shown = capsys.readouterr().out
     assert "member 2 of 0 to 2, intervals of 40,320 steps  (chosen for this machine)" in shown
 
@@ -129,7 +128,7 @@ def test_settings_follow_the_length_of_a_run_on_a_cpu_and_the_interval():
         request = Namespace(device=device, num_envs=252)
         agent = Namespace(num_steps_per_env=8, max_iterations=1000, algorithm=Namespace(num_policies=1))
         resolved = Namespace(request=request, agent_cfg=agent)
-        member = Membership(Workspace("W", 3), 0, given)
+        member = PopulationMember(Workspace("W", 3), 0, given)
         chosen = member.complete(resolved)
         cfg = member.cfg
         return (cfg.interval_steps, cfg.start_after, cfg.initial_delay), chosen
@@ -197,7 +196,7 @@ def test_a_dead_member_stops_nobody_and_the_same_command_continues_it(tmp_path):
     assert run_jobs(tmp_path, sleep_s=0.02) == 1
     killer.join()
     workspace = Workspace(tmp_path, MEMBERS)
-    assert [row["health"] for row in lineage.member_rows(workspace)] == ["finished", "lost", "finished"]
+    assert [row["health"] for row in pbt_status.member_rows(workspace)] == ["finished", "lost", "finished"]
     assert run_jobs(tmp_path) == 0
     assert last_iterations(tmp_path) == ["model_10.pt"] * MEMBERS
     for member in range(MEMBERS):
@@ -303,7 +302,7 @@ def test_status_for_scripts(shown, capsys):
 
 
 def test_the_picture_shows_every_member_and_an_arrow_per_copy(shown, tmp_path, capsys):
-    file = tmp_path / "lineage.svg"
+    file = tmp_path / "copies.svg"
     assert main(["pbt", "--workspace", str(shown), "--status", "--picture", str(file)]) == 0
     text = file.read_text()
     assert all(f"member {member}" in text for member in range(3))

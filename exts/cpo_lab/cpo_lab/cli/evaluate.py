@@ -24,12 +24,12 @@ from cpo_lab.cli.parser import (
     policy_name,
     positive_int,
 )
-from cpo_lab.launch import run_request as runs
 from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.settings import check_written
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.errors import UserError
+from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:
     from cpo_lab.cli.acting import Episodes
@@ -112,7 +112,7 @@ def run(argv: list[str]) -> int:
     named = [word for word in words if word not in settings] or ["latest"]
     overrides = [*overrides, *check_written(settings)]
     outputs = {"json": output_file("--json", args.json), "csv": output_file("--csv", args.csv)}
-    files = [runs.find_checkpoint(name, args.log_root, args.task) for name in named]
+    files = [resolve_checkpoint(name, args.log_root, task=args.task) for name in named]
     configurations = _configurations(args, overrides, files)
     choice = "all" if args.policy == "each" else args.policy
     chosen = [policies_of(choice, resolved.num_policies, "each") for resolved in configurations]

@@ -12,6 +12,7 @@ import argparse
 import difflib
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,6 +110,13 @@ def seed_int(text: str) -> int:
     if value >= 2**31:
         raise argparse.ArgumentTypeError(f"must be below 2**31, not {text}")
     return value
+
+
+def run_name(text: str) -> str:
+    """Parse a name that is safe as the end of a folder's name."""
+    if not re.fullmatch(r"[\w.\-]{0,100}", text):
+        raise argparse.ArgumentTypeError(f"must consist of at most 100 letters, digits, '.', '-' and '_', not {text!r}")
+    return text
 
 
 def _bounded_int(text: str, minimum: int, kind: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cpo_lab.cli import pbt_status as lineage
+from cpo_lab.cli import pbt_status
 from cpo_lab.cli.parser import CommandParser, output_file, positive_int
 from cpo_lab.cli.pbt_member import check_members
 from cpo_lab.launch.machine import check_folder, usable_cores
@@ -28,7 +28,7 @@ examples:
   cpo-lab pbt --members 4 --workspace logs/rsl_rl/pbt_hand                      four members, Shadow Hand, PPO
   cpo-lab pbt --members 8 --workspace W --devices cuda:0,cuda:1 --num_envs 4096   four members on each GPU
   cpo-lab pbt --members 4 --workspace W pbt.interval_steps=5e5 pbt.parameters=gamma,desired_kl
-  cpo-lab pbt --workspace W --status --picture lineage.png                      who copied whom
+  cpo-lab pbt --workspace W --status --picture copies.png                      who copied whom
   cpo-lab train --pbt W --pbt_member 0 --pbt_members 8                          one member, as a job of a cluster"""
 
 
@@ -96,9 +96,9 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
 def _show(path: Path, as_json: bool, picture: Path | None) -> int:
     """Print the members and what changed them; draw it if asked."""
     workspace, common = Workspace.open(path)
-    rows, events = lineage.member_rows(workspace), lineage.changes(workspace)
+    rows, events = pbt_status.member_rows(workspace), pbt_status.changes(workspace)
     if picture:
-        lineage.draw(workspace, picture)
+        pbt_status.draw(workspace, picture)
     if as_json:
         sys.stdout.write(json.dumps({**common, "population": rows, "history": events}, indent=2) + "\n")
         return 0
@@ -106,8 +106,8 @@ def _show(path: Path, as_json: bool, picture: Path | None) -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=160)  # a log or a pipe has no width to respect
     console.print(f"{common.get('task')}, {common.get('agent')}, {workspace.members} members in {path}\n", markup=False)
-    console.print(lineage.table(rows))
+    console.print(pbt_status.table(rows))
     console.print()
     for event in events:
-        console.print(lineage.tell_change(event), markup=False, soft_wrap=True)
+        console.print(pbt_status.tell_change(event), markup=False, soft_wrap=True)
     return 0

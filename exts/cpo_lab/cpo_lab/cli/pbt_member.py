@@ -30,13 +30,13 @@ CPU_INTERVALS = 50
 
 
 @dataclass
-class Membership:
-    """Which member of which population a process is."""
+class PopulationMember:
+    """A training process as one member of a population."""
 
     workspace: Workspace
     """The shared folder."""
 
-    member: int
+    index: int
     """Number of the member, from 0."""
 
     given: dict[str, Any]
@@ -48,7 +48,7 @@ class Membership:
     @property
     def folder(self) -> Path:
         """Run folder of this member."""
-        return self.workspace.folder(self.member)
+        return self.workspace.folder(self.index)
 
     def complete(self, resolved: Resolved) -> list[str]:
         """Fill in the settings that were not given, from the length of the run where it is short.
@@ -85,21 +85,21 @@ class Membership:
             UserError: If the workspace belongs to another population, or another process trains this member.
         """
         self.workspace.join(task=resolved.request.task, agent=resolved.request.agent)
-        return self.workspace.claim(self.member)
+        return self.workspace.claim(self.index)
 
-    def runner(self, env: Any, cfg: dict[str, Any], **fields: Any) -> EnsembleRunner:
+    def make_runner(self, env: Any, cfg: dict[str, Any], **fields: Any) -> EnsembleRunner:
         """Return the runner that trains this member; arguments as for :class:`~cpo_rl.runners.EnsembleRunner`."""
         from cpo_rl.pbt.runner import PbtRunner
 
         preset = cfg["algorithm"].get("algorithm")
         fields["algorithm"] = "pbt" if preset == "ppo" else f"pbt_{preset}"
-        fields["pbt_member"], fields["pbt_members"] = self.member, self.workspace.members
-        return PbtRunner(env, cfg, workspace=self.workspace, member=self.member, pbt=self.cfg, **fields)
+        fields["pbt_member"], fields["pbt_members"] = self.index, self.workspace.members
+        return PbtRunner(env, cfg, workspace=self.workspace, member=self.index, pbt=self.cfg, **fields)
 
     def __str__(self) -> str:
         """Return what will be shown before the start."""
         last = self.workspace.members - 1
-        return f"member {self.member} of 0 to {last}, intervals of {self.cfg.interval_steps:,} steps"
+        return f"member {self.index} of 0 to {last}, intervals of {self.cfg.interval_steps:,} steps"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +110,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pbt_members", type=positive_int, metavar="P", help="members of the population, 3 or more")
 
 
-def take_membership(args: argparse.Namespace, rest: list[str]) -> tuple[Membership | None, list[str]]:
+def take_member(args: argparse.Namespace, rest: list[str]) -> tuple[PopulationMember | None, list[str]]:
     """Take the member's options and settings out of what was typed.
 
     Args:
@@ -118,7 +118,7 @@ def take_membership(args: argparse.Namespace, rest: list[str]) -> tuple[Membersh
         rest: Tokens that the parser does not know.
 
     Returns:
-        The membership, None without ``--pbt``, and the tokens without settings such as ``pbt.interval_steps=2e6``.
+        The member, None without ``--pbt``, and the tokens without settings such as ``pbt.interval_steps=2e6``.
 
     Raises:
         UserError: If options are missing, contradict each other or are out of range.
@@ -145,7 +145,9 @@ def take_membership(args: argparse.Namespace, rest: list[str]) -> tuple[Membersh
         raise UserError("A member of a population is one process; start it without torchrun.")
     given = pbt_settings(tokens)
     PbtCfg(**given)  # checked before anything is read or made
-    member = Membership(Workspace(Path(args.pbt).expanduser().absolute(), args.pbt_members), args.pbt_member, given)
+    member = PopulationMember(
+        Workspace(Path(args.pbt).expanduser().absolute(), args.pbt_members), args.pbt_member, given
+    )
     args.log_dir, args.resume, args.agent = str(member.folder), "auto", args.agent or DEFAULT_AGENT
     return member, rest
 

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from cpo_lab.cli import pbt_status as lineage
+from cpo_lab.cli import pbt_status
 from cpo_rl.pbt.workspace import Workspace
 from cpo_rl.runners.signals import HANDLED
 
@@ -115,11 +115,11 @@ def _watch(workspace: Workspace, processes: Sequence[subprocess.Popen], stopped:
                 told = True
                 console.print("Stopping; every member saves first. Once more to end at once.")
             if live is not None:
-                live.update(lineage.table(_rows(workspace, processes)), refresh=True)
+                live.update(pbt_status.table(_rows(workspace, processes)), refresh=True)
             elif time.monotonic() >= due or not running:
                 due = time.monotonic() + LINES_S
                 for row in _rows(workspace, processes):
-                    console.print(lineage.line(row), markup=False, highlight=False, soft_wrap=True)
+                    console.print(pbt_status.line(row), markup=False, highlight=False, soft_wrap=True)
             if not running:
                 return
             time.sleep(LOOK_S)
@@ -127,7 +127,7 @@ def _watch(workspace: Workspace, processes: Sequence[subprocess.Popen], stopped:
 
 def _rows(workspace: Workspace, processes: Sequence[subprocess.Popen]) -> list[dict[str, Any]]:
     """Return the members' rows, with a process that has not written yet shown as starting."""
-    rows = lineage.member_rows(workspace)
+    rows = pbt_status.member_rows(workspace)
     for row, process in zip(rows, processes, strict=False):
         if process.poll() is None and row.get("pid") != process.pid:
             row["health"] = "starting"  # what the folder says is about an earlier process

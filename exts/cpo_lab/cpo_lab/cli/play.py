@@ -23,13 +23,13 @@ from cpo_lab.cli.parser import (
     policy_name,
     positive_int,
 )
-from cpo_lab.launch import run_request as runs
 from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_lab.viewing.captions import Scoreboard, policy_color
 from cpo_lab.viewing.pictures import PICTURES, VIDEOS, Studio, check_renderer
 from cpo_rl.errors import UserError
+from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:
     from cpo_lab.cli.acting import PolicyTally
@@ -86,7 +86,7 @@ def run(argv: list[str]) -> int:
     for argument, file in files.items():
         if file is not None:
             check_renderer(argument, video=argument == "--video")
-    checkpoint = runs.find_checkpoint(args.checkpoint, args.log_root, args.task)
+    checkpoint = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
     resolved = resolve_trained(checkpoint, changes_of(args, overrides), play_mode=True)
     policies = policies_of(args.policy, resolved.num_policies)
     board = _scoreboard(policies, resolved)

@@ -18,9 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
-from cpo_lab.cli.pbt_member import Membership, add_options, take_membership
-from cpo_lab.launch import run_request as runs
+from cpo_lab.cli.parser import SHARED, CommandParser, positive_int, run_name
+from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.configuration import Request, Resolved, resolve
 from cpo_lab.launch.machine import check_folder, prepare_folder
 from cpo_lab.launch.ranks import Rank
@@ -29,7 +28,10 @@ from cpo_lab.launch.settings import join_settings, names_of
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
-from cpo_rl.runs.find import SELECTORS
+from cpo_rl.runs.checkpoints import iteration_of
+from cpo_rl.runs.compatibility import check_task_of
+from cpo_rl.runs.find import SELECTORS, is_newest, resolve_checkpoint
+from cpo_rl.runs.folder import RunFolder, new_run_folder, plain_task
 
 CPU_ITERATIONS = 1000
 """Iterations of a run on the CPU unless told otherwise: some two million transitions."""
@@ -86,7 +88,9 @@ def _parser() -> CommandParser:
         help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
     )
     parser.add_shared("--force", help="resume a checkpoint of another task, robot or layout as far as it fits")
-    parser.add_argument("--run_name", default="", metavar="NAME", help="added to the name of the run folder")
+    parser.add_argument(
+        "--run_name", type=run_name, default="", metavar="NAME", help="added to the name of the run folder"
+    )
     parser.add_shared("--log_root")
     parser.add_argument(
         "--log_dir", metavar="DIR", help="exact run folder, for jobs that are started again (with --resume auto)"
@@ -115,7 +119,7 @@ class Plan:
     force: bool
     """Whether the checkpoint of something else is loaded as far as it fits."""
 
-    membership: Membership | None
+    member: PopulationMember | None
     """Place in a population, if it is part of one."""
 
 
@@ -129,10 +133,10 @@ def run(argv: list[str]) -> int:
     if plan is None:
         return 0
     rank, resolved = Rank.of_this_process(), plan.resolved
-    with plan.membership.claim(resolved) if plan.membership else contextlib.nullcontext():
+    with plan.member.claim(resolved) if plan.member else contextlib.nullcontext():
         if rank.is_first:
             _show(plan)
-        number = rank.rank + (plan.membership.member if plan.membership else 0)
+        number = rank.rank + (plan.member.index if plan.member else 0)
         # or all processes and members would meet the same goals and noise
         resolved.agent_cfg.seed = resolved.env_cfg.seed = resolved.agent_cfg.seed + number
         return _train(plan)
@@ -149,9 +153,8 @@ def make_plan(argv: list[str]) -> Plan | None:
     """
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
-    membership, rest = take_membership(args, rest)
+    member, rest = take_member(args, rest)
     overrides = parser.settings_among(rest)
-    runs.check_run_name(args.run_name)
     checkpoint = _checkpoint(args)
     rank = Rank.of_this_process()
     request = _request(args, overrides, checkpoint)
@@ -168,20 +171,20 @@ def make_plan(argv: list[str]) -> Plan | None:
     cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
     if checkpoint is not None:
         if not args.force:
-            runs.check_identity_of(checkpoint, request.task)
-        if args.resume == "auto" and runs.iteration_of(checkpoint) >= cfg.max_iterations:
+            check_task_of(checkpoint, request.task)
+        if args.resume == "auto" and iteration_of(checkpoint) >= cfg.max_iterations:
             Console().print(f"Nothing to do: {checkpoint} has all {cfg.max_iterations} iterations.")
             return None
-    if checkpoint is not None and runs.is_newest(checkpoint) and _of_task(checkpoint, request.task):
+    if checkpoint is not None and is_newest(checkpoint) and _of_task(checkpoint, request.task):
         log_dir = checkpoint.parent
     else:  # an older checkpoint starts a run of its own, so that no run has two histories
         if rank.several and not args.log_dir:
             raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
-        log_dir = log_root if args.log_dir else runs.new_run_folder(log_root, cfg.experiment_name, args.run_name)
+        log_dir = log_root if args.log_dir else new_run_folder(log_root, cfg.experiment_name, args.run_name)
     log_dir = prepare_folder(log_dir, "the run folder")
-    if membership is not None:
-        resolved.chosen += membership.complete(resolved)
-    return Plan(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force, membership)
+    if member is not None:
+        resolved.chosen += member.complete(resolved)
+    return Plan(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force, member)
 
 
 def _suit_cpu(resolved: Resolved) -> None:
@@ -203,11 +206,11 @@ def _total_iterations(args: argparse.Namespace, default: int, checkpoint: Path |
     """
     total = args.iterations
     if total is None and checkpoint is not None:
-        total = runs.Run.read(checkpoint.parent).launch.get("iterations")
+        total = RunFolder.read(checkpoint.parent).launch.get("iterations")
     total = total or default
-    if checkpoint is not None and args.resume != "auto" and runs.iteration_of(checkpoint) >= total:
+    if checkpoint is not None and args.resume != "auto" and iteration_of(checkpoint) >= total:
         raise UserError(
-            f"The run already has {runs.iteration_of(checkpoint)} iterations; give --iterations a larger number."
+            f"The run already has {iteration_of(checkpoint)} iterations; give --iterations a larger number."
         )
     return total
 
@@ -220,7 +223,7 @@ def _checkpoint(args: argparse.Namespace) -> Path | None:
     try:
         if args.log_dir and selector in SELECTORS:
             selector = f"{Path(args.log_dir).expanduser().absolute()}:{selector}"
-        return runs.find_checkpoint(selector, args.log_root, args.task)
+        return resolve_checkpoint(selector, args.log_root, task=args.task)
     except UserError:
         if args.resume == "auto":
             return None  # the first start of a job that will be started again
@@ -233,8 +236,8 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
     given = {name: value for name, value in given.items() if value is not None}
     if checkpoint is None:
         return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT, overrides=overrides, **given)
-    run_before = runs.Run.read(checkpoint.parent)
-    before = run_before.request(None if args.force and run_before.task else args.task, args.agent)
+    run_before = RunFolder.read(checkpoint.parent)
+    before = Request.of_run(run_before, None if args.force and run_before.task else args.task, args.agent)
     if not _of_task(checkpoint, args.task or before.task):  # --force; the other task's settings mean nothing here
         before = replace(before, task=args.task, overrides=[])
     if "physics" in names_of(overrides):
@@ -244,7 +247,7 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
 
 def _of_task(checkpoint: Path, task: str) -> bool:
     """Return whether the run of a checkpoint trained on this task, as far as its folder says."""
-    return runs.Run.read(checkpoint.parent).task in (None, task.split(":")[-1])
+    return RunFolder.read(checkpoint.parent).task in (None, plain_task(task))
 
 
 def _show(plan: Plan) -> None:
@@ -262,8 +265,8 @@ def _show(plan: Plan) -> None:
         "seed": request.seed,
         "run folder": plan.log_dir,
     }
-    if plan.membership is not None:
-        rows["population"] = str(plan.membership)
+    if plan.member is not None:
+        rows["population"] = str(plan.member)
     if plan.checkpoint is not None:
         rows["continues"] = plan.checkpoint
     chosen_rows = {"population" if name == "interval_steps" else name for name in resolved.chosen} - {"seed"}
@@ -312,16 +315,16 @@ def _train(plan: Plan) -> int:
     with backend, simulation(resolved, plan.visualizers), make_env(resolved) as env:
         from cpo_rl.runners import EnsembleRunner
 
-        make_runner = plan.membership.runner if plan.membership else EnsembleRunner
+        make_runner = plan.member.make_runner if plan.member else EnsembleRunner
         runner = make_runner(
             env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics
         )
         if Rank.of_this_process().is_first:
-            if checkpoint is None or not runs.is_newest(checkpoint):
+            if checkpoint is None or not is_newest(checkpoint):
                 write_run_manifest(
                     str(log_dir), library="rsl_rl", task=request.task, metadata={"agent": _public_key(resolved)}
                 )
-            runs.write_launch(log_dir, request, cfg.max_iterations)
+            request.keep(log_dir, cfg.max_iterations)
             dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
         if checkpoint is not None and checkpoint.parent == log_dir:
             runner.resume(force=plan.force)

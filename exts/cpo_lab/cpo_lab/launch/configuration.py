@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from cpo_lab.launch.machine import resolve_device
@@ -15,6 +16,7 @@ from cpo_lab.launch.settings import apply_settings, names_of, take_selector
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError, suggestion
+from cpo_rl.runs.folder import RunFolder, plain_task
 
 
 @dataclass
@@ -44,6 +46,41 @@ class Request:
 
     overrides: list[str] = field(default_factory=list)
     """Settings such as ``env.episode_length_s=5`` or ``agent.algorithm.gamma=0.98``."""
+
+    @classmethod
+    def of_run(cls, run: RunFolder, task: str | None = None, agent: str | None = None) -> Request:
+        """Return the request that continues or shows a run.
+
+        Args:
+            run: The run.
+            task: Task the user named, or None to take the run's.
+            agent: Agent the user named, or None to take the run's.
+
+        Raises:
+            UserError: If the run belongs to another task, or does not say to which and the user does not either.
+        """
+        if task and run.task not in (None, plain_task(task)):
+            raise UserError(
+                f"The run in {str(run.path)!r} trained on task {run.task!r}, not on {task!r}; leave out --task."
+            )
+        if not (task or run.task):
+            raise UserError(f"{str(run.path)!r} does not say which task it was trained on; add --task.")
+        known = {f.name: run.launch[f.name] for f in fields(cls) if f.name in run.launch}
+        known["task"] = task or run.task
+        known["agent"] = agent or run.agent or STOCK_AGENT
+        return cls(**known)
+
+    def keep(self, folder: Path, iterations: int) -> None:
+        """Write the request into a run folder, so that the run can be continued or played without repeating it.
+
+        Args:
+            folder: The run folder.
+            iterations: After how many iterations in all the run ends.
+
+        Raises:
+            OSError: If the disk is full or read-only.
+        """
+        RunFolder(folder).write_launch({**asdict(self), "iterations": iterations})
 
 
 @dataclass

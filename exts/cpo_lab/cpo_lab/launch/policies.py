@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cpo_lab.launch import run_request as runs
 from cpo_lab.launch.configuration import Request, Resolved, resolve
 from cpo_lab.launch.machine import resolve_device
 from cpo_lab.launch.settings import names_of
 from cpo_rl.errors import UserError
+from cpo_rl.runs.compatibility import check_task_of
+from cpo_rl.runs.files import reason
+from cpo_rl.runs.folder import RunFolder
 
 
 @dataclass
@@ -56,12 +58,12 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
     Raises:
         UserError: If the run and the changes do not fit together.
     """
-    trained = runs.Run.read(checkpoint.parent)
-    before = trained.request(None if changes.force and trained.task else changes.task, changes.agent)
+    trained = RunFolder.read(checkpoint.parent)
+    before = Request.of_run(trained, None if changes.force and trained.task else changes.task, changes.agent)
     if changes.force and changes.task not in (None, before.task):  # the other task's settings mean nothing here
         before = replace(before, task=changes.task, overrides=[])
     elif not changes.force:
-        runs.check_identity_of(checkpoint, before.task)
+        check_task_of(checkpoint, before.task)
     device = resolve_device(changes.device)
     same_kind = (before.device or device).split(":")[0] == device.split(":")[0]
     keeps_physics = same_kind and "physics" not in names_of(changes.overrides)
@@ -74,7 +76,7 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
         overrides=[*before.overrides, *changes.overrides],
     )
     resolved = resolve(request, play_mode=play_mode)
-    runs.restore_agent(trained, resolved.agent_cfg)
+    _restore_agent(trained, resolved.agent_cfg)
     _allocate_little(resolved.agent_cfg.algorithm)
     if changes.num_envs is not None and changes.num_envs % resolved.num_policies:
         raise UserError(
@@ -83,6 +85,24 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
         )
     resolved.env_cfg.scene.num_envs = changes.num_envs or resolved.num_policies
     return resolved
+
+
+def _restore_agent(trained: RunFolder, agent_cfg: Any) -> None:
+    """Give a runner configuration the network and algorithm that a run was trained with, where only its values say so.
+
+    Runs of ours say it by the request they were started from; the stock launcher keeps the resulting values.
+
+    Raises:
+        UserError: If the values do not fit the agent.
+    """
+    parts = () if trained.launch else ("model", "algorithm", "obs_groups")
+    values = {part: trained.settings[part] for part in parts if part in trained.settings}
+    try:
+        agent_cfg.from_dict(values)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"The settings in {str(trained.path)!r} do not fit this agent ({reason(error)}); name its own with --agent."
+        ) from None
 
 
 def load_policy(env: Any, resolved: Resolved, checkpoint: Path, *, force: bool = False) -> Any:

@@ -33,6 +33,11 @@ def checkpoint_iteration(path: str | os.PathLike[str]) -> int | None:
     return int(match[1]) if match else None
 
 
+def iteration_of(path: str | os.PathLike[str]) -> int:
+    """Return how many iterations a checkpoint has behind it, 0 when its name does not say."""
+    return checkpoint_iteration(path) or 0
+
+
 def write_checkpoint(path: str | os.PathLike[str], data: bytes | memoryview, manifest: CheckpointManifest) -> None:
     """Write one checkpoint file and its sidecar, replacing whatever is there.
 

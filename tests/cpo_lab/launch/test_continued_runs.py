@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.cli import train
-from cpo_lab.launch import run_request as runs
 from cpo_lab.launch.configuration import Request, Resolved
 from cpo_rl.errors import UserError
 from cpo_rl.runs import folder as run_folder
+from cpo_rl.runs.checkpoints import iteration_of
+from cpo_rl.runs.find import is_newest, resolve_checkpoint
+from cpo_rl.runs.folder import RunFolder, new_run_folder
 
 
 def make_run(
@@ -40,62 +42,62 @@ def test_latest_is_the_newest_run_of_any_experiment(tmp_path):
     make_run(tmp_path, "b_experiment", "old", day=1)
     newest = make_run(tmp_path, "a_experiment", "new", day=3)
     make_run(tmp_path, "c_experiment", "middle", day=2, task="Task-B")
-    assert runs.find_checkpoint("latest", tmp_path) == newest / "model_10.pt"
+    assert resolve_checkpoint("latest", tmp_path) == newest / "model_10.pt"
 
 
 def test_latest_of_a_task(tmp_path):
     wanted = make_run(tmp_path, "x", "wanted", day=1, task="Task-B")
     make_run(tmp_path, "x", "newer", day=2)
-    assert runs.find_checkpoint("latest", tmp_path, "Task-B") == wanted / "model_10.pt"
+    assert resolve_checkpoint("latest", tmp_path, task="Task-B") == wanted / "model_10.pt"
     with pytest.raises(UserError, match="Task-C"):
-        runs.find_checkpoint("latest", tmp_path, "Task-C")
+        resolve_checkpoint("latest", tmp_path, task="Task-C")
 
 
 def test_runs_without_checkpoint_and_unreadable_ones_are_passed_over(tmp_path):
     wanted = make_run(tmp_path, "x", "wanted", day=1)
     make_run(tmp_path, "x", "empty", day=2, iterations=())
     (make_run(tmp_path, "x", "broken", day=3) / "run.json").write_text("{half")
-    assert runs.find_checkpoint("latest", tmp_path) == wanted / "model_10.pt"
+    assert resolve_checkpoint("latest", tmp_path) == wanted / "model_10.pt"
 
 
 def test_checkpoint_paths_are_absolute(tmp_path, monkeypatch):
     folder = make_run(tmp_path, "x", "run", day=1)
     monkeypatch.chdir(tmp_path)
     for selector in ("latest", "x/run", "x/run/model_10.pt", "x/run:best"):
-        assert runs.find_checkpoint(selector, ".") == folder / "model_10.pt"
+        assert resolve_checkpoint(selector, ".") == folder / "model_10.pt"
 
 
 def test_newest_checkpoint_of_a_run(tmp_path):
     folder = make_run(tmp_path, "x", "run", day=1)
-    assert runs.is_newest(folder / "model_10.pt")
-    assert not runs.is_newest(folder / "model_1.pt")
-    assert [runs.iteration_of(folder / name) for name in ("model_10.pt", "policy.pt")] == [10, 0]
+    assert is_newest(folder / "model_10.pt")
+    assert not is_newest(folder / "model_1.pt")
+    assert [iteration_of(folder / name) for name in ("model_10.pt", "policy.pt")] == [10, 0]
 
 
 def test_request_survives_the_run_folder(tmp_path):
     request = Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["agent.algorithm.gamma=0.98"])
     folder = make_run(tmp_path, "x", "run", day=1)
-    runs.write_launch(folder, request, iterations=7)
-    read = runs.Run.read(folder)
-    assert read.request(None, None) == request
+    request.keep(folder, iterations=7)
+    read = RunFolder.read(folder)
+    assert Request.of_run(read) == request
     assert read.launch["iterations"] == 7
 
 
 def test_stock_run_gives_task_and_agent(tmp_path):
-    run = runs.Run.read(make_run(tmp_path, "x", "run", day=1))
-    assert run.request(None, None) == Request("Task-A", "key_of_agent")
-    assert run.request("Task-A", "ppo") == Request("Task-A", "ppo")
+    run = RunFolder.read(make_run(tmp_path, "x", "run", day=1))
+    assert Request.of_run(run) == Request("Task-A", "key_of_agent")
+    assert Request.of_run(run, "Task-A", "ppo") == Request("Task-A", "ppo")
 
 
 def test_run_names():
-    assert runs.check_run_name("lr-1e.3_b") == "lr-1e.3_b"
+    assert train._parser().parse_args(["--run_name", "lr-1e.3_b"]).run_name == "lr-1e.3_b"
     for name in ("a/b", "a b", "x" * 101):
         with pytest.raises(UserError, match="--run_name"):
-            runs.check_run_name(name)
+            train._parser().parse_args(["--run_name", name])
 
 
 def test_two_runs_started_in_the_same_second_get_two_folders(tmp_path, monkeypatch):
-    first = runs.new_run_folder(tmp_path, "x", "seed")
+    first = new_run_folder(tmp_path, "x", "seed")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_seed", first.name)
     first.mkdir(parents=True)
 
@@ -105,7 +107,7 @@ def test_two_runs_started_in_the_same_second_get_two_folders(tmp_path, monkeypat
             return argparse.Namespace(strftime=lambda form: first.name.removesuffix("_seed"))
 
     monkeypatch.setattr(run_folder, "datetime", Frozen)
-    assert runs.new_run_folder(tmp_path, "x", "seed").name == f"{first.name}-2"
+    assert new_run_folder(tmp_path, "x", "seed").name == f"{first.name}-2"
 
 
 # -- what ``cpo-lab train --resume`` makes of it -----------------------------------------------------------------------
@@ -136,9 +138,7 @@ def test_a_new_run_takes_the_defaults():
 
 def test_a_continued_run_keeps_its_settings_unless_told_otherwise(tmp_path):
     folder = make_run(tmp_path, "x", "run", day=1)
-    runs.write_launch(
-        folder, Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["env.a=1", "env.b=5"]), iterations=7
-    )
+    Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["env.a=1", "env.b=5"]).keep(folder, iterations=7)
     request = train._request(arguments(num_envs=48), ["env.a=2", "physics=newton_mjwarp"], folder / "model_10.pt")
     assert request == Request("Task-A", "sapg", "cpu", None, 48, 6, 3, ["env.a=2", "env.b=5", "physics=newton_mjwarp"])
 
@@ -149,7 +149,7 @@ def test_total_iterations(tmp_path):
     assert train._total_iterations(arguments(), 1000, None) == 1000
     assert train._total_iterations(arguments(iterations=5), 1000, None) == 5
     assert train._total_iterations(arguments(resume="latest"), 1000, checkpoint) == 1000
-    runs.write_launch(folder, Request("Task-A", "cpo"), iterations=20)
+    Request("Task-A", "cpo").keep(folder, iterations=20)
     assert train._total_iterations(arguments(resume="latest"), 1000, checkpoint) == 20
     with pytest.raises(UserError, match="already has 10 iterations"):
         train._total_iterations(arguments(resume="latest", iterations=10), 1000, checkpoint)
