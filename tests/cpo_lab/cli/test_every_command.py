@@ -94,6 +94,14 @@ def test_every_command_uses_the_shared_parser(command):
 
 
 @pytest.mark.parametrize("command", MODULES)
+def test_help_fits_80_columns(monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = parser_of(command).format_help()
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert "\nexamples:\n" in text
+
+
+@pytest.mark.parametrize("command", MODULES)
 def test_an_unknown_option(capsys, command):
     assert "--nonsense" in refused(capsys, command, *NEEDED.get(command, []), "--nonsense", "1")
     assert "-z" in refused(capsys, command, *NEEDED.get(command, []), "-z")

@@ -36,11 +36,14 @@ OURS = ("_pre_physics_step", "_apply_action", "_get_dones", "_get_rewards", "_re
 
 _EPILOG = """\
 examples:
-  cpo-lab benchmark env                                    Shadow Hand at 64, 256 and 1024 environments
+  cpo-lab benchmark env           Shadow Hand, 64, 256 and 1024 environments
   cpo-lab benchmark env --num_envs 64 256 --physics ovphysx newton_mjwarp
-  cpo-lab benchmark env --num_envs 252 --task CpoLab-Reorient-Cube-Shadow-Direct Isaac-Reorient-Cube-Shadow-Direct
   cpo-lab benchmark env presets=nucleus_assets --num_envs 252
-  cpo-lab benchmark env --device cuda:0 --num_envs 1024 4096 16384 24576 --output results/gpu"""
+  cpo-lab benchmark env --device cuda:0 --num_envs 4096 24576 --output gpu
+
+beside Isaac Lab's own task:
+  cpo-lab benchmark env --num_envs 252 --task \\
+      CpoLab-Reorient-Cube-Shadow-Direct Isaac-Reorient-Cube-Shadow-Direct"""
 
 
 def _parser() -> CommandParser:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  cpo-lab benchmark update                             Shadow Hand shapes at a laptop's size
-  cpo-lab benchmark update --shape kuka --num_envs 96  the LSTM of the arm tasks
+  cpo-lab benchmark update        Shadow Hand shapes at a laptop's size
+  cpo-lab benchmark update --shape kuka --num_envs 96   the arms' LSTM
   cpo-lab benchmark update --device cuda:0 --num_envs 24576 --output update.json"""
 
 

@@ -39,14 +39,15 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  cpo-lab evaluate                                                the leader of the newest run, 100 episodes
-  cpo-lab evaluate --checkpoint best --policy each --episodes 500 every policy of the newest run's best checkpoint
-  cpo-lab evaluate --checkpoint RUN_A RUN_B --json scores.json    two runs, with probability of improvement
-  cpo-lab evaluate --physics newton_mjwarp --stochastic           another engine, actions sampled as in training
+  cpo-lab evaluate                    the leader of the newest run, 100 episodes
+  cpo-lab evaluate --checkpoint best --policy each --episodes 500
+  cpo-lab evaluate --checkpoint RUN_A RUN_B --json scores.json   two runs
+  cpo-lab evaluate --physics newton_mjwarp --stochastic
 
-A checkpoint is latest, best, a run folder, <run folder>:best or a file. Every environment contributes the same number
-of episodes, so short episodes are not favoured. Intervals are 95 % over episodes: they tell how well this checkpoint
-was measured, not how well the algorithm does; for that train several seeds and use cpo-lab report."""
+Every environment contributes the same number of episodes, so short episodes are
+not favoured. Intervals are 95 % over episodes: they tell how well this
+checkpoint was measured, not how well the algorithm does; for that train several
+seeds and use cpo-lab report."""
 
 COMPARED = ("return", "successes")
 """Quantities that checkpoints are compared by."""

@@ -31,18 +31,22 @@ INPUT = "input"
 """Value of ``--policy`` for one model whose input names the policy."""
 
 _EPILOG = """\
-The files go to <run folder>/exported, other policies than the leader to a folder of their own in there:
+The files go to <run folder>/exported, other policies than the leader to a
+folder of their own in there:
   policy.pt      TorchScript: forward(obs), reset()
-  policy.onnx    ONNX for any number of environments; recurrent states are inputs and outputs
-  policy.json    what both expect and give: observation layout, normalizer, action, task, checksums
-Every file was compared with the checkpoint over 1,000 steps with resets before it was written.
+  policy.onnx    ONNX for any number of environments; recurrent states are
+                 inputs and outputs
+  policy.json    what both expect and give: observation layout, normalizer,
+                 action, task, checksums
+Every file was compared with the checkpoint over 1,000 steps with resets before
+it was written.
 
 examples:
-  cpo-lab export                                        the leader of the newest run, as TorchScript and ONNX
+  cpo-lab export                        the leader of the newest run
   cpo-lab export --checkpoint best --formats onnx
-  cpo-lab export --checkpoint logs/rsl_rl/shadow_hand_reorient_cube/2026-01-31_12-00-00/model_2000.pt
-  cpo-lab export --policy all                           every policy of the ensemble
-  cpo-lab export --policy input --output deploy         one model with the policy id as an input"""
+  cpo-lab export --checkpoint logs/rsl_rl/hand/2026-01-31_12-00-00/model_2000.pt
+  cpo-lab export --policy all           every policy of the ensemble
+  cpo-lab export --policy input --output deploy   one model that takes the id"""
 
 
 def _parser() -> CommandParser:

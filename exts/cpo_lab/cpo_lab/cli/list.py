@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  cpo-lab list                                             every task with its agents
-  cpo-lab list --task CpoLab-Reorient-Cube-Shadow-Direct   with its physics engines (takes some seconds)"""
+  cpo-lab list                every task with its agents
+  cpo-lab list --plain        task ids, for scripts
+  cpo-lab list --task CpoLab-Reorient-Cube-Shadow-Direct   with its engines"""
 
 
 def _parser() -> CommandParser:

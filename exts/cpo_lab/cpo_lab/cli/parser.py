@@ -24,6 +24,13 @@ from cpo_rl.errors import UserError
 from cpo_rl.runs.find import LOG_ROOT
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Breaks single paragraphs to fit the terminal and leaves examples as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
 class CommandParser(argparse.ArgumentParser):
     """Argument parser that reports bad input as one sentence instead of a usage dump.
 
@@ -31,8 +38,7 @@ class CommandParser(argparse.ArgumentParser):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(allow_abbrev=False, **kwargs)
+        super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Raise the message as a :class:`UserError`."""

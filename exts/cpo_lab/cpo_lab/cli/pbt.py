@@ -20,16 +20,21 @@ from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
 
 _EPILOG = """\
-Every other argument is one of cpo-lab train and holds for all members, for example --task, --agent (default: ppo),
---num_envs (of each member), --iterations, --seed (member I gets S + I), and settings such as pbt.interval_steps=2e6.
-docs/pbt.md lists the settings. The same command, given again, continues all members.
+Every other argument is one of cpo-lab train and holds for all members, for
+example --task, --agent (default: ppo), --num_envs (of each member),
+--iterations, --seed (member I gets S + I), and settings such as
+pbt.interval_steps=2e6. docs/pbt.md lists the settings. The same command, given
+again, continues all members.
 
 examples:
-  cpo-lab pbt --members 4 --workspace logs/rsl_rl/pbt_hand                      four members, Shadow Hand, PPO
-  cpo-lab pbt --members 8 --workspace W --devices cuda:0,cuda:1 --num_envs 4096   four members on each GPU
-  cpo-lab pbt --members 4 --workspace W pbt.interval_steps=5e5 pbt.parameters=gamma,desired_kl
-  cpo-lab pbt --workspace W --status --picture copies.png                      who copied whom
-  cpo-lab train --pbt W --pbt_member 0 --pbt_members 8                          one member, as a job of a cluster"""
+  cpo-lab pbt --members 4 --workspace logs/rsl_rl/pbt_hand
+  cpo-lab pbt --members 8 --workspace W --devices cuda:0,cuda:1
+  cpo-lab pbt --members 4 --workspace W pbt.interval_steps=5e5 \\
+      pbt.parameters=gamma,desired_kl
+  cpo-lab pbt --workspace W --status --picture copies.png   who copied whom
+
+one member, as a job of a cluster:
+  cpo-lab train --pbt W --pbt_member 0 --pbt_members 8"""
 
 
 def _parser() -> CommandParser:

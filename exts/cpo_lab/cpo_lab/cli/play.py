@@ -38,10 +38,11 @@ if TYPE_CHECKING:
 
 _EPILOG = """\
 examples:
-  cpo-lab play --checkpoint latest --picture hand.png              the policies of the newest run side by side
-  cpo-lab play --checkpoint best --policy leader --video hand.mp4  ten seconds of the leader
-  cpo-lab play --checkpoint latest --viz newton_gl                 in a window, until it is closed
-  cpo-lab play --checkpoint logs/rsl_rl/shadow_hand_reorient_cube/2026-01-31_12-00-00/model_500.pt --steps 1200"""
+  cpo-lab play --picture hand.png             the policies of the newest run
+  cpo-lab play --checkpoint best --policy leader --video hand.mp4
+  cpo-lab play --policy followers --steps 1200
+  cpo-lab play --viz newton_gl                in a window, until it is closed
+  cpo-lab play --checkpoint logs/rsl_rl/hand/2026-01-31_12-00-00/model_500.pt"""
 
 
 def _parser() -> CommandParser:

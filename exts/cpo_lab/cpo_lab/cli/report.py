@@ -14,18 +14,19 @@ from rich.console import Console
 from cpo_lab.cli.parser import CommandParser
 from cpo_lab.launch.machine import check_folder, prepare_folder
 
-_EXAMPLES = """\
+_EPILOG = """\
 examples:
-  cpo-lab report logs/rsl_rl/shadow_hand_reorient_cube          all runs below a folder, seeds grouped by themselves
-  cpo-lab report logs/rsl_rl/*/2026-01-0*_cpo --out cpo-report  what a pattern matches, into a folder of your choice
+  cpo-lab report logs/rsl_rl/shadow_hand_reorient_cube   all runs below a folder
+  cpo-lab report logs/rsl_rl/*/2026-01-0*_cpo --out cpo-report
 
-Reads what a run has written so far (docs/run_folder.md), so it also works while training goes on. Missing or damaged
-files are listed in the report. docs/report.md explains every figure."""
+Seeds are grouped by themselves. Reads what a run has written so far
+(docs/run_folder.md), so it also works while training goes on. Missing or
+damaged files are listed in the report. docs/report.md explains every figure."""
 
 
 def _parser() -> CommandParser:
     parser = CommandParser(
-        prog="cpo-lab report", description="Compare training runs in one self-contained HTML file.", epilog=_EXAMPLES
+        prog="cpo-lab report", description="Compare training runs in one self-contained HTML file.", epilog=_EPILOG
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folder, folder of run folders, or glob pattern")
     parser.add_argument(

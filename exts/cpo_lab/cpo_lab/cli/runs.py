@@ -35,20 +35,24 @@ _STALE_S = 900.0
 
 _EPILOG = """\
 health:
-  running    its process lives; with the time since its last sign of life when that is long ago
+  running    its process lives; with the time since its last sign of life when
+             that is long ago
   finished   all iterations done
-  stopped    by Ctrl+C or by the finite guard (cpo-lab doctor --dump shows why)
-  preempted  by SIGTERM or SIGUSR1; continue it with cpo-lab train --resume <folder>
+  stopped    by Ctrl+C or by the finite guard (cpo-lab doctor --dump says why)
+  preempted  by SIGTERM or SIGUSR1; continue it with
+             cpo-lab train --resume <folder>
   crashed    by an exception; the end of run.log says which
-  lost       killed without a word (SIGKILL, power cut); its last checkpoint is whole
-  unknown    of the stock launcher, which keeps no record of it, or with a damaged manifest
+  lost       killed without a word (SIGKILL, power cut); its last checkpoint is
+             whole
+  unknown    of the stock launcher, which keeps no record of it, or with a
+             damaged manifest
 
 examples:
-  cpo-lab runs                                            all runs below logs/rsl_rl
-  cpo-lab runs logs/rsl_rl/shadow_hand_reorient_cube      of one experiment
-  cpo-lab runs 'logs/rsl_rl/*/2026-01-*'                  what a pattern matches
-  cpo-lab runs --health crashed lost                      what needs a look
-  cpo-lab runs --json | jq '.[].iteration'                for scripts"""
+  cpo-lab runs                                       all runs below logs/rsl_rl
+  cpo-lab runs logs/rsl_rl/shadow_hand_reorient_cube of one experiment
+  cpo-lab runs 'logs/rsl_rl/*/2026-01-*'             what a pattern matches
+  cpo-lab runs --health crashed lost                 what needs a look
+  cpo-lab runs --json | jq '.[].iteration'           for scripts"""
 
 
 def _parser() -> CommandParser:

@@ -41,23 +41,30 @@ CPU_SAVE_INTERVAL = 20
 
 _EPILOG = """\
 settings:
-  physics=NAME                       engine: newton_mjwarp, ovphysx, isaacsim_physx (cpo-lab list shows a task's)
-  presets=nucleus_assets             NVIDIA's hand in place of ours (Shadow and Allegro Hand)
-  env.FIELD=VALUE                    any field of the environment, for example env.success_tolerance=0.4
-  agent.algorithm.FIELD=VALUE        any field of the algorithm, for example agent.algorithm.awac_coef=0.002
-  agent.model.FIELD=VALUE            any field of the network, for example agent.model.hidden_dims=[256,128]
+  physics=NAME                 engine: newton_mjwarp, ovphysx, isaacsim_physx
+                               (cpo-lab list --task shows a task's)
+  presets=nucleus_assets       NVIDIA's hand in place of ours
+  env.FIELD=VALUE              any field of the environment, for example
+                               env.success_tolerance=0.4
+  agent.algorithm.FIELD=VALUE  any field of the algorithm, for example
+                               agent.algorithm.awac_coef=0.002
+  agent.model.FIELD=VALUE      any field of the network, for example
+                               agent.model.hidden_dims=[256,128]
 
 examples:
-  cpo-lab train                                                  Shadow Hand, CPO, 6 policies, sized for this machine
-  cpo-lab train --agent sapg --iterations 100 --seed 3           a baseline
+  cpo-lab train                       Shadow Hand, CPO, sized for this machine
+  cpo-lab train --agent sapg --iterations 100 --seed 3
   cpo-lab train --num_policies 4 --num_envs 128 --run_name small
-  cpo-lab train --resume latest                                  continue the newest run to its end
-  cpo-lab train --resume latest --iterations 2000                ... or to 2000 iterations in all
+  cpo-lab train --resume latest       continue the newest run to its end
+  cpo-lab train --resume latest --iterations 2000
   cpo-lab train --device cuda:1 --physics newton_mjwarp
-  torchrun --nproc_per_node 4 scripts/train.py --log_dir logs/rsl_rl/hand/four --num_envs 6144     four GPUs, N per GPU
 
-The run folder holds checkpoints, metrics.csv, TensorBoard events and the configuration:
-  logs/rsl_rl/<experiment>/<time>[_<run name>]; tensorboard --logdir logs/rsl_rl shows all runs."""
+four GPUs, 6144 environments on each:
+  torchrun --nproc_per_node 4 scripts/train.py \\
+      --log_dir logs/rsl_rl/hand/four --num_envs 6144
+
+The run folder, logs/rsl_rl/<experiment>/<time>[_<run name>], holds checkpoints,
+metrics.csv, TensorBoard events and the configuration."""
 
 
 def _parser() -> CommandParser:
