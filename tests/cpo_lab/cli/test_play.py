@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cpo_lab.cli import play
-from cpo_lab.cli.acting import side_by_side
+from cpo_lab.cli.rollouts import side_by_side
 
 
 @pytest.mark.parametrize("policies", [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4], [5], [2]])

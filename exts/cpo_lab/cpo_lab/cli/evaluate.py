@@ -32,7 +32,7 @@ from cpo_rl.errors import UserError
 from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:
-    from cpo_lab.cli.acting import Episodes
+    from cpo_lab.cli.rollouts import Episodes
     from cpo_lab.report.scores import Comparison, Score
     from cpo_lab.report.statistics import Interval
 
@@ -167,7 +167,7 @@ def _measure(
     """Run all checkpoints one after the other in one environment, with equal seeds."""
     import torch
 
-    from cpo_lab.cli.acting import object_shapes, run_episodes
+    from cpo_lab.cli.rollouts import object_shapes, run_episodes
 
     measured = []
     names = _names(files)

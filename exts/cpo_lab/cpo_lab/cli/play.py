@@ -32,7 +32,7 @@ from cpo_rl.errors import UserError
 from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:
-    from cpo_lab.cli.acting import PolicyTally
+    from cpo_lab.cli.rollouts import PolicyTally
     from cpo_rl.algorithms.episodes import CountedStep
 
 
@@ -106,7 +106,7 @@ def run(argv: list[str]) -> int:
 def _scoreboard(policies: Sequence[int], resolved: Resolved) -> Scoreboard:
     """Return which environments to show, the first one of each policy that acts, with their names and colours."""
     num_envs, num_policies = resolved.env_cfg.scene.num_envs, resolved.num_policies
-    # the first environment of each block that acting.side_by_side makes
+    # the first environment of each block that rollouts.side_by_side makes
     shown = {-(-place * num_envs // len(policies)): policy for place, policy in enumerate(policies)}
     names = {index: policy_name(policy, num_policies) for index, policy in shown.items()}
     return Scoreboard(names, {index: policy_color(policy, num_policies) for index, policy in shown.items()})
@@ -142,7 +142,7 @@ def _play(
     resolved: Resolved, checkpoint: Path, policies: Sequence[int], studio: Studio, args: Namespace
 ) -> tuple[list[PolicyTally], list[Path]]:
     """Start the simulator, load the policies and let them act; return their tallies and the files written."""
-    from cpo_lab.cli.acting import run_steps, side_by_side
+    from cpo_lab.cli.rollouts import run_steps, side_by_side
 
     ids = side_by_side(policies, resolved.env_cfg.scene.num_envs)
     steps = args.steps or (None if args.viz else 600)

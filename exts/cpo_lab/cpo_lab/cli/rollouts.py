@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Trained policies act in an environment: for some steps, to be watched, or for some episodes, to be measured."""
+"""Rollouts of trained policies: for some steps, to be watched, or for some episodes, to be measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHECK_INTERVAL = 16
 """Steps between two looks at whether all episodes are in; each look waits for the device."""
 
 
-class _Acting:
+class _Rollout:
     """Policies in a running environment, one step at a time.
 
     Args:
@@ -109,14 +109,14 @@ def run_steps(
     Returns:
         One tally per policy that acted, by index.
     """
-    acting = _Acting(env, model, ids, env.get_observations(), stochastic)
+    rollout = _Rollout(env, model, ids, env.get_observations(), stochastic)
     tallies = {int(i): PolicyTally(int(i)) for i in ids.unique().tolist()}
     count = 0
     while (steps is None or count < steps) and env.unwrapped.sim.is_running():
-        counted = acting.step()
+        counted = rollout.step()
         count += 1
         for policy, tally in tallies.items():
-            own = acting.ids == policy
+            own = rollout.ids == policy
             tally.steps += int(own.sum())
             tally.reward += float(counted.rewards[own].sum())
         for index in counted.done.nonzero().flatten().tolist():
@@ -261,7 +261,7 @@ def run_episodes(
     with torch.inference_mode():
         observations, _ = env.reset()
         model.reset()
-    acting = _Acting(env, model, ids, observations, stochastic)
+    rollout = _Rollout(env, model, ids, observations, stochastic)
     first = _FirstEpisodes(n, quota, Environment(env).step_dt, device)
     # A task that exceeds this many steps does not end its episodes; the arms' clock starts anew at every success.
     clocks = EnvironmentSettings(Environment(env).cfg).goals_per_episode + 1
@@ -272,7 +272,7 @@ def run_episodes(
             progress(finished, quota * n)
             if finished >= quota * n:
                 break
-        first.add(acting.step())
+        first.add(rollout.step())
     progress(first.finished, quota * n)
     _, shape = object_shapes(env)
     return first.collect(ids, shape)

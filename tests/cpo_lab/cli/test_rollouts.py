@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from cpo_lab.cli.acting import Episodes, run_episodes, run_steps, side_by_side
+from cpo_lab.cli.rollouts import Episodes, run_episodes, run_steps, side_by_side
 from cpo_rl.errors import UserError
 
 # -- for some steps ----------------------------------------------------------------------------------------------------
