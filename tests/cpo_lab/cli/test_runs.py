@@ -73,6 +73,11 @@ def test_filters_and_json(logs, capsys):
     assert "No run like this" in capsys.readouterr().out
 
 
+def test_the_folder_of_all_runs_can_be_named_as_everywhere(logs, capsys):
+    assert main(["runs", "--log_root", str(logs), "--task", "U", "--json"]) == 0
+    assert [row["algorithm"] for row in json.loads(capsys.readouterr().out)] == ["sapg"]
+
+
 def test_a_silent_run_of_another_machine_is_visible(tmp_path, capsys):
     RunFolder.create(tmp_path / "a", hardware={"host": "elsewhere"}, updated="2026-01-01T00:00:00+00:00")
     assert main(["runs", str(tmp_path)]) == 0

@@ -15,7 +15,7 @@ from cpo_lab.cli.parser import CommandParser
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration
 from cpo_rl.runs.checkpoints import CheckpointStore
-from cpo_rl.runs.find import LOG_ROOT, find_runs, folders_at
+from cpo_rl.runs.find import find_runs, folders_at
 from cpo_rl.runs.folder import HEALTHS, RunFolder
 from cpo_rl.runs.metric_names import MEAN_RETURN, RETURN, STEPS_PER_S, SUCCESSES
 
@@ -57,7 +57,8 @@ examples:
 
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab runs", description="List runs with progress and health.", epilog=_EPILOG)
-    parser.add_argument("roots", nargs="*", metavar="FOLDER", help=f"folders or patterns of runs (default: {LOG_ROOT})")
+    parser.add_argument("roots", nargs="*", metavar="FOLDER", help="folders or patterns of runs (default: --log_root)")
+    parser.add_shared("--log_root")
     parser.add_shared("--task", help="only runs of this task")
     parser.add_argument("--health", nargs="+", choices=HEALTHS, metavar="STATE", help="only runs in these states")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
@@ -71,7 +72,7 @@ def run(argv: list[str]) -> int:
         UserError: If an argument is unknown or a folder does not exist.
     """
     args = _parser().read(argv)
-    roots = args.roots or [LOG_ROOT]
+    roots = args.roots or [args.log_root]
     for root in roots:
         if not folders_at(root):
             raise UserError(f"There is no folder {root!r}; give the folder of your runs or train one first.")
