@@ -85,9 +85,9 @@ def test_every_command_is_the_module_of_its_name():
     }
 
 
-@pytest.mark.parametrize("command", MODULES)
+@pytest.mark.parametrize("command", [*MODULES, "benchmark"])
 def test_every_command_uses_the_shared_parser(command):
-    parser = parser_of(command)
+    parser = benchmark._parser() if command == "benchmark" else parser_of(command)
     assert isinstance(parser, CommandParser)
     assert parser.prog == f"cpo-lab {command}"
     assert "examples:" in parser.epilog
@@ -99,6 +99,10 @@ def test_help_fits_80_columns(monkeypatch, command):
     text = parser_of(command).format_help()
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert "\nexamples:\n" in text
+
+
+def test_an_unknown_benchmark(capsys):
+    assert "'env', 'update'" in refused(capsys, "benchmark", "envs")
 
 
 @pytest.mark.parametrize("command", MODULES)

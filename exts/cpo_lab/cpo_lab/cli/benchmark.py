@@ -1,21 +1,40 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""``cpo-lab benchmark``: measure environments, updates and learning on this machine."""
+"""``cpo-lab benchmark``: measure environments and updates on this machine; each benchmark is a module of its own."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 
-from cpo_rl.errors import UserError, suggestion
+from cpo_lab.cli.parser import CommandParser
 
 BENCHMARKS = {
     "env": ("cpo_lab.cli.benchmark_env", "environment steps per second against the number of environments"),
     "update": ("cpo_lab.cli.benchmark_update", "seconds per update by algorithm and phase, without a simulator"),
 }
 """Benchmarks by name: module and summary."""
+
+_EPILOG = """\
+benchmarks:
+{summaries}
+
+examples:
+  cpo-lab benchmark env --num_envs 64 256
+  cpo-lab benchmark update --shape kuka
+  cpo-lab benchmark env --help          options and more examples"""
+
+
+def _parser() -> CommandParser:
+    summaries = "\n".join(f"  {name:<8}{summary}" for name, (_, summary) in BENCHMARKS.items())
+    parser = CommandParser(
+        prog="cpo-lab benchmark",
+        usage="cpo-lab benchmark WHAT [options]",
+        description="Measure this machine.",
+        epilog=_EPILOG.format(summaries=summaries),
+    )
+    parser.add_argument("what", choices=BENCHMARKS, metavar="WHAT", help=" or ".join(BENCHMARKS))
+    return parser
 
 
 def run(argv: list[str]) -> int:
@@ -24,12 +43,5 @@ def run(argv: list[str]) -> int:
     Raises:
         UserError: If there is no such benchmark.
     """
-    known = {name: entry for name, entry in BENCHMARKS.items() if importlib.util.find_spec(entry[0])}
-    if not argv or argv[0] in ("-h", "--help"):
-        lines = ["usage: cpo-lab benchmark <what> [options]", ""]
-        lines += [f"  {name:<8}{summary}" for name, (_, summary) in known.items()]
-        sys.stdout.write("\n".join([*lines, "", "cpo-lab benchmark <what> --help shows options and examples", ""]))
-        return 0
-    if argv[0] not in known:
-        raise UserError(f"Unknown benchmark {argv[0]!r}; {suggestion(argv[0], known)}")
-    return importlib.import_module(known[argv[0]][0]).run(argv[1:])
+    what = _parser().read(argv[:1] or ["--help"]).what
+    return importlib.import_module(BENCHMARKS[what][0]).run(argv[1:])
