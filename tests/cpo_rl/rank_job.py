@@ -27,7 +27,7 @@ def share(rank: int, world: int, policies: int) -> torch.Tensor:
 
 def with_shared_noise(algorithm: EnsemblePPO, env: ToyEnv) -> None:
     """Give every environment action noise that depends on its global index only."""
-    algorithm._noise = lambda mean: hashed(env.ids, env.steps, mean.shape[1], 3).to(mean.dtype)  # type: ignore
+    algorithm.random.normal = lambda mean: hashed(env.ids, env.steps, mean.shape[1], 3).to(mean.dtype)  # type: ignore
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def main() -> None:
     runner.resume()
     runner.learn_until(iterations)
     result = dict(runner.alg.model.state_dict())
-    result["noise"] = runner.alg.noise_generator.get_state()
+    result["noise"] = runner.alg.random.noise.get_state()
     result["returns"] = runner.alg.episodes.running.returns
     result["h"], result["c"] = runner.alg._state[0]
     torch.save({key: value.clone() for key, value in result.items()}, out / f"{name}_{rank}.pt")

@@ -158,23 +158,28 @@ def test_oracle_11_rows_and_mini_batches_at_full_size(algorithm, horizon, sequen
     assert max(sizes) - min(sizes) <= len(ROLES)
 
 
+def _drawn(alg):
+    """The followers that the next iteration would borrow."""
+    return alg.random.followers(alg.cfg.num_policies - 1, alg.cfg.borrowed_followers)
+
+
 def test_oracle_12_borrowed_followers_are_uniform_and_distinct():
     alg = make_algorithm(num_envs=12, num_policies=6)
     draws = 3000
-    counts = Counter(alg._draw_followers()[0] for _ in range(draws))
+    counts = Counter(_drawn(alg)[0] for _ in range(draws))
     assert sorted(counts) == [0, 1, 2, 3, 4]
     # five equally likely outcomes: chi-square with 4 degrees of freedom, 99.99 % quantile 23.5
     assert sum((c - draws / 5) ** 2 / (draws / 5) for c in counts.values()) < 23.5
     three = make_algorithm(num_envs=12, num_policies=6, borrowed_followers=3)
     pairs = Counter()
     for _ in range(300):
-        drawn = three._draw_followers()
+        drawn = _drawn(three)
         assert len(set(drawn)) == 3
         pairs.update(drawn)
     assert set(pairs) == {0, 1, 2, 3, 4}
     everyone = make_algorithm(num_envs=12, num_policies=6, borrowed_followers=5)
-    assert sorted(everyone._draw_followers()) == [0, 1, 2, 3, 4]
-    assert make_algorithm(num_envs=12, num_policies=6, borrowed_followers=0)._draw_followers() == []
+    assert sorted(_drawn(everyone)) == [0, 1, 2, 3, 4]
+    assert _drawn(make_algorithm(num_envs=12, num_policies=6, borrowed_followers=0)) == []
     with pytest.raises(UserError, match="borrowed_followers"):
         make_algorithm(num_envs=12, num_policies=6, borrowed_followers=6)
 

@@ -188,6 +188,7 @@ def _stock_ppo(task: GateTask) -> dict[str, Any]:
     return {
         "actor": {**network, "distribution_cfg": noise},
         "critic": dict(network),
+        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
         "algorithm": {
             "class_name": "rsl_rl.algorithms:PPO",
             "num_learning_epochs": c["num_learning_epochs"],
@@ -221,10 +222,10 @@ ten times the weight of the regression that couples followers to the leader."""
 
 
 def _construct(task: GateTask, algorithm: str, seed: int, env: TorchVecEnv) -> PPO | EnsemblePPO:
-    cfg = ALGORITHMS[algorithm](task)
-    cfg |= {
+    cfg = {
+        "obs_groups": {"actor": ["policy"]},
+        **ALGORITHMS[algorithm](task),
         "num_steps_per_env": task.horizon,
-        "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
         "seed": seed,
         "multi_gpu": None,
     }

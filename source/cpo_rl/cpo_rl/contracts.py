@@ -229,6 +229,17 @@ class EnvironmentSettings:
 # -- what an algorithm may offer ---------------------------------------------------------------------------------------
 
 
+RSL_RL_METHODS = (
+    *("construct_algorithm", "act", "process_env_step", "compute_returns", "update", "get_policy"),
+    *("train_mode", "eval_mode", "save", "load"),
+)
+"""What rsl_rl's runner calls: the least that a class named by ``agent.algorithm.class_name`` has.
+
+``update`` returns metrics by tag; a tag without "/" becomes ``Loss/<tag>``. The runner also reads ``learning_rate`` and
+``rnd`` of the algorithm and ``output_std`` of what ``get_policy`` returns.
+"""
+
+
 class GuardedAlgorithm(Protocol):
     """An algorithm that keeps numbers that are not finite away from its weights.
 
@@ -285,6 +296,11 @@ class Algorithm:
         return algorithm_name(self.cfg)
 
     @property
+    def class_name(self) -> str:
+        """Import path of its class."""
+        return f"{type(self.base).__module__}:{type(self.base).__qualname__}"
+
+    @property
     def num_policies(self) -> int:
         """Policies M of its ensemble; 1 where it has none."""
         return num_policies(self.cfg) or 1
@@ -328,6 +344,16 @@ class Algorithm:
         """Parameters of its ``model``; empty if it has none."""
         model = getattr(self.base, "model", None)
         return [] if model is None else list(model.named_parameters())
+
+
+def lacks(algorithm_class: type) -> list[str]:
+    """Methods of :data:`RSL_RL_METHODS` that a class does not have."""
+    return [name for name in RSL_RL_METHODS if not callable(getattr(algorithm_class, name, None))]
+
+
+def settings_class(algorithm_class: type) -> Any:
+    """Settings that a class builds from section ``algorithm`` (``settings_class``); None where it does not say."""
+    return getattr(algorithm_class, "settings_class", None)
 
 
 def num_policies(settings: Any) -> int | None:

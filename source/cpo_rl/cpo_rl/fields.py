@@ -16,7 +16,6 @@ reads what was typed. Every refusal is a :class:`~cpo_rl.errors.UserError` in on
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from dataclasses import MISSING, dataclass
 from types import NoneType, UnionType
 from typing import Any
 
-from cpo_rl.errors import UserError
+from cpo_rl.errors import UserError, suggestion
 
 _KEY = "cpo_rl.limits"
 
@@ -220,9 +219,7 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str], section: str) -> 
     """
     unknown = sorted(set(names) - set(known))
     if unknown:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known fields are {', '.join(sorted(known))}."
-        raise UserError(f"Unknown {section} field {unknown[0]!r}; {hint}")
+        raise UserError(f"Unknown {section} field {unknown[0]!r}; {suggestion(unknown[0], known)}")
 
 
 def read_values(cls: type, texts: Mapping[str, str], section: str) -> dict[str, Any]:

@@ -134,13 +134,13 @@ def test_a_model_of_another_shape_is_refused_unless_not_strict_about_names():
 def test_other_ranks_do_not_take_rank_zeros_noise():
     source = trained()
     second = make_algorithm(NUM_ENVS, multi_gpu_cfg={"global_rank": 1, "local_rank": 1, "world_size": 2})
-    before = second.noise_generator.get_state()
+    before = second.random.noise.get_state()
     second.load(through_a_file(source.save()))
-    assert torch.equal(second.noise_generator.get_state(), before)
-    assert torch.equal(second.follower_generator.get_state(), source.follower_generator.get_state())
+    assert torch.equal(second.random.noise.get_state(), before)
+    assert torch.equal(second.random.follower.get_state(), source.random.follower.get_state())
     assert not second.episodes.finished.any()
     second.load_rank_state(through_a_file(source.rank_state()))
-    assert torch.equal(second.noise_generator.get_state(), source.noise_generator.get_state())
+    assert torch.equal(second.random.noise.get_state(), source.random.noise.get_state())
     assert torch.equal(second.episodes.finished, source.episodes.finished)
 
 
@@ -163,10 +163,10 @@ def test_broadcasting_takes_rank_zeros_parameters_and_drawing(monkeypatch):
     first = make_algorithm(NUM_ENVS)
     second = make_algorithm(NUM_ENVS, seed=7, multi_gpu_cfg={"global_rank": 1, "local_rank": 1, "world_size": 2})
     sent = [*first.model.state_dict().values(), *first.diversity.discriminator.state_dict().values()]
-    queue = iter([*sent, first.follower_generator.get_state()])
+    queue = iter([*sent, first.random.follower.get_state()])
     monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, src: tensor.copy_(next(queue)))
     second.broadcast_parameters()
     assert next(queue, None) is None
     assert_same(second.model.state_dict(), first.model.state_dict())
     assert_same(second.diversity.discriminator.state_dict(), first.diversity.discriminator.state_dict())
-    assert second._draw_followers() == first._draw_followers()
+    assert second.random.followers(9, 5) == first.random.followers(9, 5)

@@ -25,6 +25,7 @@ class DeviceMetrics:
         self._vectors: dict[tuple[str, ...], Tensor] = {}
         self._arrays: dict[str, Tensor] = {}
         self._ratios: set[str] = set()
+        self._per_policy: list[str] = []
 
     def add(self, name: str, value: Tensor) -> None:
         """Add one sample of a scalar whose mean is reported."""
@@ -53,6 +54,17 @@ class DeviceMetrics:
         self.array(name, torch.stack((total, count)))
         self._ratios.add(name)
 
+    def per_policy(self, name: str, value: Tensor, count: Tensor | None = None) -> None:
+        """Report a number of every policy [M], or the mean of sums [M] over counts [M].
+
+        The leader's comes out as ``Leader/<name>``, and where there are several policies each as ``Policy_<i>/<name>``.
+        """
+        self._per_policy.append(name)
+        if count is None:
+            self.array(name, value)
+        else:
+            self.ratio(name, value, count)
+
     def read(self, ranks: Ranks) -> tuple[dict[str, float], dict[str, Tensor]]:
         """Transfer everything at once and start over.
 
@@ -75,8 +87,16 @@ class DeviceMetrics:
             start += array.numel()
         for name in self._ratios:
             arrays[name] = arrays[name][0] / arrays[name][1]
-        self._ratios = set()
+        for name in self._per_policy:
+            scalars.update(_by_policy(name, arrays.pop(name).tolist()))
+        self._ratios, self._per_policy = set(), []
         self._sums, self._counts, self._arrays = {}, {}, {}
         for vector in self._vectors.values():
             vector.zero_()
         return scalars, arrays
+
+
+def _by_policy(name: str, values: list[float]) -> dict[str, float]:
+    """Tags and values of a number of every policy, the leader last."""
+    policies = {f"Policy_{i}/{name}": value for i, value in enumerate(values)} if len(values) > 1 else {}
+    return {f"Leader/{name}": values[-1], **policies}

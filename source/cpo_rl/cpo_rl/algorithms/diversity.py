@@ -78,6 +78,10 @@ class DiversityReward:
             metrics.add("Discriminator/accuracy", (logits.argmax(-1) == labels).to(torch.float32).mean())
         metrics.add("Discriminator/chance", torch.full_like(bad, 1.0 / (self.leader + 1)))
 
+    def settings_changed(self) -> None:
+        """Take over settings that were changed between two iterations."""
+        self.optimizer.param_groups[0]["lr"] = self.cfg.discriminator_learning_rate
+
     def state_dict(self) -> dict:
         """Weights and optimizer."""
         return {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}

@@ -13,6 +13,9 @@ block is the leader's. An iteration goes one way through the modules beside this
     gradient steps   policy_update.run                          update: roles' rows gathered, losses weighed, steps
     statistics       obs_normalizer.commit                      models.normalizer: take effect in the next rollout
 
+A subclass brings settings of its own with :attr:`EnsemblePPO.settings_class` and terms of the loss with
+:meth:`EnsemblePPO.extra_losses` (docs/add_an_algorithm.md).
+
 M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024); ``awac_coef`` and
 ``adversarial_coef`` add CPO's regression of followers on leader data and its diversity reward (ICLR 2026). See
 ``docs/fidelity.md`` for every difference from the released code.
@@ -23,7 +26,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from rsl_rl.env import VecEnv
@@ -35,18 +38,19 @@ from cpo_rl.algorithms.diagnostics import EnsembleDiagnostics
 from cpo_rl.algorithms.diversity import DiversityReward
 from cpo_rl.algorithms.episodes import LastEpisodes
 from cpo_rl.algorithms.finite_guard import FiniteGuard
+from cpo_rl.algorithms.randomness import Randomness
 from cpo_rl.algorithms.roles import RoleTables
-from cpo_rl.algorithms.rollout import Rollout
+from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.algorithms.row_targets import RowTargets
 from cpo_rl.algorithms.update import PolicyUpdate
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
-from cpo_rl.fields import build_cfg
+from cpo_rl.fields import build_cfg, limits_of, refuse_unknown
 from cpo_rl.formulas import gaussian
 from cpo_rl.formulas.targets import with_time_outs
 from cpo_rl.models import EnsembleActorCritic
-from cpo_rl.models.actor_critic import clear_state
+from cpo_rl.models.actor_critic import Evaluation, clear_state, groups_to_read
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +70,9 @@ class EnsemblePPO:
     Raises:
         UserError: If settings and sizes do not fit each other.
     """
+
+    settings_class: ClassVar[type[EnsembleCfg]] = EnsembleCfg
+    """Settings that :meth:`construct_algorithm` builds; a subclass with fields of its own names its own dataclass."""
 
     rnd = None
     """rsl_rl's runner looks for an intrinsic-reward module; there is none."""
@@ -93,25 +100,22 @@ class EnsemblePPO:
         self.env_policy = torch.arange(num_envs, device=self.device) // self.tables.block
         self.row_targets = RowTargets(model, cfg, self.tables, self.ranks)
         self.coupling = EnsembleDiagnostics(model, cfg, self.tables)
-        self.policy_update = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks)
+        self.policy_update = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks, self.extra_losses)
         self.diversity: DiversityReward | None = None
         if cfg.adversarial_coef > 0 and cfg.num_policies > 1:
             self.diversity = DiversityReward(model, cfg, self.env_policy, self.ranks)
         self.episodes = LastEpisodes(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
         self.metrics = DeviceMetrics(self.device)
-        # far apart, because Isaac Lab already adds the local rank to the seed
-        self.noise_generator = torch.Generator(self.device).manual_seed(seed + 1 + 1_000_003 * self.ranks.rank)
-        self.shuffle_generator = torch.Generator(self.device).manual_seed(seed)
-        self.follower_generator = torch.Generator("cpu").manual_seed(seed)
+        self.random = Randomness(seed, self.ranks, self.device)
         self.iteration = 0
         self.borrowed: list[int] = []
         self.learning_rate = cfg.learning_rate
         self._state = model.initial_state(num_envs)
         self._last_diagnostics: dict[str, Any] | None = None
 
-    @staticmethod
-    def construct_algorithm(obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> EnsemblePPO:
+    @classmethod
+    def construct_algorithm(cls, obs: TensorDict, env: VecEnv, cfg: dict, device: str) -> Self:
         """Build model and algorithm from a runner's configuration, as rsl_rl's runner does.
 
         Args:
@@ -123,20 +127,17 @@ class EnsemblePPO:
         Raises:
             UserError: On an unknown or invalid field, before anything is allocated.
         """
-        algorithm = build_cfg(EnsembleCfg, cfg["algorithm"], "algorithm")
+        settings = build_cfg(cls.settings_class, cfg["algorithm"], "algorithm")
         model_cfg = build_cfg(ModelCfg, cfg.get("model", {}), "model")
         horizon = cfg["num_steps_per_env"]
-        fitted = algorithm.fit_batch(env.num_envs, horizon)
+        fitted = settings.fit_batch(env.num_envs, horizon)
         if fitted:
             _log.warning(fitted)
-        algorithm.validate_batch(env.num_envs, horizon)
-        groups = (cfg.get("obs_groups") or {}).get("actor") or ["policy"]
-        missing = [g for g in groups if g not in obs.keys()]  # noqa: SIM118  (a TensorDict is no mapping)
-        if missing:
-            raise UserError(f"obs_groups names {missing[0]!r}, but the environment gives {', '.join(obs.keys())}.")
-        num_obs = sum(obs[g].shape[-1] for g in groups)
-        model = EnsembleActorCritic(num_obs, env.num_actions, algorithm.num_policies, model_cfg, groups).to(device)
-        return EnsemblePPO(model, algorithm, env.num_envs, horizon, int(cfg.get("seed") or 0), cfg.get("multi_gpu"))
+        settings.validate_batch(env.num_envs, horizon)
+        groups = groups_to_read(cfg.get("obs_groups"), obs)
+        num_obs = sum(obs[group].shape[-1] for group in groups)
+        model = EnsembleActorCritic(num_obs, env.num_actions, settings.num_policies, model_cfg, groups).to(device)
+        return cls(model, settings, env.num_envs, horizon, int(cfg.get("seed") or 0), cfg.get("multi_gpu"))
 
     # -- rollout -------------------------------------------------------------------------------------------------------
 
@@ -152,8 +153,7 @@ class EnsemblePPO:
         """
         if self.rollout.step == 0:
             self.guard.clear()
-        step = self.rollout.step
-        raw = self.guard.clean("observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype), step)
+        step, raw = self.rollout.step, self._observed(obs)
         if self.model.cfg.normalize_observations:
             self.model.obs_normalizer.gather(raw)
         x = self.model.normalize_obs(raw)
@@ -162,14 +162,10 @@ class EnsemblePPO:
         self._state = out.state
         assert out.value is not None
         mean, log_std = out.mean.squeeze(1), out.log_std.squeeze(1)
-        action = self.guard.clean("actions", mean + log_std.exp() * self._noise(mean), step)
+        action = self.guard.clean("actions", mean + log_std.exp() * self.random.normal(mean), step)
         value = self.model.denormalize_value(out.value.squeeze(1))
         self.rollout.record_action(action, mean, gaussian.log_prob(action, mean, log_std), value)
         return action
-
-    def _noise(self, mean: Tensor) -> Tensor:
-        """Standard normal noise for action means [N, A]."""
-        return torch.randn(mean.shape, device=self.device, dtype=mean.dtype, generator=self.noise_generator)
 
     @torch.no_grad()
     def process_env_step(self, obs: TensorDict, rewards: Tensor, dones: Tensor, extras: dict[str, Any]) -> None:
@@ -194,13 +190,15 @@ class EnsemblePPO:
     @torch.no_grad()
     def compute_returns(self, obs: TensorDict) -> None:
         """Record the observation after the last step and its value under each environment's policy."""
-        raw = self.guard.clean(
-            "observations", self.model.flatten_obs(obs).to(self.model.log_std.dtype), self.rollout.horizon
-        )
-        x = self.model.normalize_obs(raw)
+        x = self.model.normalize_obs(self._observed(obs))
         out = self.model.evaluate_inputs(self.rollout.record_observation(x), self._state)
         assert out.value is not None
         self.rollout.last_values.copy_(self.model.denormalize_value(out.value.squeeze(1)))
+
+    def _observed(self, obs: TensorDict) -> Tensor:
+        """Raw observations [N, D] as the model reads them, with what is not finite noted and set to 0."""
+        raw = self.model.flatten_obs(obs).to(self.model.log_std.dtype)
+        return self.guard.clean("observations", raw, self.rollout.step)
 
     # -- update --------------------------------------------------------------------------------------------------------
 
@@ -211,54 +209,47 @@ class EnsemblePPO:
             Metrics by name, read from the device in one transfer.
         """
         bad = self.ranks.sum(self.guard.flag.clone()).clamp(max=1.0)
-        self.borrowed = self._draw_followers()
+        self.borrowed = self.random.followers(self.cfg.num_policies - 1, self.cfg.borrowed_followers)
         bonus = self.diversity.bonus(self.rollout, self.metrics) if self.diversity else None
         self.row_targets.compute(self.rollout, self.borrowed, bonus, self.metrics)
         inspected = self.iteration % self.cfg.diagnostics_interval == 0
         if inspected:
             self.coupling.measure(self.rollout, self.metrics)
         if self.diversity:
-            self.diversity.update(self.rollout, self.shuffle_generator, bad, self.metrics)
-        self.policy_update.run(self.borrowed, self.shuffle_generator, bad, self.metrics)
+            self.diversity.update(self.rollout, self.random.shuffle, bad, self.metrics)
+        self.policy_update.run(self.borrowed, self.random.shuffle, bad, self.metrics)
         if self.model.cfg.normalize_observations:
             self.model.obs_normalizer.commit(self.ranks)
         self.rollout.step = 0
         self.iteration += 1
         return self._report(inspected)
 
-    def _draw_followers(self) -> list[int]:
-        """K different followers, drawn uniformly and alike on all ranks (docs/algorithms.md)."""
-        count = self.cfg.num_policies - 1
-        if not self.cfg.borrowed_followers:
-            return []
-        return torch.randperm(count, generator=self.follower_generator)[: self.cfg.borrowed_followers].tolist()
+    def extra_losses(self, rows: Rows, out: Evaluation) -> dict[str, Tensor]:
+        """Further terms of the loss, for subclasses; called in every gradient step, which a GPU records and replays.
+
+        Args:
+            rows: Rows of the mini-batch, with their shapes in :class:`~cpo_rl.algorithms.rollout.Rows`.
+            out: What the current network says about them: means [n, q, A], log standard deviations, values.
+
+        Returns:
+            Scalars by name, each times its coefficient. They are added to the loss as they are and reported as
+            ``Loss/<name>``; nothing may be read from the device.
+        """
+        return {}
 
     def _report(self, inspected: bool) -> dict[str, float]:
         metrics = self.metrics
-        metrics.array("learning_rate", self.policy_update.learning_rate.rate)
-        metrics.array("skipped", self.policy_update.skipped)
-        metrics.array("std", self.model.log_std.exp().mean(-1))
-        metrics.array("entropy", gaussian.entropy(self.model.log_std))
+        metrics.add("Optimization/learning_rate", self.policy_update.learning_rate.rate)
+        metrics.add("Optimization/skipped_updates", self.policy_update.skipped)
+        metrics.per_policy("std", self.model.log_std.exp().mean(-1))
+        metrics.per_policy("entropy", gaussian.entropy(self.model.log_std))
         for name, (total, count) in self.episodes.per_policy().items():
-            metrics.ratio(f"episode/{name}", total, count)
+            metrics.per_policy(name, total, count)
         scalars, arrays = metrics.read(self.ranks)
-        self.learning_rate = float(arrays.pop("learning_rate").numpy())
-        scalars["Optimization/learning_rate"] = self.learning_rate
-        scalars["Optimization/skipped_updates"] = float(arrays.pop("skipped").numpy())
-        for name, array in arrays.items():
-            if name in ("std", "entropy") or name.startswith("episode/"):
-                self._report_policies(scalars, name.removeprefix("episode/"), array.tolist())
-        if inspected:
-            self._last_diagnostics = self.coupling.summarize(arrays, scalars)
-            self._last_diagnostics["borrowed"] = self.borrowed
-        else:
-            self._last_diagnostics = None
+        self.learning_rate = scalars["Optimization/learning_rate"]
+        matrices = self.coupling.summarize(arrays, scalars) if inspected else None
+        self._last_diagnostics = None if matrices is None else {**matrices, "borrowed": self.borrowed}
         return scalars
-
-    def _report_policies(self, scalars: dict[str, float], name: str, values: list[float]) -> None:
-        scalars[f"Leader/{name}"] = values[-1]
-        if self.cfg.num_policies > 1:
-            scalars.update({f"Policy_{i}/{name}": value for i, value in enumerate(values)})
 
     def diagnostics(self) -> dict[str, Any] | None:
         """Matrices of the last update as plain lists, or None if it was not inspected."""
@@ -271,19 +262,30 @@ class EnsemblePPO:
     # -- population-based training -------------------------------------------------------------------------------------
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
-        """Change settings between two iterations.
+        """Change settings between two iterations; ``learning_rate`` is the one to go on with.
 
         Args:
-            values: Values by field of :class:`~cpo_rl.config.EnsembleCfg`, of those that no buffer's size depends on.
+            values: Values by field of :attr:`settings_class`.
 
         Raises:
-            UserError: If a value is out of range; nothing is changed then.
+            UserError: If a value is out of range, or a field cannot change any more; nothing is changed then.
         """
-        dataclasses.replace(self.cfg, **values).validate()
+        limits = limits_of(type(self.cfg))
+        refuse_unknown(values, list(limits), "algorithm")
+        changed = dataclasses.replace(self.cfg, **values)
+        changed.validate()
+        changed.validate_batch(self.num_envs, self.rollout.horizon)
+        unused = {"awac_coef": not self.tables.num_awac, "adversarial_coef": self.diversity is None}
+        for name, value in values.items():
+            if value != getattr(self.cfg, name) and (limits[name].fixed or unused.get(name)):
+                raise UserError(f"algorithm field {name}={value!r} cannot change in a run; start a new one with it.")
         for name, value in values.items():
             setattr(self.cfg, name, value)
-        if self.policy_update.recorded:
-            self.policy_update.recorded.forget()  # recorded steps hold the old values
+        if "learning_rate" in values:
+            self.policy_update.learning_rate.rate.fill_(values["learning_rate"])
+        self.policy_update.settings_changed()
+        if self.diversity:
+            self.diversity.settings_changed()
 
     def adopt(self, donor: dict[str, Any]) -> None:
         """Go on from another run's network, statistics, optimizer and discriminator, as :meth:`save` returned them.
@@ -312,22 +314,19 @@ class EnsemblePPO:
         modules = [self.model] + ([self.diversity.discriminator] if self.diversity else [])
         for module in modules:
             self.ranks.broadcast(module.state_dict().values())
-        drawing = self.follower_generator.get_state().to(self.device)
-        self.ranks.broadcast([drawing])
-        self.follower_generator.set_state(drawing.cpu())
+        self.random.broadcast()
 
     def save(self) -> dict[str, Any]:
         """Everything that a bit-exact continuation needs; tensors and plain values only.
 
         Of several ranks this is rank 0's, and the others differ from it by :meth:`rank_state`.
         """
-        own = self.rank_state()
         return {
             "model": self.model.state_dict(),
             "optimizer": self.policy_update.optimizer.state_dict(),
             "adversary": self.diversity.state_dict() if self.diversity else None,
-            **own,
-            "generators": {**own["generators"], "follower": self.follower_generator.get_state()},
+            **self.rank_state(),
+            "generators": self.random.state_dict(),
             "algorithm_iteration": self.iteration,
         }
 
@@ -336,18 +335,14 @@ class EnsemblePPO:
         return {
             "episodes": self.episodes.state_dict(),
             "recurrent_state": self._state,
-            "generators": {
-                "noise": self.noise_generator.get_state(),
-                "shuffle": self.shuffle_generator.get_state(),
-            },
+            "generators": self.random.rank_state(),
         }
 
     def load_rank_state(self, state: dict[str, Any]) -> None:
         """Restore :meth:`rank_state`; what belongs to another number of environments starts anew."""
         self.episodes.load_state_dict(state["episodes"])
         self._load_recurrent_state(state["recurrent_state"])
-        self.noise_generator.set_state(state["generators"]["noise"].cpu())
-        self.shuffle_generator.set_state(state["generators"]["shuffle"].cpu())
+        self.random.load_state_dict({name: state["generators"][name] for name in ("noise", "shuffle")})
 
     def load(self, loaded: dict[str, Any], load_cfg: dict | None = None, strict: bool = True) -> bool:
         """Restore :meth:`save`; on ranks other than 0 without rank 0's :meth:`rank_state`, which is not theirs.
@@ -364,12 +359,13 @@ class EnsemblePPO:
         self.model.load_state_dict(loaded["model"], strict=strict)
         with_optimizer = wants.get("optimizer", load_cfg is None)
         if with_optimizer:
-            self._load_optimizer(loaded["optimizer"])
+            self.policy_update.load_optimizer(loaded["optimizer"])
+            self.learning_rate = float(self.policy_update.learning_rate.rate)
         if self.diversity and loaded.get("adversary"):
             self.diversity.load_state_dict(loaded["adversary"], with_optimizer)
         if load_cfg is not None:
             return bool(wants.get("iteration", False))
-        self.follower_generator.set_state(loaded["generators"]["follower"].cpu())
+        self.random.load_state_dict({"follower": loaded["generators"]["follower"]})
         self.iteration = loaded["algorithm_iteration"]
         if self.ranks.rank == 0:
             self.load_rank_state(loaded)
@@ -380,15 +376,6 @@ class EnsemblePPO:
         self.episodes.forget_running()
         self._state = self.model.initial_state(self.num_envs)
         self.rollout.step = 0
-
-    def _load_optimizer(self, state: dict[str, Any]) -> None:
-        optimizer, rate = self.policy_update.optimizer, self.policy_update.learning_rate.rate
-        optimizer.load_state_dict(state)
-        rate.copy_(torch.as_tensor(optimizer.param_groups[0]["lr"]))
-        optimizer.param_groups[0]["lr"] = rate  # loading replaced the tensor that the adaptation writes to
-        if self.policy_update.recorded:
-            self.policy_update.recorded.forget()
-        self.learning_rate = float(rate)
 
     def _load_recurrent_state(self, state: Any) -> None:
         if state is None or self._state is None or state[0][0].shape != self._state[0][0].shape:

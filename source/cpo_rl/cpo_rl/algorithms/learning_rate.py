@@ -35,9 +35,6 @@ class AdaptiveLearningRate:
         self.cfg, self.ranks, self.model = cfg, ranks, model
         device = model.log_std.device
         self.rate = torch.tensor(cfg.learning_rate, device=device, dtype=torch.float32)
-        self._adaptive = cfg.learning_rate_schedule == "adaptive"
-        self._rolls = cfg.learning_rate_reference == "previous_epoch"
-        self._roles = ROW_SETS[cfg.learning_rate_rows]
         self._visits = torch.zeros(tables.num_targets, dtype=torch.int64, device=device)
         self._history = model.log_std.detach().repeat(cfg.num_mini_batches, 1, 1)
         self._next_visits, self._next_history = self._visits.clone(), self._history.clone()
@@ -67,9 +64,9 @@ class AdaptiveLearningRate:
         mean, log_std = out.mean[:n].to(rollout.target_means.dtype), out.log_std[:n].to(rollout.target_means.dtype)
         reference_log_std = self._history[self._visits[batch.target], own_policy].unsqueeze(1)
         row_kl = gaussian.kl(mean, log_std, rollout.target_means[batch.target], reference_log_std)
-        counted = slice(0, sum(batch.sizes[: len(self._roles)]))
+        counted = slice(0, sum(batch.sizes[: len(ROW_SETS[self.cfg.learning_rate_rows])]))
         kl = self.ranks.mean(row_kl[counted].mean())
-        if self._rolls:
+        if self._rolls_forward:
             rollout.target_means[batch.target] = mean
             self._next_visits[batch.target] = batch.index
             self._next_history.index_copy_(0, batch.index, self.model.log_std.detach().unsqueeze(0))
@@ -83,12 +80,16 @@ class AdaptiveLearningRate:
         """Adapt after a pass where configured, and make this pass's policies the reference of the next."""
         if self.cfg.learning_rate_update == "epoch":
             self._adapt()
-        if self._rolls:
+        if self._rolls_forward:
             self._visits.copy_(self._next_visits)  # in place, because a replayed step knows addresses
             self._history.copy_(self._next_history)
 
+    @property
+    def _rolls_forward(self) -> bool:
+        return self.cfg.learning_rate_reference == "previous_epoch"
+
     def _adapt(self) -> None:
-        if self._adaptive:
+        if self.cfg.learning_rate_schedule == "adaptive":
             kl, c = self._kl_sum / self._kl_count, self.cfg
             self.rate.copy_(adapt(self.rate, kl, c.desired_kl, c.learning_rate_min, c.learning_rate_max))
         self._kl_sum.zero_()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
 Loss = tuple[Tensor, dict[str, Tensor]]
 """A loss, scalar, and metrics of it by name, scalars."""
 
+ExtraLosses = Callable[[Rows, Evaluation], dict[str, Tensor]]
+"""Further terms of the loss, see :meth:`cpo_rl.algorithms.EnsemblePPO.extra_losses`."""
+
 
 class PolicyUpdate:
     """Optimizes the actor-critic on a prepared rollout, without asking the device for anything.
@@ -33,12 +37,20 @@ class PolicyUpdate:
         tables: Role tables.
         rollout: Buffers that hold data and targets when :meth:`run` is called.
         ranks: Processes that train together.
+        extra_losses: Gives an own algorithm's terms of the loss.
     """
 
     def __init__(
-        self, model: EnsembleActorCritic, cfg: EnsembleCfg, tables: RoleTables, rollout: Rollout, ranks: Ranks
+        self,
+        model: EnsembleActorCritic,
+        cfg: EnsembleCfg,
+        tables: RoleTables,
+        rollout: Rollout,
+        ranks: Ranks,
+        extra_losses: ExtraLosses,
     ) -> None:
         self.model, self.cfg, self.tables, self.rollout, self.ranks = model, cfg, tables, rollout, ranks
+        self.extra_losses = extra_losses
         self.learning_rate = AdaptiveLearningRate(cfg, tables, model, ranks)
         self.parameters = list(model.parameters())
         device, on_gpu = model.log_std.device, model.log_std.is_cuda
@@ -46,14 +58,13 @@ class PolicyUpdate:
         self.skipped = torch.zeros((), device=device)
         self._bad = torch.zeros((), device=device)
         self._policies = torch.arange(cfg.num_policies, device=device)
-        self._entropy_coefs = model.log_std.new_tensor(
-            losses.entropy_ladder(cfg.num_policies, cfg.entropy_coef, cfg.entropy_coef_scale)
-        )
+        self._entropy_coefs = torch.zeros(cfg.num_policies, device=device, dtype=model.log_std.dtype)
         self._loss: Callable[[Rows, Evaluation, Tensor | None], Loss] = self._total_loss
         if cfg.compile:
             self._loss = torch.compile(self._total_loss, dynamic=True)
         recorded = cfg.cuda_graph and on_gpu and not ranks.several and not cfg.compile
         self.recorded = RecordedStep(self._gradient_step, device) if recorded else None
+        self.settings_changed()
 
     def run(self, borrowed: list[int], generator: torch.Generator, bad: Tensor, metrics: DeviceMetrics) -> None:
         """Make all gradient steps of an iteration.
@@ -73,6 +84,23 @@ class PolicyUpdate:
             for batch in batches:
                 step(batch, self._reference_policy(batch, number), metrics)
             self.learning_rate.end_pass()
+
+    def settings_changed(self) -> None:
+        """Take over settings that were changed between two iterations."""
+        c = self.cfg
+        ladder = losses.entropy_ladder(c.num_policies, c.entropy_coef, c.entropy_coef_scale)
+        self._entropy_coefs.copy_(torch.tensor(ladder, dtype=self._entropy_coefs.dtype))
+        if self.recorded:
+            self.recorded.forget()  # recorded steps hold the old values
+
+    def load_optimizer(self, state: dict[str, Any]) -> None:
+        """Restore the optimizer's state and with it the learning rate."""
+        self.optimizer.load_state_dict(state)
+        rate, group = self.learning_rate.rate, self.optimizer.param_groups[0]
+        rate.copy_(torch.as_tensor(group["lr"]))
+        group["lr"] = rate  # loading replaced the tensor that the adaptation writes to
+        if self.recorded:
+            self.recorded.forget()  # recorded steps know the old tensors
 
     def _gradient_step(self, batch: MiniBatch, reference: Tensor, metrics: DeviceMetrics) -> None:
         """One step on a mini-batch; reads and writes only tensors at fixed addresses, so that it can be replayed.
@@ -159,7 +187,11 @@ class PolicyUpdate:
         total = total + c.value_loss_coef * value - bonus + c.bound_loss_coef * bound
         parts.update({"Loss/value": value / (n * q), "Loss/bound": bound / (n * q), "Loss/entropy": entropy.mean()})
         counted = q * (n if c.loss_normalization == "gradient_rows" else n + n_awac / c.awac_fraction)
-        return total / counted, {name: part.detach() for name, part in parts.items()}
+        loss = total / counted
+        for name, term in self.extra_losses(rows, out).items():
+            loss = loss + term
+            parts[f"Loss/{name}"] = term
+        return loss, {name: part.detach() for name, part in parts.items()}
 
     def _policy_loss(self, rows: Rows, out: Evaluation, leader_mean: Tensor | None, log_prob: Tensor) -> Loss:
         """Sum of the surrogate over the roles, and of the followers' KL to the leader where it is penalized."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from cpo_rl.config import ModelCfg
+from cpo_rl.errors import UserError
 from cpo_rl.models.normalizer import RunningNormalizer
 from cpo_rl.models.trunk import State, Trunk
 
@@ -224,6 +226,27 @@ class EnsembleActorCritic(nn.Module):
         from cpo_rl.models.deployed import OnnxPolicy
 
         return OnnxPolicy.build(self, policy)
+
+
+def groups_to_read(obs_groups: Mapping[str, list[str]] | None, obs: TensorDict) -> list[str]:
+    """Observation groups that the actor-critic concatenates, ``["policy"]`` if none are named.
+
+    Args:
+        obs_groups: The runner's setting: groups of the set ``actor``, the only one that there is.
+        obs: Observations by group.
+
+    Raises:
+        UserError: If a set is named that the model does not read, or a group that the environment does not give.
+    """
+    sets = obs_groups or {}
+    unread = [name for name in sets if name != "actor"]
+    if unread:
+        raise UserError(f"obs_groups names {unread[0]!r}, but actor and critic share what 'actor' names; leave it out.")
+    groups = list(sets.get("actor") or ["policy"])
+    missing = [name for name in groups if name not in obs.keys()]  # noqa: SIM118  (a TensorDict is no mapping)
+    if missing:
+        raise UserError(f"obs_groups names {missing[0]!r}, but the environment gives {', '.join(obs.keys())}.")
+    return groups
 
 
 def check_policy_ids(policy_ids: Tensor, num_policies: int) -> None:

@@ -16,6 +16,7 @@ import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import OnPolicyRunner
 
+from cpo_rl.algorithms.class_name import algorithm_class, construction
 from cpo_rl.config import RunnerOptions
 from cpo_rl.contracts import Algorithm
 from cpo_rl.errors import UserError
@@ -61,9 +62,12 @@ class CheckpointedRunner(OnPolicyRunner):
     ) -> None:
         self.options = RunnerOptions.from_cfg(train_cfg)
         self._given_cfg = plain_config(train_cfg)
+        class_name = train_cfg["algorithm"]["class_name"]
+        algorithm_class(class_name)  # refused before anything is allocated
         # The algorithm's constructor takes entries out of what it is given. rsl_rl's own check costs a host sync per
         # step and does not see infinities; the finite guard replaces it.
-        super().__init__(env, {**copy.deepcopy(train_cfg), "check_for_nan": False}, log_dir, device)
+        with construction(class_name):
+            super().__init__(env, {**copy.deepcopy(train_cfg), "check_for_nan": False}, log_dir, device)
         self.offers = Algorithm(self.alg)
         self._algorithm_name = self.offers.name
         self.identity = env_identity(env, env.get_observations(), run_fields.get("task"), self.offers.num_policies)
@@ -233,6 +237,7 @@ class CheckpointedRunner(OnPolicyRunner):
         known = {
             "task": self.identity["task"],
             "algorithm": self._algorithm_name,
+            "algorithm_class": self.offers.class_name,
             "seed": self._given_cfg.get("seed"),
             "num_envs": self.env.num_envs,
             "num_policies": self.identity["num_policies"],
