@@ -32,6 +32,7 @@ from cpo_lab.physics.presets import (
     fit_to_device,
 )
 from cpo_lab.tasks.layout import ObservationTerm
+from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
 from cpo_lab.tasks.settings import check_values, setting
 from cpo_rl.errors import UserError
 
@@ -200,6 +201,18 @@ class TaskEnv(DirectRLEnv):
     def fell(self) -> torch.Tensor:
         """Environments whose episode the last step ended by a failure, bool [N]; all terminated ones here."""
         return self.reset_terminated
+
+    def joint_groups(self) -> list[JointGroup]:
+        """Joints of every robot, for the checks of the physics; empty if the task does not say."""
+        return []
+
+    def resting_places(self) -> list[OnSurface | InHand]:
+        """Where an object must stay, the robots being in their default pose."""
+        return []
+
+    def couplings(self) -> list[Coupling]:
+        """Tendons between joints of the first group."""
+        return []
 
     def checkpoint_fingerprint(self) -> dict[str, str]:
         """Return which robots and which files of theirs a checkpoint of this run belongs to.

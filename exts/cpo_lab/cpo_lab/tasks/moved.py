@@ -48,7 +48,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "allegro_kuka.agents": (),
     "allegro_kuka.agents.rsl_rl_cfg": ("arms.agents",),
     "allegro_kuka.allegro_kuka_env": ("arms.env",),
-    "allegro_kuka.allegro_kuka_env_cfg": ("arms.env_cfg",),
+    "allegro_kuka.allegro_kuka_env_cfg": ("arms.env_cfg", "arms.scenes"),
     "allegro_kuka.arm": ("arms.arm",),
     "allegro_kuka.layout": ("arms.layout",),
     "allegro_kuka.rules": ("arms.rules",),

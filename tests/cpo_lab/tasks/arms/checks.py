@@ -21,7 +21,6 @@ from cpo_lab.tasks.physical_checks import (
     physical_checks,
     place_object,
     run_physics,
-    task_joints,
 )
 
 ENVS = 6
@@ -80,24 +79,26 @@ def check_solution(env) -> dict:
     env.reset()
     env.step(idle(env))
     place = torch.tensor([0.0, 0.1, 0.9]).repeat(ENVS, 1)
-    env.goal_position = place.clone()
-    env.closest_keypoint = torch.full((ENVS,), 0.5)
-    env.closest_fingertip = torch.zeros_like(env.closest_fingertip)  # no approach reward, which two arms go on to get
+    env.goals.position = place.clone()
+    env.progress.closest_keypoint = torch.full((ENVS,), 0.5)
+    env.progress.closest_fingertip = torch.zeros_like(
+        env.progress.closest_fingertip
+    )  # no approach reward, which two arms go on to get
     slices, seen = layout_slices(env.layout), []
     for _ in range(env.cfg.success_steps + 2):
-        goal = env.goal_position.clone()
-        place_object(env, place, env.goal_rotation)
+        goal = env.goals.position.clone()
+        place_object(env, place, env.goals.rotation)
         observation, reward, terminated, *_ = env.step(idle(env))
         row = observation["policy"][0]
         seen.append(
             {
                 "reward": reward[0].item(),
-                "lifted": bool(env.lifted[0]),
-                "near_goal_steps": int(env.near_goal_steps[0]),
+                "lifted": bool(env.progress.lifted[0]),
+                "near_goal_steps": int(env.progress.near_goal_steps[0]),
                 "successes": env.successes[0].item(),
-                "reached": bool(env.goal_reached[0]),
-                "goal_kept": bool(torch.equal(goal[0], env.goal_position[0])),
-                "clock": int(env.episode_length_buf[0] - env.clock_start[0]),
+                "reached": bool(env.progress.goal_reached[0]),
+                "goal_kept": bool(torch.equal(goal[0], env.goals.position[0])),
+                "clock": int(env.episode_length_buf[0] - env.progress.clock_start[0]),
                 "terminated": bool(terminated.any()),
                 "shown_lifted": row[slices["lifted"]].item(),
                 "shown_closest": row[slices["closest_keypoint"]].item(),
@@ -107,43 +108,43 @@ def check_solution(env) -> dict:
         )
     after = object_position(env)[0].tolist()
     env.step(idle(env))
-    return {"steps": seen, "object_after": after, "terms": env.term_sums[0].tolist()}
+    return {"steps": seen, "object_after": after, "terms": env.progress.term_sums[0].tolist()}
 
 
 def check_curriculum(env) -> dict:
     env.reset()
-    env.policy_steps = env.cfg.tolerance_interval - 2
+    env.curriculum.policy_steps = env.cfg.tolerance_interval - 2
     values = []
     for mean in (3.0, 3.0, 3.0):
         env.episode_successes.fill_(mean)
         env.step(idle(env))
-        values.append(env.tolerance.item())
-    env.policy_steps += env.cfg.tolerance_interval
+        values.append(env.curriculum.tolerance.item())
+    env.curriculum.policy_steps += env.cfg.tolerance_interval
     env.episode_successes.fill_(2.9)
     env.step(idle(env))
-    values.append(env.tolerance.item())
+    values.append(env.curriculum.tolerance.item())
     state = env.state_for_checkpoint()
-    env.tolerance.fill_(0.5)
+    env.curriculum.tolerance.fill_(0.5)
     env.restore_from_checkpoint(state)
-    return {"tolerances": values, "restored": env.tolerance.item()}
+    return {"tolerances": values, "restored": env.curriculum.tolerance.item()}
 
 
 def check_ends(env) -> dict:
     """Environment 1 drops its object, 2 reaches its 50th goal, 3 runs out of time, 4 loses its object."""
-    env.tolerance = torch.tensor(env.cfg.initial_tolerance)
+    env.curriculum.tolerance = torch.tensor(env.cfg.initial_tolerance)
     env.reset()
     env.step(idle(env))
     place = object_position(env).clone()
     place[1] = torch.tensor([0.9, 0.9, 0.05])
     place[2] = torch.tensor([0.0, 0.1, 0.9])
     place[4] = torch.tensor([0.0, -2.5, 1.0])
-    env.goal_position = torch.where(torch.arange(ENVS)[:, None] == 2, place, env.goal_position)
+    env.goals.position = torch.where(torch.arange(ENVS)[:, None] == 2, place, env.goals.position)
     env.successes[2] = 49.0
-    env.near_goal_steps[2] = env.cfg.success_steps - 1
+    env.progress.near_goal_steps[2] = env.cfg.success_steps - 1
     env.episode_length_buf[3] = env.cfg.episode_length - 2
     env.successes[3] = 4.0
     rotation = env.object_rotation.clone()
-    rotation[2] = env.goal_rotation[2]
+    rotation[2] = env.goals.rotation[2]
     place_object(env, place, rotation)
     observation, _, terminated, timed_out, extras = env.step(idle(env))
     slices = layout_slices(env.layout)
@@ -166,7 +167,7 @@ def check_forces(env) -> dict:
     env.reset()
     place_object(env, torch.tensor([0.0, -3.0, 5.0]).repeat(ENVS, 1))
     if env.cfg.force_scale > 0.0:
-        env.force_probability.fill_(1.0)
+        env.forces.probability.fill_(1.0)
     env._pre_physics_step(idle(env))
     run_physics(env, 1.0 / 60.0)
     velocity = env.object.data.root_com_vel_w.torch[:, :3]
@@ -174,15 +175,15 @@ def check_forces(env) -> dict:
     gravity = torch.tensor([0.0, 0.0, -9.81])
     return {
         "velocity": velocity.tolist(),
-        "expected": ((env.forces / mass + gravity) / 60.0).tolist(),
-        "push": (env.forces / mass).norm(dim=-1).max().item(),
+        "expected": ((env.forces.forces / mass + gravity) / 60.0).tolist(),
+        "push": (env.forces.forces / mass).norm(dim=-1).max().item(),
     }
 
 
 def check_bucket(env) -> dict:
     """An object dropped over the bucket is caught by it and counts as thrown in."""
     env.reset()
-    place = env.goal_position.clone()
+    place = env.goals.position.clone()
     heights = place[:, 2].tolist()
     place[:, 2] += 0.25
     place_object(env, place)
@@ -190,11 +191,11 @@ def check_bucket(env) -> dict:
         env.step(idle(env))
         if bool((env.successes > 0).any()):
             break
-    pose = env.bucket.data.root_link_pose_w.torch[:, :3] - env.scene.env_origins
+    pose = env.goals.bucket.data.root_link_pose_w.torch[:, :3] - env.scene.env_origins
     return {
         "successes": env.successes.tolist(),
         "offset": (env.object_position - pose).tolist(),
-        "goal_offset": (env.goal_position - pose).tolist(),
+        "goal_offset": (env.goals.position - pose).tolist(),
         "goal_heights": heights,
     }
 
@@ -211,7 +212,7 @@ def main() -> None:
         seen["curriculum"] = check_curriculum(env)
         if cfg.use_bucket:
             seen["bucket"] = check_bucket(env)
-        seen["arms"] = [len(joints.names) for joints in task_joints(env)]
+        seen["arms"] = [len(group.index) for group in env.joint_groups()]
         seen["physics"] = {check.name: check.value for check in physical_checks(env)}
         seen["failed"] = [check.name for check in physical_checks(env) if not check.passed]
         env.reset()

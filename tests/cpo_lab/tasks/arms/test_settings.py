@@ -65,23 +65,22 @@ def test_the_bucket_is_open_closed_below_and_has_the_references_radii():
 
 
 def test_a_population_changes_the_weights_of_the_reward():
-    from types import SimpleNamespace
-
     from cpo_lab.tasks.arms.env import AllegroKukaEnv
     from cpo_lab.tasks.arms.layout import REWARD_TERMS
+    from cpo_lab.tasks.arms.progress import EpisodeProgress
 
     env = object.__new__(AllegroKukaEnv)  # no engine
-    env.cfg, env.sim = settings.RegraspKukaEnvCfg(), SimpleNamespace(device="cpu")
-    env.set_reward_settings({})
-    configured, before = env.reward_settings(), env._weights
+    env.cfg = settings.RegraspKukaEnvCfg()
+    env.progress = EpisodeProgress(env.cfg, 2, "cpu")
+    configured, before = env.reward_settings(), env.progress.weights
     assert set(configured) == set(AllegroKukaEnv.mutable_rewards)
     env.set_reward_settings({"lifting_bonus": 7.0, "lifting_threshold": 0.2, "near_goal_bonus": 60.0})
-    assert env._weights[REWARD_TERMS.index("lift_bonus")] == 7.0
-    assert env._weights[REWARD_TERMS.index("near_goal")] == 60.0 / env.cfg.success_steps
-    assert (env._weights != before).sum() == 2
+    assert env.progress.weights[REWARD_TERMS.index("lift_bonus")] == 7.0
+    assert env.progress.weights[REWARD_TERMS.index("near_goal")] == 60.0 / env.cfg.success_steps
+    assert (env.progress.weights != before).sum() == 2
     assert env.cfg.lifting_threshold == 0.2
     env.set_reward_settings(configured)
-    assert torch.equal(env._weights, before)
+    assert torch.equal(env.progress.weights, before)
 
 
 def test_an_episode_that_reached_its_last_goal_is_no_fall():

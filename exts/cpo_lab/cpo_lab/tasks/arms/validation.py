@@ -1,53 +1,114 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Checks of the arm tasks' settings, before anything is allocated."""
+"""Which settings of the arm tasks do not go together, and which have no effect beside others."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
+from isaaclab_newton.physics import NewtonCfg
+
+from cpo_lab.assets.allegro import GAINS
 from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS
 from cpo_lab.assets.cuboids import object_shapes
 from cpo_lab.assets.kuka_allegro_table import JOINT_NAMES, PALM_LINK
-from cpo_lab.tasks.arms.layout import KEYPOINTS
+from cpo_lab.physics.presets import FOLLOW_DEVICE
 from cpo_lab.tasks.robot_file import check_robot
+from cpo_lab.tasks.settings import refuse_changed
 from cpo_rl.errors import UserError
 
+if TYPE_CHECKING:
+    from cpo_lab.tasks.arms.env_cfg import AllegroKukaEnvCfg, GoalBoxEnvCfg
 
-def check(cfg: Any) -> None:
-    """Raise :class:`UserError` for the first setting of an arm task that cannot work."""
-    if cfg.num_objects < 0:
-        raise UserError(f"num_objects must be 0 (all) or a positive number, not {cfg.num_objects}.")
+ROBOTS = ("robot", "robot_2")
+"""Names of the arms in the scene."""
+
+_SPAWNERS = {
+    "object": ("func", "spawn_path", "spawn_paths", "assets_cfg", "contact_offset", "color"),
+    "ground": ("func", "spawn_path", "width"),
+}
+"""Fields that our own spawners read or Isaac Lab fills in; they ignore the others that they inherit."""
+
+
+def check_combinations(cfg: AllegroKukaEnvCfg) -> None:
+    """Refuse settings that contradict others or have no effect beside them.
+
+    Raises:
+        UserError: Naming the first one.
+    """
     object_shapes(cfg.object_set, cfg.num_objects or None)
-    if cfg.keypoints not in KEYPOINTS:
-        raise UserError(f"keypoints must be one of {', '.join(KEYPOINTS)}, not '{cfg.keypoints}'.")
-    if cfg.arm_control not in ("integrated", "absolute"):
-        raise UserError(f"arm_control must be 'integrated' or 'absolute', not '{cfg.arm_control}'.")
-    for name in ("episode_length", "success_steps", "tolerance_interval"):
-        if getattr(cfg, name) < 1:
-            raise UserError(f"{name} must be at least 1, not {getattr(cfg, name)}.")
-    for name in (
-        "initial_tolerance",
-        "target_tolerance",
-        "keypoint_scale",
-        "force_decay_interval",
-        "lifting_threshold",
-    ):
-        if not getattr(cfg, name) > 0.0:
-            raise UserError(f"{name} must be positive, not {getattr(cfg, name)}.")
-    if not 0.0 < cfg.tolerance_factor <= 1.0:
-        raise UserError(f"tolerance_factor must lie above 0 and at most at 1, not {cfg.tolerance_factor}.")
     low, high = cfg.force_probability
-    if not 0.0 < low <= high <= 1.0:
+    if low > high:
+        raise UserError(f"force_probability must be two ascending numbers, not {cfg.force_probability}.")
+    if cfg.target_tolerance > cfg.initial_tolerance:
         raise UserError(
-            f"force_probability must be two ascending numbers above 0 and up to 1, not {cfg.force_probability}."
+            f"target_tolerance must be at most initial_tolerance={cfg.initial_tolerance:g}, not "
+            f"{cfg.target_tolerance:g}; equal ones switch the curriculum off."
         )
-    if any(a > b for a, b in zip(cfg.goal_low, cfg.goal_high, strict=True)):
+    if cfg.target_tolerance == cfg.initial_tolerance:
+        names = ["tolerance_factor", "tolerance_interval", "tolerance_successes"]
+        refuse_changed(cfg, names, "without a curriculum, that is with equal initial_tolerance and target_tolerance")
+    if cfg.force_scale == 0.0:
+        refuse_changed(cfg, ["force_probability", "force_decay", "force_decay_interval"], "with force_scale=0")
+    if cfg.arm_control == "absolute":
+        refuse_changed(cfg, ["arm_speed"], "with arm_control=absolute")
+    if cfg.keypoints == "center":
+        refuse_changed(cfg, ["goal_rotation"], "with keypoints=center, which makes goals places")
+    if cfg.presets_are_chosen() and cfg.physics_choice != FOLLOW_DEVICE:
+        check_finger_gains(cfg)
+
+
+def check_finger_gains(cfg: AllegroKukaEnvCfg) -> None:
+    """Refuse gains for Newton on another engine, and beside gains that were given to the motors themselves.
+
+    Raises:
+        UserError: If they were changed.
+    """
+    if not isinstance(cfg.sim.physics, NewtonCfg):
+        refuse_changed(cfg, ["newton_finger_gains"], "on this engine")
+    elif not any(has_our_gains(cfg, name) for name in ROBOTS[: cfg.num_arms]):
+        refuse_changed(cfg, ["newton_finger_gains"], "beside stiffness and damping of scene.robot.actuators.hand")
+
+
+def has_our_gains(cfg: AllegroKukaEnvCfg, robot: str) -> bool:
+    """Whether the fingers of one of the scene's robots have the gains of our table, which Newton's may replace."""
+    fingers = getattr(cfg.scene, robot).actuators["hand"]
+    ours = (GAINS["stiffness"], GAINS["damping"]), tuple(cfg.newton_finger_gains)
+    return (fingers.stiffness, fingers.damping) in ours
+
+
+def check_box(cfg: GoalBoxEnvCfg) -> None:
+    """Refuse a box of goals whose lower corner is not below the upper one.
+
+    Raises:
+        UserError: Naming both.
+    """
+    if any(low > high for low, high in zip(cfg.goal_low, cfg.goal_high, strict=True)):
         raise UserError(f"goal_low must not exceed goal_high, but they are {cfg.goal_low} and {cfg.goal_high}.")
 
 
-def check_robots(cfg: Any) -> None:
-    """Raise :class:`UserError` if an arm's file lacks a joint or link that the task names."""
-    for name in ("robot", "robot_2")[: cfg.num_arms]:
+def check_scene(cfg: AllegroKukaEnvCfg) -> None:
+    """Refuse settings of the cuboids and of the ground that their spawners do not read.
+
+    Raises:
+        UserError: Naming the first one.
+    """
+    for name, read in _SPAWNERS.items():
+        spawn = getattr(cfg.scene, name).spawn
+        ignored = [each.name for each in fields(spawn) if each.name not in read]
+        refuse_changed(spawn, ignored, "on what this project spawns itself", f"scene.{name}.spawn.")
+    shapes = cfg.scene.object.spawn.assets_cfg
+    if shapes and list(shapes) != list(object_shapes(cfg.object_set, cfg.num_objects or None)):
+        raise UserError("scene.object.spawn.assets_cfg follows from object_set and num_objects; leave it out.")
+
+
+def check_robots(cfg: AllegroKukaEnvCfg) -> None:
+    """Refuse an arm whose file lacks a joint or link that the task names.
+
+    Raises:
+        UserError: Naming it.
+    """
+    for name in ROBOTS[: cfg.num_arms]:
         check_robot(f"env.scene.{name}", getattr(cfg.scene, name), JOINT_NAMES, (PALM_LINK, *FINGERTIP_LINKS))

@@ -123,6 +123,8 @@ class AllegroHandEnv(InHandEnv):
 
     cfg: AllegroHandEnvCfg
 
+    finger_joint = JOINT_NAMES.index("index_joint_1")
+
     def _default_positions(self) -> torch.Tensor:
         # the reference's default is 0 for every joint, which the thumb's limit forbids in Isaac Lab's configuration
         return torch.zeros_like(self.map.default)

@@ -11,7 +11,7 @@ of the next step. Nothing here waits for the device: goals are drawn for all env
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -30,6 +30,7 @@ from cpo_lab.tasks.in_hand.rules import (
 )
 from cpo_lab.tasks.joints import unscale
 from cpo_lab.tasks.layout import assemble
+from cpo_lab.tasks.physical_contract import InHand, JointGroup, OnSurface
 
 
 class InHandEnv(TaskEnv):
@@ -220,6 +221,30 @@ class InHandEnv(TaskEnv):
         if self._goal_marker is not None:
             shift = torch.tensor(self.cfg.goal_display_offset, device=self.device)
             self._goal_marker.update(self.goal_position + self.scene.env_origins + shift, self.goal_rotation)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # what the checks of the physics ask
+    # -----------------------------------------------------------------------------------------------------------------
+
+    finger_joint: ClassVar[int]
+    """Joint in the task's order that bends the first finger from its base."""
+
+    def joint_groups(self) -> list[JointGroup]:
+        """The hand's joints, in the sense of its own file."""
+        index = self.map.joints
+        lower, upper = self.hand.data.joint_limits.torch[0, index].unbind(dim=-1)
+        default = self.map.to_task(self._start_positions).clamp(lower, upper)
+
+        def pull(targets: torch.Tensor) -> None:
+            self.map.pull(self.map.motor_targets(self.map.to_task(targets)))
+
+        return [JointGroup(self.hand, index, lower, upper, default, self.finger_joint, pull)]
+
+    def resting_places(self) -> list[OnSurface | InHand]:
+        """The object above the palm, 20 mm below where an episode starts."""
+        start = torch.tensor(self.cfg.scene.object.init_state.pos, device=self.device).repeat(self.num_envs, 1)
+        start[:, 2] -= 0.02
+        return [InHand("cube", start, self.goal_position, self.cfg.fall_distance)]
 
     # -----------------------------------------------------------------------------------------------------------------
     # checkpoints

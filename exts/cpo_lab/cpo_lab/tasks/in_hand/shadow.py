@@ -24,7 +24,7 @@ from cpo_lab.assets.cube import cube_cfg
 from cpo_lab.assets.hand_objects import PEN_START, egg_cfg, pen_cfg
 from cpo_lab.assets.nucleus import MIRRORED, NUCLEUS, nucleus_joint, nucleus_shadow_hand_cfg
 from cpo_lab.assets.shadow_hand import shadow_hand_cfg, shadow_hand_usd
-from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, DRIVEN_JOINTS, FINGERTIPS, PASSIVE_JOINTS
+from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, DRIVEN_JOINTS, FINGERTIPS, PASSIVE_JOINTS, TENDONS
 from cpo_lab.physics.presets import HandPhysicsCfg
 from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry
 from cpo_lab.tasks.base_env import simulation_cfg
@@ -35,6 +35,7 @@ from cpo_lab.tasks.in_hand.hand_map import joint_frames
 from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.joints import indices_of
 from cpo_lab.tasks.layout import ObservationTerm
+from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface
 from cpo_lab.tasks.settings import refuse_changed, setting
 from cpo_rl.errors import UserError
 
@@ -260,6 +261,8 @@ class ShadowHandEnv(InHandEnv):
 
     cfg: ShadowHandEnvCfg
 
+    finger_joint = ALL_JOINTS.index("FFJ2")
+
     def __init__(self, cfg: ShadowHandEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         super().__init__(cfg, render_mode, **kwargs)
         self._tips = self.map.links(cfg.names.fingertips)
@@ -268,6 +271,20 @@ class ShadowHandEnv(InHandEnv):
             self._wrench_tips = indices_of(cfg.names.fingertips, self._wrench.body_names, "link").to(self.device)
             root = f"{self.scene.env_prim_paths[0]}/{self.hand.cfg.prim_path.rpartition('/')[2]}"
             self._joint_to_link = joint_frames(root, cfg.names.fingertips).to(self.device)
+
+    def resting_places(self) -> list[OnSurface | InHand]:
+        """The cube; an egg or a pen rolls off straight fingers on any engine."""
+        return super().resting_places() if self.cfg.object_shape == "block" else []
+
+    def couplings(self) -> list[Coupling]:
+        """The first finger's tendon in our hand: J0 follows 1.142 J1 with a slack of 0.142 rad."""
+        tendon, joints = TENDONS[0], self.cfg.names.joints
+        (leader, pulled), (follower, pulls) = tendon.coefficients
+        if follower not in joints:
+            return []
+        slope, offset = -pulled / pulls, -tendon.upper / pulls
+        name = f"{follower} against {leader}"
+        return [Coupling(name, joints.index(leader), joints.index(follower), slope, offset)]
 
     def _own_observations(self) -> dict[str, torch.Tensor]:
         hand, n = self.hand.data, self.num_envs
