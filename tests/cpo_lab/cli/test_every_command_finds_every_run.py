@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,6 +158,37 @@ def test_no_value_of_a_manifest_ends_the_listing(tmp_path, capsys, value):
         assert main(["runs", str(tmp_path)]) == 0
         assert "Infinity" not in capsys.readouterr().out
         assert listed(capsys, str(tmp_path)) == [str(tmp_path / "run")]
+
+
+NAMES = {
+    "bytes": b"\xff\xfe run",
+    "letters": "läuft · ΔΩ".encode(),
+    "line": b"a\nb",
+    "markup": b"[red]x[/]",
+    "dash": b"-x",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_no_name_or_text_ends_a_command(tmp_path, name):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/runs/" + name))
+    ours(folder)
+    RunFolder.open(folder).update(status="crashed", algorithm="[bold]b[/]", error="[red] and \N{GREEK SMALL LETTER MU}")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for command in (["runs"], ["runs", "--json"], ["report", "--out", str(tmp_path / "report")]):
+        arguments = [sys.executable, "-m", "cpo_lab.cli", *command, str(tmp_path / "runs")]
+        done = subprocess.run(arguments, capture_output=True, env=environment, timeout=120)
+        assert done.returncode == 0, done.stderr
+    (run,) = find_runs(tmp_path)
+    assert run.path == folder and run.problems == []
+
+
+def test_text_that_no_file_can_hold_is_damage(tmp_path):
+    ours(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, "error": "\ud800"}))
+    (run,) = find_runs(tmp_path)
+    assert run.problems == ["manifest.json is damaged (field error)."] and run.manifest["status"] == "finished"
 
 
 def test_what_is_no_run_is_passed_over(tmp_path, capsys, caplog):

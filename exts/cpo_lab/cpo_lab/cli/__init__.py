@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import sys
 from dataclasses import dataclass
 
@@ -92,6 +93,9 @@ def main(argv: list[str] | None = None) -> int:
         Exit status: 0 when it worked, 2 for input that the user can correct, 130 when interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot show becomes a question mark, not an error
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(_usage() + "\n")
         return 0

@@ -15,6 +15,7 @@ from cpo_lab.cli.parser import CommandParser
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration
 from cpo_rl.runs.checkpoints import CheckpointStore
+from cpo_rl.runs.files import shown
 from cpo_rl.runs.find import find_runs, folders_at
 from cpo_rl.runs.folder import HEALTHS, RunFolder
 from cpo_rl.runs.metric_names import MEAN_RETURN, RETURN, STEPS_PER_S, SUCCESSES
@@ -163,15 +164,15 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
     console.print(table)
     for row in rows:
         for told in filter(None, (row["error"], *row["problems"])):
-            console.print(f"{Path(row['folder']).name}: {told}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"{shown(Path(row['folder']).name)}: {told}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _name(folder: Path, roots: list[Path]) -> str:
     """Return how a run is called below the folders that were searched."""
     root = next((root for root in roots if folder.is_relative_to(root)), None)
     if root is None:
-        return str(folder)  # found through a link
-    return folder.name if folder == root else folder.relative_to(root).as_posix()
+        return shown(folder)  # found through a link
+    return shown(folder.name if folder == root else folder.relative_to(root))
 
 
 def _health(row: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from cpo_rl.runs.configs import FlatConfig, read_config
 from cpo_rl.runs.curves import Curves, Snapshot, read_curves, read_snapshots
+from cpo_rl.runs.files import shown
 from cpo_rl.runs.folder import RunFolder
 
 RUNS_PER_WORKER = 10
@@ -53,7 +54,7 @@ class Run:
     @property
     def name(self) -> str:
         """Folder name with its parent, which is the experiment."""
-        return f"{self.folder.path.parent.name}/{self.folder.path.name}"
+        return shown(f"{self.folder.path.parent.name}/{self.folder.path.name}")
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class Run:
     @property
     def task(self) -> str:
         """Task id, or the experiment folder's name in parentheses if the folder does not say it."""
-        return self.folder.task or f"({self.folder.path.parent.name})"
+        return self.folder.task or f"({shown(self.folder.path.parent.name)})"
 
     @property
     def algorithm(self) -> str:

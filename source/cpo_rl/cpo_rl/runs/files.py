@@ -113,6 +113,11 @@ def reason(error: Exception) -> str:
     return text.splitlines()[0][:200]
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a path as text for people; bytes in it that are no UTF-8 are replaced."""
+    return os.fsencode(path).decode("utf-8", errors="replace")
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:
     """Delete the hidden temporaries that a killed process left in ``folder``.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,14 +52,14 @@ def find_runs(*places: str | os.PathLike[str], task: str | None = None, agent: s
         agent: Agent entry point that a run must have been started with, as in Isaac Lab's ``run.json``, if it names
             one; None takes any.
     """
-    found = {run.path: run for place in places for folder in folders_at(place) for run in _runs_below(folder, DEPTH)}
     wanted = plain_task(task) if task else None
-    runs = [
+    return _in_order(
         run
-        for run in found.values()
+        for place in places
+        for folder in folders_at(place)
+        for run in _runs_below(folder, DEPTH)
         if (wanted is None or run.task == wanted) and (agent is None or run.launcher_agent in (None, agent))
-    ]
-    return sorted(runs, key=lambda run: (run.started or _LONG_AGO, run.path))
+    )
 
 
 def named_runs(places: list[str]) -> list[RunFolder]:
@@ -71,13 +71,22 @@ def named_runs(places: list[str]) -> list[RunFolder]:
     Raises:
         UserError: If one of them matches nothing, or holds no run.
     """
+    named: list[RunFolder] = []
     for place in places:
         if not folders_at(place):
             raise UserError(f"RUN {place!r} matches no folder; give a run folder such as {LOG_ROOT}/TASK/DATE.")
-        if not find_runs(place):
+        found = find_runs(place)
+        if not found:
             names = ", ".join((RunFolder.MANIFEST, RunFolder.LAUNCHER, *REMAINS))
             raise UserError(f"RUN {place!r} holds no run: none of {names} is in it or below it.")
-    return find_runs(*places)
+        named += found
+    return _in_order(named)
+
+
+def _in_order(runs: Iterable[RunFolder]) -> list[RunFolder]:
+    """Return every run once, oldest first."""
+    once = {run.path: run for run in runs}.values()
+    return sorted(once, key=lambda run: (run.started or _LONG_AGO, run.path))
 
 
 def folders_at(place: str | os.PathLike[str]) -> list[Path]:

@@ -28,8 +28,8 @@ Kind = Callable[[Any], bool]
 
 
 def is_text(value: Any) -> bool:
-    """Whether a value is a string."""
-    return isinstance(value, str)
+    """Whether a value is a string that can be printed; half a surrogate pair cannot."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def is_whole(value: Any) -> bool:
@@ -54,7 +54,7 @@ def is_list(value: Any) -> bool:
 
 def are_texts(value: Any) -> bool:
     """Whether a value is a list of strings."""
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and all(is_text(item) for item in value)
 
 
 MANIFEST_FIELDS: dict[str, Kind] = {
