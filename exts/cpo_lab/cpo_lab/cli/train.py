@@ -188,9 +188,9 @@ def make_plan(argv: list[str]) -> Plan | None:
         if rank.several and not args.log_dir:
             raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
         log_dir = log_root if args.log_dir else new_run_folder(log_root, cfg.experiment_name, args.run_name)
-    log_dir = prepare_folder(log_dir, "the run folder")
     if member is not None:
         resolved.chosen += member.complete(resolved)
+    log_dir = prepare_folder(log_dir, "the run folder")
     return Plan(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force, member)
 
 
