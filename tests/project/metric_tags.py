@@ -17,7 +17,7 @@ TABLE = "source/cpo_rl/cpo_rl/runs/metric_names.py"
 PRODUCERS = (
     "source/cpo_rl/cpo_rl/algorithms/*.py",
     "source/cpo_rl/cpo_rl/runners/loop_hooks.py",
-    "source/cpo_rl/cpo_rl/runners/meters.py",
+    "source/cpo_rl/cpo_rl/runners/extras.py",
     "exts/cpo_lab/cpo_lab/tasks/**/*.py",
 )
 """Where something is measured: only there, and in the table, may a tag stand."""

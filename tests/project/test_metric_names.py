@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from tests.cpo_rl.runners.support import ensemble_cfg, make_env, make_runner, stock_ppo_cfg
+from tests.project.metric_docs import DOCUMENT, with_tables
+from tests.project.metric_tags import PRODUCERS, ROOT, TABLE, producers, product_files, tags_in
 
 from cpo_rl.runs.metric_names import METRICS, row_of
 from cpo_rl.runs.tables import AXES, read_metrics
@@ -90,3 +92,33 @@ def test_every_row_is_a_metric_that_some_run_writes(produced):
     rows = {row_of(tag) for tags in produced.values() for tag in tags}
     idle = [metric.tag for metric in METRICS if metric not in rows and metric.tag not in NOT_IN_TOYS]
     assert not idle, f"Nothing writes {idle}; remove their rows from METRICS (cpo_rl/runs/metric_names.py)."
+
+
+def test_tags_are_found_in_literals_and_f_strings():
+    source = (
+        'a = "Leader/return"\nb = f"Policy_{i}/{name}"\nc = "logs/rsl_rl"\nd = f"Loss/{x}"\n"""Leader/return is."""'
+    )
+    assert list(tags_in(source)) == [(1, "Leader/return"), (2, "Policy_{}/{}"), (4, "Loss/{}")]
+
+
+def test_a_tag_stands_only_where_it_is_produced_and_in_the_table():
+    allowed = {*producers(), ROOT / TABLE}
+    found = {
+        f"{file.relative_to(ROOT)}:{line}: {tag}"
+        for file in product_files()
+        if file not in allowed
+        for line, tag in tags_in(file.read_text(encoding="utf-8"))
+    }
+    assert not found, f"Import these tags, or what is known of them, from cpo_rl.runs.metric_names: {sorted(found)}"
+
+
+def test_every_place_that_produces_metrics_exists():
+    for pattern in PRODUCERS:
+        assert any(list(tags_in(file.read_text(encoding="utf-8"))) for file in ROOT.glob(pattern)), (
+            f"Nothing produces a metric in {pattern}; remove it from PRODUCERS (tests/project/metric_tags.py)."
+        )
+
+
+def test_the_tables_in_the_documentation_are_the_table():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == with_tables(text), "Run python -m tests.project.metric_docs: docs/report.md is behind METRICS."

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cpo_lab.cli.evaluate import _names, interval_text
-from cpo_lab.report.statistics import Interval
+from cpo_lab.cli.evaluate import _names
+from cpo_lab.report.statistics import Interval, interval_text
 
 A, B = "2026-01-01_10-00-00_cpo", "2026-01-01_11-00-00_ppo"
 
@@ -31,6 +31,6 @@ def test_names_are_short_and_unique(files, names):
 
 def test_intervals_as_text():
     nan = float("nan")
-    assert interval_text(Interval(1.5, 1.0, 2.0, 9)) == "1.5 \\[1, 2]"
+    assert interval_text(Interval(1.5, 1.0, 2.0, 9)) == "1.5 [1, 2]"
     assert interval_text(Interval(1.5, nan, nan, 1)) == "1.5"
     assert interval_text(Interval(nan, nan, nan, 0)) == "-"

@@ -167,6 +167,28 @@ def test_two_reports_of_the_same_runs_have_equal_figures(tmp_path):
         assert file.read_bytes() == (tmp_path / "b" / "figures" / file.name).read_bytes()
 
 
+def test_a_repeated_seed_is_said_and_gives_no_interval(tmp_path):
+    folders = [write_run(tmp_path / name, "ppo", 7, iterations=n) for name, n in (("a", 20), ("b", 10))]
+    report = build_report(folders)
+    write_report(report, tmp_path / "out")
+    page = read_page(tmp_path / "out")
+    assert "One seed only" in page
+    assert f"Run more than once: seed 7 of PPO on {TASK}." in page
+    assert page.count("7 (repeated)") == 1
+    with (tmp_path / "out" / "data" / "final_scores.csv").open() as stream:
+        assert {row["seeds"] for row in csv.DictReader(stream)} == {"1"}
+
+
+def test_configurations_of_one_algorithm_are_told_apart_in_tables_too(tmp_path):
+    folders = [write_run(tmp_path / str(c), "cpo", 0, iterations=5, overrides={"awac_coef": c}) for c in (0.1, 0.2)]
+    write_report(build_report(folders), tmp_path / "out")
+    page = read_page(tmp_path / "out")
+    labels = ("CPO (awac_coef=0.1)", "CPO (awac_coef=0.2)")
+    assert f"One algorithm in several configurations on {TASK}: {', '.join(labels)}." in page
+    swatches = {re.search(rf'style="background:(#\w+)"></span>{re.escape(label)}', page)[1] for label in labels}
+    assert len(swatches) == 2
+
+
 @pytest.mark.slow
 def test_hundred_long_runs_take_less_than_a_minute_and_two_gigabytes(tmp_path):
     root = tmp_path / "runs"

@@ -11,6 +11,7 @@ from tests.cpo_lab.report.synthetic_runs import write_run
 
 from cpo_lab.report.grouping import Group, group_runs
 from cpo_lab.report.reading import Run, read_run
+from cpo_lab.report.style import colors_of
 from cpo_rl.runs.configs import differing_keys, read_config
 from cpo_rl.runs.curves import Curves
 from cpo_rl.runs.folder import RunFolder
@@ -83,3 +84,42 @@ def test_final_score_is_the_mean_of_the_last_tenth_and_early_runs_have_none():
 @pytest.mark.parametrize("axis", ["env_steps", "wall_clock_s"])
 def test_missing_metric_gives_no_band(axis):
     assert Group("t", "cpo", [make_run("a", [1], [1])]).band("Leader/successes", axis) is None
+
+
+def test_a_seed_counts_once_and_the_run_that_got_furthest_stands_for_it(tmp_path):
+    folders = [
+        write_run(tmp_path / "a", "cpo", 3, iterations=20),
+        write_run(tmp_path / "b", "cpo", 3, iterations=60),
+        write_run(tmp_path / "c", "cpo", 3, iterations=40),
+        write_run(tmp_path / "d", "cpo", 4, iterations=30),
+    ]
+    group = group_runs([read_run(folder) for folder in folders])[0]
+    assert [(run.seed, run.num_rows) for run in group.runs] == [(3, 60), (4, 30)]
+    assert sorted(run.num_rows for run in group.repeats) == [20, 40]
+    band = group.band("Leader/return")
+    assert band is not None and len(band.seeds) == 2
+
+
+def test_runs_of_unknown_seed_are_told_apart_by_their_folders(tmp_path):
+    folders = [write_run(tmp_path / name, "cpo", 0) for name in ("a", "b")]
+    for folder in folders:
+        (folder / "manifest.json").write_text('{"task": "T", "algorithm": "cpo"}')
+        agent = folder / "params" / "agent.yaml"
+        agent.write_text(agent.read_text().replace("seed: 0\n", ""))
+    group = group_runs([read_run(folder) for folder in folders])[0]
+    assert [run.seed for run in group.runs] == [None, None]
+    assert group.repeats == []
+
+
+@pytest.mark.parametrize("algorithms", [["cpo"] * 4, ["cpo", "cpo", "sapg", "ppo", "mine", "mine"], ["mine"] * 20])
+def test_configurations_of_one_algorithm_look_different(algorithms):
+    styles = colors_of(algorithms)
+    assert len(set(styles)) == len(styles)
+    if len(algorithms) <= 7:
+        assert len({color for color, _ in styles}) == len(styles), "a table shows the colour only"
+
+
+def test_an_algorithm_has_the_same_colour_in_every_report():
+    alone, together = colors_of(["cpo"]), colors_of(["cpo", "cpo", "sapg", "ppo"])
+    assert alone[0] == together[0] == ("#0072B2", ())
+    assert together[2:] == colors_of(["sapg", "ppo"])

@@ -40,9 +40,23 @@ def test_long_run_is_averaged_into_bins(tmp_path):
     assert run.metrics["iteration"][-1] == pytest.approx(1000.0)
 
 
-def test_unused_columns_are_not_kept(tmp_path):
+def test_columns_of_a_task_are_kept(tmp_path):
     run = read_run(write_run(tmp_path, extra_columns=3))
-    assert not [tag for tag in run.metrics if tag.startswith("Task/")]
+    assert len([tag for tag in run.metrics if tag.startswith("Task/")]) == 3
+
+
+def test_rows_with_empty_cells_and_short_rows_are_read_like_whole_ones(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metrics.csv").write_text(
+        "iteration,env_steps,wall_clock_s,a,b,c\n1,10,1\n2,20,2,,,7\n3,30,3,5,,\n\n4,40,4,1,2,3,4\n5,50,5,nan,inf,-1\n"
+    )
+    run = read_run(folder)
+    assert run.num_rows == 4
+    np.testing.assert_array_equal(run.metrics["iteration"], [1, 2, 3, 5])
+    np.testing.assert_array_equal(run.metrics["a"], [np.nan, np.nan, 5, np.nan])
+    np.testing.assert_array_equal(run.metrics["c"], [np.nan, 7, np.nan, -1])
+    assert any("2 damaged row" in problem for problem in run.problems)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from cpo_rl.runs import metric_names
-from cpo_rl.runs.metric_names import METRICS, SECTIONS, find, in_order, row_of, tensorboard_layout
+from cpo_rl.runs.metric_charts import tensorboard_layout
+from cpo_rl.runs.metric_names import METRICS, SECTIONS, find, in_order, row_of
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 layout_pb2 = pytest.importorskip("tensorboard.plugins.custom_scalar.layout_pb2")
@@ -50,6 +51,7 @@ def test_every_row_is_found_by_its_own_tag_and_stands_in_its_section():
         for placeholder, text in filled.items():
             tag = tag.replace(placeholder, text)
         assert row_of(tag) is metric, tag
+        assert row_of(metric.tag) is metric
     sections = [metric.section for metric in METRICS]
     assert sections == sorted(sections, key=SECTIONS.index)
     assert len({metric.tag for metric in METRICS}) == len(METRICS)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cpo_lab.cli.parser import (
     CommandParser,
@@ -34,7 +35,6 @@ from cpo_rl.runs.find import resolve_checkpoint
 if TYPE_CHECKING:
     from cpo_lab.cli.rollouts import Episodes
     from cpo_lab.report.scores import Comparison, Score
-    from cpo_lab.report.statistics import Interval
 
 
 _EPILOG = """\
@@ -49,8 +49,6 @@ not favoured. Intervals are 95 % over episodes: they tell how well this
 checkpoint was measured, not how well the algorithm does; for that train several
 seeds and use cpo-lab report."""
 
-COMPARED = ("return", "successes")
-"""Quantities that checkpoints are compared by."""
 MAX_ENVS = 1024
 """Most environments chosen for the user; more episodes are run in rounds."""
 
@@ -200,7 +198,7 @@ def _names(files: list[Path]) -> list[str]:
 
 def _summaries(entries: list[Measured], choice: str, shapes: list[str]) -> tuple[list[Score], list[Comparison]]:
     """Return the scores of every row, per shape too where there are several, and the comparisons between rows."""
-    from cpo_lab.report.scores import Row, compare_rows, summarize
+    from cpo_lab.report.scores import COMPARED, Row, compare_rows, summarize
 
     scores: list[Score] = []
     rows = []
@@ -220,12 +218,13 @@ def _summaries(entries: list[Measured], choice: str, shapes: list[str]) -> tuple
 
 def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) -> None:
     """Print one table per quantity, one line per row; single shapes only as best and worst."""
-    from cpo_lab.report.scores import UNITS, order_of
+    from cpo_lab.report.scores import order_of, row_of
+    from cpo_lab.report.statistics import interval_text
 
     overall = [s for s in scores if not s.shape]
     several = len({s.checkpoint for s in overall}) > 1
     for quantity in order_of(list({s.quantity for s in overall})):
-        unit = UNITS.get(quantity, "")
+        unit = row_of(quantity).unit
         if not any(s.episodes for s in overall if s.quantity == quantity):
             console.print(f"{quantity}: in no episode", highlight=False)
             continue
@@ -235,7 +234,12 @@ def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) 
         for column in (*(["checkpoint"] if several else []), "policy", "episodes", "mean", "interquartile mean"):
             table.add_column(column, justify="left" if column in ("checkpoint", "policy") else "right")
         for s in (s for s in overall if s.quantity == quantity):
-            cells = [s.policy, str(s.episodes), interval_text(s.mean), interval_text(s.iqm)]
+            cells: list[str | Text] = [
+                s.policy,
+                str(s.episodes),
+                Text(interval_text(s.mean)),
+                Text(interval_text(s.iqm)),
+            ]
             table.add_row(*([s.checkpoint] if several else []), *cells)
         console.print(table)
         _show_shapes(console, [s for s in scores if s.shape and s.quantity == quantity])
@@ -244,7 +248,7 @@ def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) 
         for column in ("quantity", "first", "second", "P(first > second)"):
             table.add_column(column, justify="right" if column.startswith("P") else "left")
         for c in comparisons:
-            table.add_row(c.quantity, c.first, c.second, interval_text(c.probability))
+            table.add_row(c.quantity, c.first, c.second, Text(interval_text(c.probability)))
         console.print(table)
 
 
@@ -258,15 +262,6 @@ def _show_shapes(console: Console, scores: list[Score]) -> None:
             f"highest {high.mean.point:.3g} ({high.shape} mm)",
             highlight=False,
         )
-
-
-def interval_text(interval: Interval) -> str:
-    """Return 'point [low, high]', the point alone without an interval, or a dash."""
-    if not math.isfinite(interval.point):
-        return "-"
-    if not interval.has_bounds:
-        return f"{interval.point:.4g}"
-    return f"{interval.point:.4g} \\[{interval.low:.4g}, {interval.high:.4g}]"
 
 
 def _write_json(

@@ -9,20 +9,21 @@ import csv
 import io
 import multiprocessing
 import os
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from cpo_lab.report import curves, style
+from cpo_lab.report import style
+from cpo_lab.report.comparison import comparison_budget
 from cpo_lab.report.content import Report, TaskReport
-from cpo_lab.report.curves import CurveSpec, Plate
-from cpo_lab.report.ensemble import ensemble_plates, kl_maps
+from cpo_lab.report.curves import band_of
 from cpo_lab.report.grouping import Group, group_runs
 from cpo_lab.report.page import render_page
+from cpo_lab.report.plates import file_name
 from cpo_lab.report.reading import read_runs
+from cpo_lab.report.sections import draw_task
 from cpo_rl.runs.files import TEMPORARY_SUFFIX, write_text
 
 GROUPS_PER_POOL = 6
@@ -47,7 +48,7 @@ def build_report(
     groups = group_runs(runs)
     jobs: dict[str, tuple[str, list[Group]]] = {}
     for name in sorted({group.task for group in groups}):
-        slug = _slug(name)
+        slug = file_name(name)
         slug = slug if slug not in jobs else f"{slug}-{len(jobs)}"
         jobs[slug] = (name, [group for group in groups if group.task == name])
     progress(f"drawing {len(groups)} groups")
@@ -93,55 +94,24 @@ def _replace(file: Path, content: bytes) -> None:
 def _task_report(name: str, slug: str, groups: list[Group]) -> TaskReport:
     """Draws and renders everything about one task."""
     with style.styled():
-        task = _draw(name, slug, groups)
-        for _, plates in task.sections:
-            for plate in plates:
+        task = draw_task(name, slug, groups)
+        for section in task.sections:
+            for plate in section.plates:
                 plate.render()
     return task
-
-
-def _draw(name: str, slug: str, groups: list[Group]) -> TaskReport:
-    extras = curves.leader_extras(groups)
-    scores = [*curves.LEARNING, *[spec for spec in extras if "success" in spec.tag]]
-    task = TaskReport(name, slug, groups, scores)
-    both = ("env_steps", "wall_clock_s")
-    learning = [plate for spec in scores for plate in curves.curve_plates(groups, spec, slug, both)]
-    compared = [plate for spec in scores for plate in curves.compare(groups, spec.tag, spec.title, slug)]
-    rest = [spec for spec in extras if spec not in scores]
-    ensembles = [group for group in groups if group.num_policies > 1]
-    task.maps = [(group, maps) for group in ensembles if (maps := kl_maps(group)) is not None]
-
-    def steps(specs: Sequence[CurveSpec]) -> list[Plate]:
-        return [plate for spec in specs for plate in curves.curve_plates(groups, spec, slug, ("env_steps",))]
-
-    task.sections = [
-        ("Learning", learning + compared + steps(rest)),
-        ("Coupling of the policies", steps(curves.COUPLING) if ensembles else []),
-        *(
-            (f"{group.label}: its policies", ensemble_plates(group, f"{slug}-{_slug(group.label)}"))
-            for group in ensembles
-        ),
-        ("Optimization", steps(curves.OPTIMIZATION)),
-        ("Throughput", steps(curves.THROUGHPUT)),
-    ]
-    return task
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"\W+", "-", text).strip("-").lower()
 
 
 def _final_scores_csv(report: Report) -> str:
     rows = [["task", "group", "metric", "env_steps_compared", "seeds", "iqm", "low_95", "high_95", "scores"]]
     for task in report.tasks:
-        for spec in task.scores:
-            budget = curves.comparison_budget(task.groups, spec.tag)
+        for metric in task.scores:
+            budget = comparison_budget(task.groups, metric.tag)
             for group in task.groups if np.isfinite(budget) else []:
-                scores = group.final_scores(spec.tag, budget)
-                interval = group.final(spec.tag, budget)
+                scores = group.final_scores(metric.tag, budget)
+                interval = group.final(metric.tag, budget)
                 numbers = [_cell(v) for v in (interval.point, interval.low, interval.high)]
                 listed = " ".join(_cell(score) for score in scores)
-                rows.append([task.task, group.label, spec.tag, _cell(budget), str(len(scores)), *numbers, listed])
+                rows.append([task.task, group.label, metric.tag, _cell(budget), str(len(scores)), *numbers, listed])
     return _csv(rows)
 
 
@@ -149,12 +119,12 @@ def _curves_csv(report: Report) -> str:
     rows = [["task", "group", "metric", "axis", "x", "iqm", "low_95", "high_95"]]
     for task in report.tasks:
         for group in task.groups:
-            for spec in (*task.scores, *curves.COUPLING, *curves.OPTIMIZATION, *curves.THROUGHPUT):
-                for axis in ("env_steps", "wall_clock_s") if spec in task.scores else ("env_steps",):
-                    band = group.band(spec.tag, axis)
+            for metric in task.curves:
+                for axis in ("env_steps", "wall_clock_s") if metric.compared else ("env_steps",):
+                    band = band_of(group, metric, axis)
                     if band is not None:
                         points = zip(band.x, band.center, band.low, band.high, strict=True)
-                        rows.extend([task.task, group.label, spec.tag, axis, *map(_cell, p)] for p in points)
+                        rows.extend([task.task, group.label, metric.tag, axis, *map(_cell, p)] for p in points)
     return _csv(rows)
 
 

@@ -7,10 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cpo_lab.report.curves import CurveSpec, Plate
-from cpo_lab.report.ensemble import KlMaps
 from cpo_lab.report.grouping import Group
+from cpo_lab.report.kl_maps import KlMaps
+from cpo_lab.report.plates import Plate
 from cpo_lab.report.reading import Run
+from cpo_rl.runs.metric_names import Metric
+
+
+@dataclass
+class Section:
+    """Figures under one heading."""
+
+    title: str
+    """The heading."""
+    plates: list[Plate]
+    """Its figures in reading order."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences about metrics that got no figure."""
+    group: Group | None = None
+    """The ensemble that it is about, None if it compares groups."""
+    maps: KlMaps | None = None
+    """The ensemble's KL maps, if it recorded any."""
 
 
 @dataclass
@@ -23,12 +40,12 @@ class TaskReport:
     """Task id in characters that suit file names and anchors."""
     groups: list[Group]
     """Groups of runs of this task."""
-    scores: list[CurveSpec]
+    scores: list[Metric]
     """Leader metrics that are compared at the end of training, headline first."""
-    sections: list[tuple[str, list[Plate]]] = field(default_factory=list)
-    """Section title and its plates, in reading order."""
-    maps: list[tuple[Group, KlMaps]] = field(default_factory=list)
-    """KL maps per ensemble that recorded them."""
+    curves: list[Metric] = field(default_factory=list)
+    """Metrics of which figures show the groups side by side."""
+    sections: list[Section] = field(default_factory=list)
+    """The figures in reading order."""
 
 
 @dataclass
@@ -45,4 +62,4 @@ class Report:
     @property
     def plates(self) -> list[Plate]:
         """All plates in reading order."""
-        return [plate for task in self.tasks for _, plates in task.sections for plate in plates]
+        return [plate for task in self.tasks for section in task.sections for plate in section.plates]

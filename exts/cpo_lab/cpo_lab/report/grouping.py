@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cpo_lab.report.reading import Run
 from cpo_lab.report.statistics import Interval, bootstrap_interval, curve_interval, interquartile_mean
 from cpo_rl.runs.configs import differing_keys, fingerprint
+from cpo_rl.runs.metric_names import policies_in
 
 Array = NDArray[np.float64]
 
@@ -55,18 +56,18 @@ class Group:
     algorithm: str
     """Preset name."""
     runs: list[Run]
-    """The seeds, sorted by seed."""
+    """One run per seed, sorted by seed; of several the one that got furthest. A run of unknown seed counts as one."""
     label: str = ""
     """Short name that is unique within the task."""
+    repeats: list[Run] = field(default_factory=list)
+    """Runs of a seed that another run stands for: the same seed again is no further evidence."""
     _bands: dict[tuple[str, str, bool], Band | None] = field(default_factory=dict, repr=False)
 
     @property
     def num_policies(self) -> int:
         """Number of policies M found in the data, 1 if there is no sign of an ensemble."""
-        tags = {tag for run in self.runs for tag in run.metrics if tag.startswith("Policy_")}
         matrices = [run.snapshots[-1].kl_matrix.shape[0] for run in self.runs if run.snapshots]
-        indices = [int(tag.split("/")[0].removeprefix("Policy_")) for tag in tags]
-        return max([1, *matrices, *(index + 1 for index in indices)])
+        return max([1, *matrices, *(policies_in(run.metrics) for run in self.runs)])
 
     def band(self, tag: str, axis: str = "env_steps", *, bounds: bool = True) -> Band | None:
         """Interquartile mean and interval of a metric over seeds.
@@ -146,16 +147,18 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         runs: Runs in any order.
 
     Returns:
-        Groups sorted by task and algorithm (CPO first), each with a label unique within its task: the algorithm's name,
-        followed by the settings that tell it from other groups of the same algorithm.
+        Groups sorted by task and algorithm (CPO first), in which every seed counts once. Each has a label unique within
+        its task: the algorithm's name, followed by the settings that tell it from other groups of the same algorithm.
     """
     buckets: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
         buckets[run.task, run.algorithm, fingerprint(run.config)].append(run)
-    groups = [
-        Group(task, algorithm, sorted(members, key=lambda r: (r.seed is None, r.seed or 0, r.name)))
-        for (task, algorithm, _), members in buckets.items()
-    ]
+    groups = []
+    for (task, algorithm, _), members in buckets.items():
+        ordered = sorted(members, key=lambda r: (r.seed is None, r.seed or 0, r.name))
+        counted = _one_per_seed(ordered)
+        repeats = [run for run in ordered if not any(run is other for other in counted)]
+        groups.append(Group(task, algorithm, counted, repeats=repeats))
     groups.sort(key=lambda g: (g.task, _rank(g.algorithm), g.runs[0].name))
     siblings: dict[tuple[str, str], list[Group]] = defaultdict(list)
     for group in groups:
@@ -163,6 +166,22 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     for family in siblings.values():
         _label(family)
     return groups
+
+
+def _one_per_seed(runs: Sequence[Run]) -> list[Run]:
+    """Of each seed the run with the most environment steps, of equally long ones the last by name."""
+    furthest: dict[object, Run] = {}
+    for run in runs:
+        key = run.seed if run.seed is not None else run.folder.path
+        other = furthest.get(key)
+        if other is None or _steps(run) >= _steps(other):
+            furthest[key] = run
+    return list(furthest.values())
+
+
+def _steps(run: Run) -> float:
+    steps = run.end.get("env_steps", 0.0)
+    return steps if np.isfinite(steps) else 0.0
 
 
 def _rank(algorithm: str) -> tuple[int, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -25,15 +24,10 @@ from cpo_rl.runs.configs import FlatConfig, read_config
 from cpo_rl.runs.curves import Curves, Snapshot, read_curves, read_snapshots
 from cpo_rl.runs.files import shown
 from cpo_rl.runs.folder import RunFolder
+from cpo_rl.runs.metric_names import METRICS, policies_in
 
 RUNS_PER_WORKER = 10
 """Below this many runs a second process takes longer to start than it saves."""
-_WANTED = re.compile(
-    r"Leader/.+|Train/mean_reward|Policy_\d+/.+|Ensemble/.+|Discriminator/(accuracy|chance|bonus)|"
-    r"Optimization/(learning_rate|kl|grad_norm|skipped_updates)|Value/explained_variance|"
-    r"Perf/(env_steps_per_s|collection_s|update_s)|Loss/entropy"
-)
-"""Columns that appear in a figure; all others are skipped without being converted."""
 
 
 @dataclass
@@ -121,9 +115,10 @@ def read_run(path: Path) -> Run:
     if not run.manifest and not any(problem.startswith(RunFolder.MANIFEST) for problem in run.problems):
         run.problems.append(f"{RunFolder.MANIFEST} is missing.")
     run.config = read_config(run.folder.path, run.problems)
-    run.curves = read_curves(run.folder.metrics_file, lambda tag: bool(_WANTED.fullmatch(tag)))
-    if "Leader/return" not in run.metrics and "Train/mean_reward" in run.metrics:
-        run.metrics["Leader/return"] = run.metrics["Train/mean_reward"]  # an algorithm of rsl_rl's own: one policy
+    run.curves = read_curves(run.folder.metrics_file)
+    for row in METRICS:
+        if row.tag in run.metrics and row.instead_of:  # an algorithm of rsl_rl's own: one policy
+            run.metrics.setdefault(row.instead_of, run.metrics[row.tag])
     run.problems += run.curves.problems
     _read_snapshots(run)
     if not run.folder.checkpoint_numbers():
@@ -150,7 +145,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def _read_snapshots(run: Run) -> None:
     """Reads the KL matrices; an ensemble of one has nothing to diagnose, so their absence is no problem there."""
-    is_ensemble = any(tag.startswith(("Policy_1/", "Ensemble/kl_to_leader")) for tag in run.metrics)
+    is_ensemble = policies_in(run.metrics) > 1
     if not run.folder.diagnostics_file.is_file():
         if is_ensemble:
             run.problems.append("diagnostics.jsonl is missing: no KL maps.")

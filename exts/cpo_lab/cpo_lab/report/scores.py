@@ -22,15 +22,21 @@ from cpo_lab.report.statistics import (
     mean,
     probability_of_improvement_interval,
 )
+from cpo_rl.runs.metric_names import EPISODE_QUANTITIES, TASK, Metric
 
-UNITS = {"length": "steps", "fall": "share", "time_to_success": "s", "time_per_success": "s"}
-"""Units of quantities that have one; the others count rewards or events per episode."""
 _COLUMNS = (
     *("checkpoint", "policy", "shape_mm", "quantity", "unit", "episodes"),
     *("mean", "mean_low_95", "mean_high_95", "iqm", "iqm_low_95", "iqm_high_95"),
 )
-_FIRST = ("return", "successes", "time_to_success", "time_per_success", "fall", "length")
-_LOWER_IS_BETTER = frozenset({"fall", "time_to_success", "time_per_success"})
+_ROWS = {row.tag: row for row in EPISODE_QUANTITIES}
+_NAMES = list(_ROWS)
+COMPARED = tuple(row.tag for row in EPISODE_QUANTITIES if row.compared)
+"""Quantities that checkpoints are compared by."""
+
+
+def row_of(quantity: str) -> Metric:
+    """What is known about a quantity; of a task's own metric nothing but its name."""
+    return _ROWS.get(quantity) or Metric(quantity, TASK, quantity)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Comparison:
 
 def order_of(quantities: Sequence[str]) -> list[str]:
     """Quantities in reading order: return and successes first, the task's own metrics last."""
-    return sorted(quantities, key=lambda q: (_FIRST.index(q) if q in _FIRST else len(_FIRST), q))
+    return sorted(quantities, key=lambda q: (_NAMES.index(q) if q in _ROWS else len(_NAMES), q))
 
 
 def summarize(checkpoint: str, policy: str, shape: str, values: Mapping[str, ArrayLike]) -> list[Score]:
@@ -88,9 +94,8 @@ def summarize(checkpoint: str, policy: str, shape: str, values: Mapping[str, Arr
     for name in order_of(list(values)):
         sample = np.asarray(values[name], dtype=np.float64)
         average = bootstrap_interval(sample, mean)
-        rate = name == "fall"
         nothing = Interval(math.nan, math.nan, math.nan, average.count)
-        middle = nothing if rate else bootstrap_interval(sample, interquartile_mean)
+        middle = nothing if row_of(name).share else bootstrap_interval(sample, interquartile_mean)
         scores.append(Score(checkpoint, policy, shape, name, average.count, average, middle))
     return scores
 
@@ -125,7 +130,7 @@ def compare_rows(rows: Sequence[Row], quantities: Sequence[str]) -> list[Compari
         pairs = [(a, b) for a in leaders for b in rows if b.policy.startswith("follower")]
     comparisons = []
     for quantity in quantities:
-        sign = -1.0 if quantity in _LOWER_IS_BETTER else 1.0
+        sign = -1.0 if row_of(quantity).better == "lower" else 1.0
         for a, b in pairs:
             x, y = (sign * np.asarray(row.values.get(quantity, []), dtype=np.float64) for row in (a, b))
             if np.isfinite(x).any() and np.isfinite(y).any():
@@ -147,7 +152,7 @@ def scores_csv(scores: Sequence[Score]) -> str:
     for s in scores:
         numbers = [s.mean.point, s.mean.low, s.mean.high, s.iqm.point, s.iqm.low, s.iqm.high]
         cells = [f"{value:.6g}" if math.isfinite(value) else "" for value in numbers]
-        writer.writerow([s.checkpoint, s.policy, s.shape, s.quantity, UNITS.get(s.quantity, ""), s.episodes, *cells])
+        writer.writerow([s.checkpoint, s.policy, s.shape, s.quantity, row_of(s.quantity).unit, s.episodes, *cells])
     return buffer.getvalue()
 
 

@@ -59,6 +59,15 @@ class Interval:
         return bool(np.isfinite(self.low) and np.isfinite(self.high))
 
 
+def interval_text(interval: Interval, number: Callable[[float], str] = "{:.4g}".format, unknown: str = "-") -> str:
+    """Returns 'point [low, high]', the point alone where there is no interval, or ``unknown`` without a point."""
+    if not np.isfinite(interval.point):
+        return unknown
+    if not interval.has_bounds:
+        return number(interval.point)
+    return f"{number(interval.point)} [{number(interval.low)}, {number(interval.high)}]"
+
+
 def interquartile_mean(values: ArrayLike) -> Array:
     """Mean of the middle half of the values along the last axis, NaN values left out.
 

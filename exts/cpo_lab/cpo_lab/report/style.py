@@ -24,7 +24,7 @@ from matplotlib.typing import ColorType
 # Okabe and Ito's palette, distinguishable with the common kinds of colour blindness. Algorithms keep their colour in
 # all figures of all reports; configurations beyond them take the remaining ones.
 _ALGORITHM_COLORS = {"cpo": "#0072B2", "sapg": "#D55E00", "pbt": "#009E73", "ppo": "#B65D94"}
-_OTHER_COLORS = ("#56B4E9", "#E69F00", "#5F4B8B", "#7A5C00", "#117733", "#882255", "#555555")
+_OTHER_COLORS = ("#E69F00", "#5F4B8B", "#117733", "#882255", "#56B4E9", "#7A5C00", "#555555")
 _DASHES = ((), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5))
 LEADER_COLOR = "#1b1b1b"
 """The leader among its followers."""
@@ -35,6 +35,9 @@ KL_MAP = "cividis"
 
 WIDTH, HEIGHT = 3.9, 2.7
 """Size in inches: 374 CSS pixels wide, so that a phone shows the figure at its natural size."""
+
+SMALLEST_SPAN = 0.01
+"""Least height of an axis as a share of its values: less change is not worth seeing, and ticks would need 7 digits."""
 
 SVG_PROLOG = '<?xml version="1.0" encoding="utf-8"?>\n'
 """Start of a stand-alone SVG file."""
@@ -53,6 +56,7 @@ _RC = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.formatter.useoffset": False,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "xtick.color": "#333333",
@@ -92,6 +96,11 @@ def figure(height: float = HEIGHT, right: float = 0.82) -> tuple[Figure, Axes]:
     return fig, axes
 
 
+def _cut(text: str, length: int) -> str:
+    """Text that fits a figure's width; its caption has the whole of it."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def set_heading(axes: Axes, title: str, unit: str) -> None:
     """Title and, below it, what the vertical axis measures: level text is read faster than text on its side.
 
@@ -99,25 +108,34 @@ def set_heading(axes: Axes, title: str, unit: str) -> None:
     """
     left = -axes.get_position().x0 / axes.get_position().width + 0.01
     height = axes.bbox.height / axes.figure.dpi
-    shared: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "bottom"}
-    axes.text(left, 1.0 + 0.24 / height, title, fontsize=9.5, fontweight="bold", **shared)
-    axes.text(left, 1.0 + 0.085 / height, unit, fontsize=8.2, color="#555555", **shared)
+    shared: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "bottom", "parse_math": False}
+    size = float(np.clip(9.5 * 46 / max(1, len(title)), 8.0, 9.5))
+    axes.text(left, 1.0 + 0.24 / height, _cut(title, 54), fontsize=size, fontweight="bold", **shared)
+    axes.text(left, 1.0 + 0.085 / height, _cut(unit, 60), fontsize=8.2, color="#555555", **shared)
 
 
-def color_of(algorithm: str, number: int) -> tuple[str, tuple[float, ...]]:
-    """Colour and dash pattern of a group.
+def colors_of(algorithms: Sequence[str]) -> list[tuple[str, tuple[float, ...]]]:
+    """Colour and dash pattern of every group of a task.
 
     Args:
-        algorithm: Preset name.
-        number: Position among the task's groups of this algorithm, 0 for the first.
+        algorithms: Preset name of each group; an algorithm may come in several configurations.
 
     Returns:
-        Colour as hex and dash pattern in points (empty: solid).
+        Colour as hex and dash pattern in points (empty: solid). The first configuration of an algorithm has the colour
+        that the algorithm has in all reports, the others take colours that are left and are dashed.
     """
-    if algorithm in _ALGORITHM_COLORS:
-        return _ALGORITHM_COLORS[algorithm], _DASHES[number % len(_DASHES)]
-    slot = sum(map(ord, algorithm)) + number
-    return _OTHER_COLORS[slot % len(_OTHER_COLORS)], _DASHES[(number // len(_OTHER_COLORS)) % len(_DASHES)]
+    styles: list[tuple[str, tuple[float, ...]]] = []
+    for k, algorithm in enumerate(algorithms):
+        number = algorithms[:k].count(algorithm)
+        start = 0 if algorithm in _ALGORITHM_COLORS else sum(map(ord, algorithm)) % len(_OTHER_COLORS)
+        choice = [*_OTHER_COLORS[start:], *_OTHER_COLORS[:start]]
+        if number == 0 and algorithm in _ALGORITHM_COLORS:
+            choice.insert(0, _ALGORITHM_COLORS[algorithm])
+        taken = [color for color, _ in styles]
+        color = min(choice, key=taken.count)  # the first of those that are used least
+        patterns = [_DASHES[(number + i) % len(_DASHES)] for i in range(len(_DASHES))]
+        styles.append((color, next((p for p in patterns if (color, p) not in styles), patterns[0])))
+    return styles
 
 
 def follower_color(index: int, num_policies: int) -> tuple[float, float, float, float]:
@@ -160,6 +178,7 @@ def direct_labels(axes: Axes, labels: Sequence[tuple[float, float, str, ColorTyp
             color=_readable(color),
             fontsize=size,
             va="center",
+            parse_math=False,
         )
 
 
@@ -205,14 +224,26 @@ def format_value_axis(axes: Axes, *, log: bool) -> None:
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: compact(value)) if narrow else NullFormatter())
         axes.grid(visible=True, which="minor", axis="y", linewidth=0.3)
         return
+    low, high = axes.get_ylim()
+    middle, least = (low + high) / 2.0, SMALLEST_SPAN * max(abs(low), abs(high))
+    if high - low < least:
+        axes.set_ylim(middle - least / 2.0, middle + least / 2.0)
     format_number_axis(axes.yaxis, axes.get_ylim())
 
 
 def format_number_axis(axis: Axis, limits: tuple[float, float]) -> None:
-    """Few round ticks, with k and M for large numbers."""
+    """Few round ticks, with k and M for large numbers; small ones keep their exponent, which has no room elsewhere."""
     axis.set_major_locator(MaxNLocator(5))
     if max(map(abs, limits)) >= 10_000:
         axis.set_major_formatter(EngFormatter(sep=""))
+    elif max(map(abs, limits)) < 2e-3:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _small(value)))
+
+
+def _small(value: float) -> str:
+    """A tick of a narrow axis in few characters: -1.5e-4, 0."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}" if value else "0"
 
 
 def compact(value: float) -> str:
@@ -221,11 +252,6 @@ def compact(value: float) -> str:
         return f"{value:g}"
     mantissa, exponent = f"{value:.0e}".split("e")
     return f"{mantissa}e{int(exponent)}"
-
-
-def engineering(value: float) -> str:
-    """A count with three significant digits and k, M or G."""
-    return EngFormatter(sep=" ").format_eng(float(f"{value:.3g}")).strip()
 
 
 def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
@@ -241,7 +267,7 @@ def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     fig, axes = figure(height=height, right=0.96)
     left = min(0.5, 0.05 + 0.0185 * max(map(len, names)))
     axes.set_position((left, 0.44 / height, 0.96 - left, 1.0 - 0.78 / height))
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)

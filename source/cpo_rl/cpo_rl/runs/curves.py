@@ -3,8 +3,8 @@
 
 """Curves and matrices of a run for pictures: tolerant of damage, bounded in time and memory.
 
-A long ``metrics.csv`` goes through in blocks of rows into at most :data:`MAX_POINTS` bins, and only the columns asked
-for are converted to numbers; of ``diagnostics.jsonl`` evenly spaced lines are read. Nothing here raises for what a file
+A long ``metrics.csv`` goes through in blocks of rows into at most :data:`MAX_POINTS` bins; of ``diagnostics.jsonl``
+evenly spaced lines are read. Nothing here raises for what a file
 holds: whatever cannot be read is told in a sentence.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpo_rl.runs.files import parse_json, reason
-from cpo_rl.runs.tables import AXES, TableRows, open_rows
+from cpo_rl.runs.tables import AXES, TableRows, open_rows, split_row
 
 MAX_POINTS = 400
 """Largest number of points kept per curve; a figure is about 300 pixels wide."""
@@ -60,12 +60,11 @@ class Snapshot:
     """Inter-policy KL [M, M] in nats: row i, column j is KL(policy i || policy j) on the states of block i."""
 
 
-def read_curves(path: Path, wanted: Callable[[str], bool]) -> Curves:
+def read_curves(path: Path) -> Curves:
     """Read a metrics table, averaging consecutive rows into at most :data:`MAX_POINTS` bins.
 
     Args:
         path: The ``metrics.csv`` of a run.
-        wanted: Whether a column is asked for; the axes always are.
     """
     curves = Curves()
     if not path.is_file():
@@ -73,7 +72,7 @@ def read_curves(path: Path, wanted: Callable[[str], bool]) -> Curves:
         return curves
     try:
         with open_rows(path) as table:
-            _bin_rows(curves, table, wanted, path.name)
+            _bin_rows(curves, table, path.name)
     except (OSError, csv.Error) as error:
         curves.problems.append(f"{path.name} is damaged ({reason(error)}).")
     if not curves.metrics:
@@ -81,35 +80,30 @@ def read_curves(path: Path, wanted: Callable[[str], bool]) -> Curves:
     return curves
 
 
-def _bin_rows(curves: Curves, table: TableRows, asked: Callable[[str], bool], name: str) -> None:
-    """Average the wanted columns of consecutive rows into at most MAX_POINTS bins."""
+def _bin_rows(curves: Curves, table: TableRows, name: str) -> None:
+    """Average consecutive rows into at most MAX_POINTS bins."""
     header = table.header
     missing = [axis for axis in AXES if axis not in header]
     if missing:
         curves.problems.append(f"{name} has no column {', '.join(missing)}.")
-    wanted = [i for i, column in enumerate(header) if column in AXES or asked(column)]
-    if not wanted or table.count < 1 or "iteration" not in header:
+    if table.count < 1 or "iteration" not in header:
         return
     iteration = header.index("iteration")
     per_bin = -(-table.count // MAX_POINTS)
-    sums = np.zeros((MAX_POINTS + 1, len(wanted)))
+    sums = np.zeros((MAX_POINTS + 1, len(header)))
     counts = np.zeros_like(sums)
     seen = damaged = invalid = 0
-    while block := list(itertools.islice(table.cells, _BLOCK_ROWS)):
-        rows = [_padded(row, len(header)) for row in block if iteration < len(row) <= len(header)]
-        values, bad = _numbers([row[i] for row in rows for i in wanted])
-        if bad or not np.isfinite(values[wanted.index(iteration) :: len(wanted)]).all():
-            rows = [row for row in rows if np.isfinite(_numbers([row[iteration]])[0][0])]
-            values, bad = _numbers([row[i] for row in rows for i in wanted])
-        values = values.reshape(len(rows), len(wanted))
+    while block := list(itertools.islice(table.lines, _BLOCK_ROWS)):
+        values, bad = _read_block(block, len(header), iteration)
         damaged += len(block) - len(values)
         invalid += bad
         bins = (seen + np.arange(len(values))) // per_bin
         finite = np.isfinite(values)
-        np.add.at(sums, bins, np.where(finite, values, 0.0))
-        np.add.at(counts, bins, finite)
         if len(values):
-            curves.end = {header[i]: float(v) for i, v in zip(wanted, values[-1], strict=True) if header[i] in AXES}
+            starts = np.flatnonzero(np.diff(bins, prepend=-1))
+            sums[bins[starts]] += np.add.reduceat(np.where(finite, values, 0.0), starts)
+            counts[bins[starts]] += np.add.reduceat(finite, starts, dtype=np.int64)
+            curves.end = {column: float(v) for column, v in zip(header, values[-1], strict=True) if column in AXES}
         seen += len(values)
     if damaged:
         curves.problems.append(f"{name} has {damaged} damaged row(s), left out.")
@@ -118,7 +112,37 @@ def _bin_rows(curves: Curves, table: TableRows, asked: Callable[[str], bool], na
     curves.num_rows = seen
     used = -(-seen // per_bin)
     means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)[:used]
-    curves.metrics = {header[i]: means[:, k] for k, i in enumerate(wanted)} if used else {}
+    curves.metrics = {column: means[:, i] for i, column in enumerate(header)} if used else {}
+
+
+def _read_block(lines: list[str], width: int, iteration: int) -> tuple[NDArray[np.float64], int]:
+    """Convert rows to numbers.
+
+    Args:
+        lines: The rows.
+        width: Columns of the table.
+        iteration: Position of the column that every sound row has a number in.
+
+    Returns:
+        Values [n, width] of the n sound rows, NaN for empty or malformed cells, and the number of malformed ones.
+    """
+    try:  # three times as fast as cell by cell, for rows that are whole
+        values = np.loadtxt([_filled(line) for line in lines], delimiter=",", comments=None, ndmin=2)
+        if values.shape[1] == width and np.isfinite(values[:, iteration]).all():
+            return values, 0
+    except ValueError:
+        pass
+    rows = [_padded(cells, width) for cells in map(split_row, lines) if iteration < len(cells) <= width]
+    rows = [row for row in rows if np.isfinite(_numbers([row[iteration]])[0][0])]
+    values, malformed = _numbers([cell for row in rows for cell in row])
+    return values.reshape(len(rows), width), malformed
+
+
+def _filled(line: str) -> str:
+    """Return a row with a word in its empty cells."""
+    if ",," in line:
+        line = line.replace(",,", ",nan,").replace(",,", ",nan,")
+    return f"{line}nan" if line.endswith(",") else line or "empty"
 
 
 def _padded(row: list[str], length: int) -> list[str]:

@@ -18,7 +18,6 @@ import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 RETURN = "Leader/return"
 SUCCESSES = "Leader/successes"
@@ -74,7 +73,9 @@ class Metric:
     instead_of: str = ""
     """Our tag of the same quantity: this one is rsl_rl's, and counts in the report where a run lacks ours."""
     shown_with: str = ""
-    """Where the report shows it, if not in a figure of its own."""
+    """The metric beside which the report draws it dotted, or the axis that it is; empty for a figure of its own."""
+    is_own: bool = False
+    """Whether a task or an own algorithm chose its name; :func:`find` says so."""
 
     @property
     def is_open(self) -> bool:
@@ -94,7 +95,7 @@ class Metric:
     @property
     def axis_label(self) -> str:
         """The unit, or the tag where there is none."""
-        return self.unit or self.tag
+        return self.unit or _printable(self.tag)
 
     def of_policy(self, index: int) -> str:
         """The tag of one policy's curve."""
@@ -131,7 +132,7 @@ METRICS = (
            instead_of="Leader/episode_length"),
 
     Metric("Policy_<i>/return", POLICIES, "Return of each policy", "reward per episode",
-           "Every policy on its own environments; the leader is drawn in black.", "higher"),
+           "Every policy on its own environments; the leader is drawn in black.", "higher", expected=True),
     Metric("Policy_<i>/episode_length", POLICIES, "Episode length of each policy", "steps",
            "Every policy on its own environments."),
     Metric("Policy_<i>/std", POLICIES, "Action noise of each policy", "standard deviation",
@@ -153,7 +154,7 @@ METRICS = (
            share=True, expected=True, chart=_ESS_CHART),
     Metric("Ensemble/ess_<i>", COUPLING, "Effective sample size of each follower", "share of rows",
            "Share of follower i's samples that counts for the leader. 1: as good as the leader's own data.",
-           share=True, chart=_ESS_CHART),
+           share=True, expected=True, chart=_ESS_CHART),
     Metric("Ensemble/importance_deviation_<i>", COUPLING, "Importance-ratio spread", "mean |w - 1|",
            "Mean distance of the leader's importance ratio w from 1 on follower i's data. 0: same policy."),
     Metric("Ensemble/importance_log_var_<i>", COUPLING, "Importance-ratio log-variance", "var(log w)",
@@ -179,7 +180,7 @@ METRICS = (
            share=True, chart=_ACCURACY_CHART),
     Metric("Discriminator/chance", COUPLING, "Accuracy of guessing", "share of rows",
            "One over the number of policies.", share=True, chart=_ACCURACY_CHART,
-           shown_with=f"dotted beside {ACCURACY}"),
+           shown_with=ACCURACY),
     Metric("Discriminator/bonus", COUPLING, "Diversity reward", "scaled reward per step",
            "Mean reward of the followers for being told apart."),
     Metric("Discriminator/loss", COUPLING, "Discriminator loss", "nats",
@@ -241,7 +242,7 @@ METRICS = (
     Metric("Perf/update_s", SPEED, "Update time", "s per iteration", "Time to learn.", "lower",
            chart="Time per iteration [s]"),
     Metric("Perf/total_env_steps", SPEED, "Environment steps", "steps", "Steps taken by all processes together.",
-           form=".0f", shown_with="the horizontal axis"),
+           form=".0f", shown_with="env_steps"),
 
     Metric("Task/<name>", TASK, "Task {name}", "",
            "Reported by the task, averaged over all environments and the steps of the iteration.",
@@ -250,8 +251,8 @@ METRICS = (
 """All metrics that this project produces, in reading order, section by section."""
 
 EPISODE_QUANTITIES = (
-    Metric("return", LEADER, "return", "", "undiscounted sum of raw rewards of an episode", "higher"),
-    Metric("successes", LEADER, "successes", "", "goals reached in an episode", "higher"),
+    Metric("return", LEADER, "return", "", "undiscounted sum of raw rewards of an episode", "higher", compared=True),
+    Metric("successes", LEADER, "successes", "", "goals reached in an episode", "higher", compared=True),
     Metric("time_to_success", LEADER, "time to success", "s",
            "simulated time to the first goal, of the episodes that reached one; the number of those is given", "lower"),
     Metric("time_per_success", LEADER, "time per success", "s", "length of the episode divided by its goals", "lower"),
@@ -264,13 +265,13 @@ EPISODE_QUANTITIES = (
 _PLACEHOLDERS = {"<i>": r"\d+", "<success>": ".*success.*", "<name>": ".+"}
 
 
-def _pattern(tag: str) -> str:
-    """Return the regular expression of a tag with placeholders."""
+def pattern_of(tag: str) -> str:
+    """Return the regular expression of the tags that a row's tag with placeholders stands for."""
     return "".join(_PLACEHOLDERS.get(part, re.escape(part)) for part in re.split(r"(<\w+>)", tag))
 
 
 _PATTERNS = sorted(
-    ((row, metric, re.compile(_pattern(metric.tag))) for row, metric in enumerate(METRICS)),
+    ((row, metric, re.compile(pattern_of(metric.tag))) for row, metric in enumerate(METRICS)),
     key=lambda entry: entry[1].is_open,
 )
 """Position, row and expression; rows with an open name come last, because they fit what others describe better."""
@@ -279,7 +280,8 @@ _PATTERNS = sorted(
 @functools.lru_cache(maxsize=4096)
 def _row(tag: str) -> int:
     """Return the position in the table of a tag's row, behind the last one if it has none."""
-    return next((row for row, _, pattern in _PATTERNS if pattern.fullmatch(tag)), len(METRICS))
+    fitting = (row for row, metric, pattern in _PATTERNS if tag == metric.tag or pattern.fullmatch(tag))
+    return next(fitting, len(METRICS))
 
 
 def row_of(tag: str) -> Metric | None:
@@ -300,7 +302,7 @@ def find(tag: str) -> Metric:
     """
     row = row_of(tag)
     if row is None:
-        return Metric(tag, MORE, _capitalized(tag.replace("/", " ")))
+        return Metric(tag, MORE, _capitalized(tag.replace("/", " ")), is_own=True)
     if not row.is_open:
         return row
     name = tag.split("/", 1)[1]
@@ -308,12 +310,18 @@ def find(tag: str) -> Metric:
     is_ratio = re.search(r"rate|share|fraction", name) is not None
     unit = words if row.unit and is_ratio else row.unit.replace("{name}", words)
     group = row.tag.split("/", 1)[0]
-    return replace(row, tag=f"{group}/{name}", title=_capitalized(row.title.replace("{name}", words)), unit=unit)
+    title = _capitalized(row.title.replace("{name}", words))
+    return replace(row, tag=f"{group}/{name}", title=title, unit=_printable(unit), is_own=True)
 
 
 def _capitalized(words: str) -> str:
-    words = words.replace("_", " ").strip()
+    words = _printable(words.replace("_", " ").strip())
     return words[:1].upper() + words[1:]
+
+
+def _printable(text: str) -> str:
+    """Return text without control characters, which a tag of a damaged file may hold."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def in_order(tags: Iterable[str]) -> list[Metric]:
@@ -335,58 +343,3 @@ def shown_while_training() -> dict[str, list[Metric]]:
         if metric.console:
             shown.setdefault(metric.console, []).append(metric)
     return {label: metrics for (_, label), metrics in sorted(shown.items(), key=lambda entry: entry[0])}
-
-
-# -- TensorBoard -------------------------------------------------------------------------------------------------------
-
-
-def tensorboard_layout(num_policies: int) -> dict[str, dict[str, list[Any]]]:
-    """Return the charts of TensorBoard's tab "Custom Scalars", where tags that belong together share a chart.
-
-    Args:
-        num_policies: Policies M; charts about the ensemble are left out for one policy.
-
-    Returns:
-        Category to chart to ["Multiline", patterns of tags], as ``SummaryWriter.add_custom_scalars`` takes it,
-        categories in reading order. Every metric has a chart, also one that the table does not know.
-
-    Raises:
-        ValueError: If ``num_policies`` is below 1.
-    """
-    if num_policies < 1:
-        raise ValueError(f"num_policies must be at least 1, not {num_policies}.")
-    charts: dict[str, dict[str, list[Metric]]] = {}
-    for metric in METRICS:
-        if num_policies > 1 or not metric.needs_ensemble:
-            category = charts.setdefault(_category(metric.section), {})
-            category.setdefault(metric.chart or f"{metric.title} [{metric.unit}]", []).append(metric)
-    layout: dict[str, dict[str, list[Any]]] = {
-        category: {title: ["Multiline", _chart_patterns(metrics)] for title, metrics in titles.items()}
-        for category, titles in charts.items()
-    }
-    layout[_category(MORE)] = {"Other metrics": ["Multiline", [_excluding(METRICS) + ".+$"]]}
-    return layout
-
-
-def _category(section: str) -> str:
-    return f"{SECTIONS.index(section) + 1} {section}"
-
-
-def _chart_patterns(metrics: list[Metric]) -> list[str]:
-    """Return the regular expressions of a chart; one with an open name covers the others of its group."""
-    patterns = []
-    groups = {metric.tag.split("/")[0]: metric for metric in metrics if metric.tag.endswith("<name>")}
-    for metric in metrics:
-        group = metric.tag.split("/")[0]
-        if groups.get(group) is metric:
-            elsewhere = [other for other in METRICS if other.tag.startswith(f"{group}/") and other not in metrics]
-            patterns.append(_excluding(elsewhere) + _pattern(metric.tag) + "$")
-        elif group not in groups:
-            patterns.append(_pattern(metric.tag) + "$")
-    return patterns
-
-
-def _excluding(metrics: Iterable[Metric]) -> str:
-    """Return the beginning of a regular expression that fits none of these metrics."""
-    others = "|".join(_pattern(metric.tag) for metric in metrics)
-    return f"(?!(?:{others})$)" if others else ""

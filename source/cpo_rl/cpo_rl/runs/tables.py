@@ -65,8 +65,8 @@ class TableRows:
     count: int
     """Rows there are, damaged ones included."""
 
-    cells: Iterator[list[str]]
-    """The cells of each row. A row written before a metric first appeared has fewer cells than the header."""
+    lines: Iterator[str]
+    """The rows, without line ends. A row written before a metric first appeared has fewer cells than the header."""
 
 
 @contextmanager
@@ -84,8 +84,12 @@ def open_rows(path: str | os.PathLike[str]) -> Iterator[TableRows]:
     with open(path, encoding="utf-8", errors="replace", newline="\n") as stream:
         complete = itertools.islice(stream, lines)
         header = _header(next(complete, ""))
-        # Cells are plain numbers: splitting at commas keeps a stray quote in a damaged row from swallowing others.
-        yield TableRows(header, max(lines - 1, 0), (line.rstrip("\r\n").split(",") for line in complete))
+        yield TableRows(header, max(lines - 1, 0), (line.rstrip("\r\n") for line in complete))
+
+
+def split_row(line: str) -> list[str]:
+    """Return the cells of a row: plain numbers, so a stray quote in a damaged row does not swallow others."""
+    return line.split(",")
 
 
 def _header(line: str) -> list[str]:
@@ -107,7 +111,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
     """
     try:
         with open_rows(path) as table:
-            rows = list(table.cells)
+            rows = [split_row(line) for line in table.lines]
             return {name: [_number(row, i) for row in rows] for i, name in enumerate(table.header)}
     except FileNotFoundError:
         return {}
