@@ -9,7 +9,7 @@ import math
 
 import pytest
 
-from cpo_rl.formatting import format_count, format_duration, format_number
+from cpo_rl.formatting import format_count, format_duration, format_number, format_or_blank, policy_name
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,13 @@ def test_what_is_not_known_is_said():
     assert format_number(math.nan) == "-"
     assert format_number(math.inf, unknown="none") == "none"
     assert format_duration(math.nan, unknown="none") == "none"
+
+
+def test_names_of_policies():
+    assert [policy_name(policy, 3) for policy in range(3)] == ["follower 0", "follower 1", "leader"]
+    assert policy_name(0, 1) == "leader"
+
+
+def test_a_cell_without_a_number_is_empty():
+    assert [format_or_blank(value) for value in (None, 1.23456)] == ["", "1.235"]
+    assert format_or_blank(1234.5, ",.0f") == "1,234"

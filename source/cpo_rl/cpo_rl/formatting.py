@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Numbers as people read them, alike in console, tables and reports."""
+"""Numbers and policies as people read them, alike in console, tables and reports."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def format_number(value: float, digits: int = 3, unknown: str = "-") -> str:
         return f"{value:.{digits - 1}e}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{decimals}f}"
+
+
+def format_or_blank(value: float | None, form: str = ".4g") -> str:
+    """Return a number in a format of Python's, nothing for None: the cell of a table."""
+    return "" if value is None else format(value, form)
+
+
+def policy_name(policy: int, num_policies: int) -> str:
+    """Return what a policy is called: ``leader`` (also the only one) or ``follower 3``."""
+    return "leader" if policy == num_policies - 1 else f"follower {policy}"

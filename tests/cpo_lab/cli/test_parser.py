@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from cpo_lab.cli.parser import output_file, policies_of, policy_name
+from cpo_lab.cli.parser import output_file, policies_of
 from cpo_lab.launch.machine import check_folder
 from cpo_rl.errors import UserError
 
@@ -39,11 +39,6 @@ def test_words_of_one_command_are_named_too():
 def test_a_single_policy_has_no_followers():
     with pytest.raises(UserError, match="names nobody"):
         policies_of("followers", 1)
-
-
-def test_names_of_policies():
-    assert [policy_name(policy, 3) for policy in range(3)] == ["follower 0", "follower 1", "leader"]
-    assert policy_name(0, 1) == "leader"
 
 
 def test_an_output_is_checked_before_anything_else_and_nothing_is_made(tmp_path):

@@ -22,7 +22,6 @@ from cpo_lab.cli.parser import (
     changes_of,
     output_file,
     policies_of,
-    policy_name,
     positive_int,
 )
 from cpo_lab.launch.configuration import Resolved
@@ -30,6 +29,7 @@ from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.settings import check_written
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.errors import UserError
+from cpo_rl.formatting import policy_name
 from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:

@@ -206,11 +206,6 @@ def policies_of(choice: str, num_policies: int, *own: str) -> list[int]:
     raise UserError(f"--policy {choice!r} must be {', '.join((*named, *own))} or {numbers}.")
 
 
-def policy_name(policy: int, num_policies: int) -> str:
-    """Return what a policy is called: ``leader`` (also the only one) or ``follower 3``."""
-    return "leader" if policy == num_policies - 1 else f"follower {policy}"
-
-
 def output_file(argument: str, file: str | None, *endings: str) -> Path | None:
     """Check that a file can be written, before anything is computed for it; nothing is made.
 

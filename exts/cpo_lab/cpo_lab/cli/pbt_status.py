@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.runs import HEALTH_COLORS, summary
 from cpo_rl.errors import UserError
-from cpo_rl.formatting import format_count, format_duration
+from cpo_rl.formatting import format_count, format_duration, format_or_blank
 from cpo_rl.pbt.workspace import Workspace
 from cpo_rl.runs.folder import RunFolder
 
@@ -80,9 +80,9 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             str(row["member"]),
             f"{row['iteration']}/{goal}" if goal else str(row["iteration"]),
             format_count(row["env_steps"]),
-            _number(row["objective"]),
-            _number(row["best_objective"]),
-            _number(row.get("env_steps_per_s"), ",.0f"),
+            format_or_blank(row["objective"]),
+            format_or_blank(row["best_objective"]),
+            format_or_blank(row.get("env_steps_per_s"), ",.0f"),
             "" if row.get("left_s") is None else format_duration(row["left_s"]),
             _short(last) if last else "",
             f"[{HEALTH_COLORS.get(health, 'dim')}]{health}[/]",
@@ -139,10 +139,6 @@ def draw(workspace: Workspace, path: Path) -> None:
         raise UserError(f"--picture {str(path)!r} cannot be written ({error}); choose another name.") from None
     finally:
         pyplot.close(figure)
-
-
-def _number(value: float | None, form: str = ".4g") -> str:
-    return "" if value is None else format(value, form)
 
 
 def _short(event: dict[str, Any]) -> str:

@@ -20,7 +20,6 @@ from cpo_lab.cli.parser import (
     changes_of,
     output_file,
     policies_of,
-    policy_name,
     positive_int,
 )
 from cpo_lab.launch.configuration import Resolved
@@ -29,6 +28,7 @@ from cpo_lab.launch.simulation import make_env, simulation
 from cpo_lab.viewing.captions import Scoreboard, policy_color
 from cpo_lab.viewing.pictures import PICTURES, VIDEOS, Studio, check_renderer
 from cpo_rl.errors import UserError
+from cpo_rl.formatting import policy_name
 from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:

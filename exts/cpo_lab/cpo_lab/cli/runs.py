@@ -13,7 +13,7 @@ from typing import Any
 
 from cpo_lab.cli.parser import CommandParser
 from cpo_rl.errors import UserError
-from cpo_rl.formatting import format_count, format_duration
+from cpo_rl.formatting import format_count, format_duration, format_or_blank
 from cpo_rl.runs.checkpoints import CheckpointStore
 from cpo_rl.runs.files import shown
 from cpo_rl.runs.find import find_runs, folders_at
@@ -137,9 +137,6 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    def number(value: float | None, form: str = ".4g") -> str:
-        return "" if value is None else format(value, form)
-
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("run", "algorithm", "seed", "progress", "steps", "return", "successes", "best", "steps/s", "health"):
         left_aligned = name in ("run", "algorithm", "health")
@@ -149,13 +146,13 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
         table.add_row(
             Text(_name(Path(row["folder"]), roots)),
             Text(row["algorithm"] or ""),
-            number(row["seed"], "d"),
+            format_or_blank(row["seed"], "d"),
             f"{row['iteration']}/{goal}" if goal else str(row["iteration"]),
             format_count(row["env_steps"]),
-            number(row["return"]),
-            number(row["successes"]),
-            number(row["best"]),
-            number(row["env_steps_per_s"], ",.0f"),
+            format_or_blank(row["return"]),
+            format_or_blank(row["successes"]),
+            format_or_blank(row["best"]),
+            format_or_blank(row["env_steps_per_s"], ",.0f"),
             _health(row),
         )
     console = Console()

@@ -12,6 +12,7 @@ import numpy as np
 from cpo_lab.report import style
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.plates import Plate, draw_band, inside_title, is_drawn_logarithmic, tag_name
+from cpo_rl.formatting import policy_name
 from cpo_rl.runs.metric_names import POLICIES, Metric
 
 
@@ -27,11 +28,6 @@ def policy_plates(group: Group, metrics: Sequence[Metric], key: str) -> list[Pla
         A plate per metric; an empty one if no run recorded it.
     """
     return [_policies_plate(group, metric, f"{key}-{tag_name(metric.tag)}") for metric in metrics]
-
-
-def policy_name(index: int, size: int) -> str:
-    """'leader' for the last policy, otherwise the follower's number."""
-    return "leader" if index == size - 1 else f"follower {index}"
 
 
 def _policies_plate(group: Group, metric: Metric, key: str) -> Plate:

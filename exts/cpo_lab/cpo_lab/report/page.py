@@ -12,12 +12,11 @@ from importlib.resources import files
 
 from cpo_lab import __version__
 from cpo_lab.report.content import Report, Section, TaskReport
-from cpo_lab.report.ensemble import policy_name
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.kl_maps import KlMaps
 from cpo_lab.report.page_tables import counted, glance, problems, runs, settings
 from cpo_lab.report.plates import Plate
-from cpo_rl.formatting import format_count
+from cpo_rl.formatting import format_count, policy_name
 
 
 def render_page(report: Report) -> str:
