@@ -48,8 +48,7 @@ AREAS = {
     "checkpoint": Area(
         [f"runs/{n}.py" for n in ("files", "checkpoint_manifest", "checkpoints", "payload", "migrate", "compatibility",
                                   "find", "folder", "records", "checkpoint_reader", "random_state", "dump")],
-        ["tests/cpo_rl/runs", *(f"tests/cpo_rl/runners/test_finite_guard.py::{n}" for n in (
-            "test_the_text_of_a_dump_line_by_line", "test_sentences", "test_what_is_no_dump_is_refused")),
+        ["tests/cpo_rl/runs",
          "tests/cpo_rl/runners/test_ensemble_runner.py::test_the_place_of_a_bad_number_is_named"],
     ),
     "losses": Area(
@@ -66,7 +65,8 @@ AREAS = {
     ),
     "pbt": Area(
         ["pbt/settings.py", "pbt/decision.py", "pbt/workspace.py", "pbt/runner.py"],
-        ["tests/cpo_rl/pbt/test_decision.py", "tests/cpo_rl/pbt/test_workspace.py", "tests/cpo_rl/pbt/test_runner.py"],
+        ["tests/cpo_rl/pbt/test_decision.py", "tests/cpo_rl/pbt/test_workspace.py",
+         "tests/cpo_rl/pbt/test_hyper_parameters.py", "tests/cpo_rl/pbt/test_runner.py"],
     ),
 }  # fmt: skip
 

@@ -16,7 +16,6 @@ from tests.cpo_rl.pbt.pbt_job import HORIZON, NUM_ENVS, STEPS, member_cfg, membe
 from tests.cpo_rl.runners.support import ForgetfulEnv, differing, ensemble_cfg, final_state, make_env, make_runner
 from tests.envs.tracking import TrackingEnv
 
-from cpo_rl.algorithms.cuda_graph import RecordedStep
 from cpo_rl.errors import UserError
 from cpo_rl.pbt import MUTABLE, PbtCfg, Workspace
 from cpo_rl.pbt.runner import _shape_difference
@@ -25,16 +24,6 @@ from cpo_rl.runs.payload import from_bytes, to_bytes
 
 EAGER = PbtCfg(interval_steps=2 * STEPS, start_after=0, initial_delay=0, mutation_rate=0.5)
 """Decides every second iteration."""
-
-NEW = {
-    "max_grad_norm": 0.3,
-    "value_loss_coef": 1.1,
-    "bound_loss_coef": 1e-2,
-    "desired_kl": 1e-5,
-    "clip_param": 0.11,
-    "num_learning_epochs": 3,
-    "gamma": 0.9,
-}
 
 
 def events(workspace: Workspace, member: int) -> list[dict]:
@@ -264,36 +253,6 @@ def test_a_member_whose_donor_leads_by_too_little_mutates_and_keeps_its_weights(
 )
 def test_states_of_another_shape_are_told_by_their_place(mine, theirs, difference):
     assert _shape_difference(mine, theirs, "x") == difference
-
-
-@pytest.mark.parametrize("names", [(name,) for name in MUTABLE] + [MUTABLE], ids=lambda names: names[0])
-def test_hyper_parameters_set_between_iterations_act_like_configured_ones(names):
-    new = {name: NEW[name] for name in names}
-
-    def trained(configured: dict, later: dict) -> dict:
-        runner = make_runner(ensemble_cfg("cpo", bound_limit=0.01, **configured))  # so that every mean is out of bounds
-        runner.alg.set_hyperparameters(later)
-        runner.learn(2)
-        return learned(runner)
-
-    changed = trained({}, new)
-    assert differing(trained(new, {}), changed) == []
-    assert differing(trained({}, {}), changed) != []
-
-
-def test_hyper_parameters_out_of_range_change_nothing():
-    runner = make_runner(ensemble_cfg("cpo"))
-    with pytest.raises(UserError, match="clip_param"):
-        runner.alg.set_hyperparameters({"gamma": 0.5, "clip_param": 2.0})
-    assert runner.alg.cfg.gamma == 0.99
-
-
-def test_recorded_gradient_steps_are_forgotten_because_they_hold_the_old_values():
-    runner = make_runner(ensemble_cfg("cpo"))
-    graph = runner.alg.policy_update.recorded = RecordedStep(lambda *args: None, torch.device("cpu"))
-    graph._seen[(1,)] = 3
-    runner.alg.set_hyperparameters({"gamma": 0.5})
-    assert graph._seen == {}
 
 
 def test_recurrent_states_begin_anew_with_another_network():
