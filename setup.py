@@ -72,7 +72,10 @@ setup(
     packages=find_packages(str(EXTENSION), include=["cpo_lab", "cpo_lab.*"])
     + find_packages(str(LIBRARY), include=["cpo_rl", "cpo_rl.*"]),
     package_dir={"cpo_lab": "exts/cpo_lab/cpo_lab", "cpo_rl": "source/cpo_rl/cpo_rl"},
-    package_data={"cpo_lab": ["py.typed", "**/*.yaml", "**/*.json", "**/*.html", "**/*.css"], "cpo_rl": ["py.typed"]},
+    package_data={
+        "cpo_lab": ["py.typed", "**/*.yaml", "**/*.json", "**/*.html", "**/*.css", "**/*.js"],
+        "cpo_rl": ["py.typed"],
+    },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={

@@ -15,6 +15,7 @@ from tests.project.source_tree import PACKAGES, ROOT, Module, circles, functions
 ORDER = {
     "cpo_rl": (
         "errors",
+        "formatting",
         "fields",
         "contracts",
         "config",
@@ -29,7 +30,7 @@ ORDER = {
         "pbt",
         "benchmark",
     ),
-    "cpo_lab": ("physics", "assets", "tasks", "report", "ui", "cli"),
+    "cpo_lab": ("physics", "assets", "tasks", "launch", "viewing", "report", "ui", "cli"),
 }
 """Rooms from the ground up: a room imports from those that stand before it only."""
 
@@ -159,6 +160,26 @@ def test_every_setting_is_explained():
         if not said and ast.unparse(item.target) not in explained
     ]
     assert not found, "\n".join(found)
+
+
+def test_ranges_are_metadata_and_defaults_are_written_once():
+    """Settings of the learning library declare range or choices on the field; no subclass repeats a default."""
+    defaults: dict[str, dict[str, str]] = {}
+    for module in modules():
+        for owner, item, _ in settings_of(module):
+            name, value = ast.unparse(item.target), ast.unparse(item.value) if item.value else ""
+            if module.name in ("cpo_rl.config", "cpo_rl.pbt.settings"):
+                kind = ast.unparse(item.annotation)
+                ranged = value.startswith("setting(") or kind in ("bool", "str", "dict[str, Any]")
+                assert ranged, f"{module.shown}:{item.lineno} {name}: declare its range with cpo_rl.fields.setting"
+                defaults.setdefault(owner.name, {})[name] = value
+        for owner, item, _ in settings_of(module):
+            for base in owner.bases:
+                inherited = defaults.get(ast.unparse(base), {})
+                repeated = ast.unparse(item.target) in inherited
+                assert not repeated, (
+                    f"{module.shown}:{item.lineno} {ast.unparse(item)} stands in {ast.unparse(base)} already"
+                )
 
 
 # -- 6: only contracts asks what is offered ----------------------------------------------------------------------------

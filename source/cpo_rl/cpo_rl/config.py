@@ -80,7 +80,7 @@ class EnsembleCfg:
     learning_rate_min: float = setting(1.0e-6, above=0.0)
     """Lower bound of the adaptive learning rate."""
 
-    learning_rate_max: float = 1.0e-2
+    learning_rate_max: float = setting(1.0e-2, above=0.0)
     """Upper bound of the adaptive learning rate, at least ``learning_rate_min``."""
 
     max_grad_norm: float = setting(1.0, above=0.0)

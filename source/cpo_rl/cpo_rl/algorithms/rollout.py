@@ -68,7 +68,7 @@ class Rollout:
         model: The actor-critic, for sizes and state shapes.
         num_envs: N.
         horizon: T, a multiple of ``sequence_length``.
-        sequence_length: q steps per training sequence.
+        sequence_length: Steps q per training sequence.
         tables: Role tables of the same sizes.
     """
 
