@@ -293,7 +293,7 @@ class ModelCfg:
     separate_critic: bool = False
     """Whether the critic has a trunk of its own (the reference shares it)."""
 
-    init_log_std: float = 0.0
+    init_log_std: float = setting(0.0)
     """Initial log standard deviation of actions."""
 
     normalize_observations: bool = True

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""A setting changed between two iterations acts as if it had always been so, or is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from tests.cpo_rl.toy import ToyEnv, iterate, make_algorithm
+
+from cpo_rl.algorithms.cuda_graph import RecordedStep
+from cpo_rl.config import EnsembleCfg
+from cpo_rl.errors import UserError
+from cpo_rl.fields import limits_of
+
+NUM_ENVS = 12
+CHOICES = {name: limits.choices for name, limits in limits_of(EnsembleCfg).items() if limits.choices}
+
+
+OTHER = {
+    "learning_rate": 1.0e-3, "desired_kl": 0.1, "learning_rate_min": 1.0e-4, "learning_rate_max": 6.0e-4,
+    "max_grad_norm": 0.01, "gamma": 0.9, "lam": 0.5, "clip_param": 1.0e-3, "num_learning_epochs": 3,
+    "value_loss_coef": 1.0, "entropy_coef": 0.1, "entropy_coef_scale": 0.1, "bound_loss_coef": 0.1, "bound_limit": 0.01,
+    "reward_scale": 1.0, "awac_coef": 0.1, "awac_temperature": 0.1, "awac_weight_max": 2.0, "kl_coef": 1.0,
+    "adversarial_coef": 1.0, "discriminator_learning_rate": 1.0e-2, "discriminator_mini_batches": 2,
+    "follower_weight": 0.5, "leader_weight": 0.5, "borrowed_weight": 0.5, "diagnostics_interval": 1,
+    "max_skipped_updates": 3,
+}  # fmt: skip
+"""Another value of every field that is a number and may change."""
+
+
+def another(name: str, value: Any) -> Any:
+    if name in CHOICES:
+        return next(choice for choice in CHOICES[name] if choice != value)
+    return not value if isinstance(value, bool) else OTHER[name]
+
+
+@pytest.mark.parametrize("name", [n for n, limits in limits_of(EnsembleCfg).items() if not limits.fixed])
+def test_a_changed_setting_acts_as_if_it_had_always_been_so(name):
+    """Every field acts or is refused: here those that act, compared with an algorithm that was made with the value."""
+    base = {"kl_coef": 0.01, "learning_rate_update": "mini_batch", "num_mini_batches": 2, "sequence_length": 2}
+    base.pop(name, None)
+    changed = make_algorithm(NUM_ENVS, rnn="lstm", **base)
+    value = another(name, getattr(changed.cfg, name))
+    made = make_algorithm(NUM_ENVS, rnn="lstm", **{**base, name: value})
+    changed.set_hyperparameters({name: value})
+    metrics = [iterate(alg, ToyEnv(torch.arange(NUM_ENVS)), 2) for alg in (changed, made)]
+    assert str(metrics[0]) == str(metrics[1])
+    for key, tensor in made.model.state_dict().items():
+        assert torch.equal(changed.model.state_dict()[key], tensor), key
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("num_policies", 4), ("num_mini_batches", 2), ("sequence_length", 2), ("borrowed_followers", 2),
+    ("awac_fraction", 0.5), ("discriminator_hidden_dims", [4]), ("compile", True), ("cuda_graph", False),
+    ("fit_mini_batches", True), ("algorithm", "mine"),
+])  # fmt: skip
+def test_a_setting_that_cannot_act_any_more_is_refused(name, value):
+    algorithm = make_algorithm(NUM_ENVS)
+    before = dataclasses.asdict(algorithm.cfg)
+    with pytest.raises(UserError, match=f"algorithm field {name}=.* cannot change in a run"):
+        algorithm.set_hyperparameters({"gamma": 0.5, name: value})
+    assert dataclasses.asdict(algorithm.cfg) == before
+    algorithm.set_hyperparameters({name: before[name]})  # saying what is so is no change
+    assert {n for n, limits in limits_of(EnsembleCfg).items() if limits.fixed} >= {name}
+
+
+@pytest.mark.parametrize("name", ["awac_coef", "adversarial_coef"])
+def test_a_coupling_can_be_switched_off_but_not_on(name):
+    with pytest.raises(UserError, match=f"algorithm field {name}=0.1 cannot change in a run"):
+        make_algorithm(NUM_ENVS, **{name: 0.0}).set_hyperparameters({name: 0.1})
+    algorithm = make_algorithm(NUM_ENVS)
+    algorithm.set_hyperparameters({name: 0.0})
+    metrics = iterate(algorithm, ToyEnv(torch.arange(NUM_ENVS)), 1)[0]
+    assert ("Loss/awac" in metrics) == (name != "awac_coef")
+    assert (metrics["Discriminator/bonus"] == 0.0) == (name == "adversarial_coef")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gama": 0.9}, "Unknown algorithm field 'gama'; did you mean 'gamma'"),
+        ({"gamma": 2.0}, "algorithm field gamma=2.0 must lie in"),
+        ({"learning_rate_min": 1.0}, "learning_rate_max=0.01 must be at least learning_rate_min"),
+        ({"discriminator_mini_batches": 97}, "must not exceed the 96 transitions"),
+    ],
+)
+def test_a_bad_change_changes_nothing(values, message):
+    algorithm = make_algorithm(NUM_ENVS)
+    before = dataclasses.asdict(algorithm.cfg)
+    with pytest.raises(UserError, match=message):
+        algorithm.set_hyperparameters({"lam": 0.5, **values})
+    assert dataclasses.asdict(algorithm.cfg) == before
+
+
+def test_changed_settings_are_recorded_anew():
+    """What a recorded step holds as a constant must not outlive it."""
+    algorithm = make_algorithm(NUM_ENVS)
+    recorded = algorithm.policy_update.recorded = RecordedStep(lambda *args: None, torch.device("cpu"))
+    for change in (
+        lambda: algorithm.set_hyperparameters({"entropy_coef": 0.1}),
+        lambda: algorithm.load(algorithm.save()),
+    ):
+        recorded._seen[(1,)] = 3
+        change()
+        assert recorded._seen == {}
+
+
+def test_entropy_coefficients_keep_their_address():
+    algorithm = make_algorithm(NUM_ENVS)
+    address = algorithm.policy_update._entropy_coefs.data_ptr()
+    algorithm.set_hyperparameters({"entropy_coef": 0.1, "entropy_coef_scale": 0.2})
+    assert algorithm.policy_update._entropy_coefs.tolist() == pytest.approx([0.2, 0.15, 0.1])
+    assert algorithm.policy_update._entropy_coefs.data_ptr() == address
