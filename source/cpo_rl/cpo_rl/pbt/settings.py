@@ -69,10 +69,10 @@ class PbtCfg:
     change_min: float = setting(1.1, at_least=1.0)
     """Smallest factor of a mutation."""
 
-    change_max: float = 1.5
+    change_max: float = setting(1.5, at_least=1.0)
     """Largest factor of a mutation, at least ``change_min``."""
 
-    discount_change_max: float = 1.2
+    discount_change_max: float = setting(1.2, at_least=1.0)
     """Largest factor of a mutation of 1 - gamma, at least ``change_min``."""
 
     parameters: tuple[str, ...] = setting(MUTABLE, choices=MUTABLE)
