@@ -106,7 +106,7 @@ class Scoreboard:
 
 
 def policy_color(policy: int, num_policies: int) -> tuple[int, int, int]:
-    """Colour of a policy, the one it has in the report; the leader is white here, on a dark strip."""
+    """Colour of a policy on a dark strip: the report's colour map from its lighter part, and white for the leader."""
     if policy == num_policies - 1:
         return (255, 255, 255)
     import matplotlib
