@@ -292,8 +292,8 @@ class Algorithm:
 
     @property
     def name(self) -> str | None:
-        """Name of the algorithm for records (``cfg.algorithm``); None where it does not say."""
-        return algorithm_name(self.cfg)
+        """Name of the algorithm for records, see :func:`algorithm_name`."""
+        return own_class(self.class_name) or algorithm_name(self.cfg)
 
     @property
     def class_name(self) -> str:
@@ -363,9 +363,18 @@ def num_policies(settings: Any) -> int | None:
 
 
 def algorithm_name(settings: Any) -> str | None:
-    """Name that an algorithm's settings carry for records (``algorithm``); None where they carry none."""
-    name = getattr(settings, "algorithm", None)
+    """Name of an algorithm for records: of the own class that its settings name, else of their preset (``algorithm``).
+
+    None where they carry neither.
+    """
+    name = own_class(getattr(settings, "class_name", None)) or getattr(settings, "algorithm", None)
     return None if name is None else str(name)
+
+
+def own_class(class_name: Any) -> str | None:
+    """Short name of a class that neither we nor rsl_rl wrote, from its import path; None for any other."""
+    parts = str(class_name or "").replace(":", ".").split(".")
+    return parts[-1] if len(parts) > 1 and parts[0] not in ("cpo_rl", "rsl_rl") else None
 
 
 def _fulfils(thing: Any, protocol: type) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cpo_lab.launch.machine import resolve_device
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
-from cpo_lab.launch.settings import apply_settings, names_of, take_selector
+from cpo_lab.launch.settings import apply_settings, names_of, take_selector, write_settings
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError, suggestion
@@ -51,6 +51,9 @@ class Request:
     def of_run(cls, run: RunFolder, task: str | None = None, agent: str | None = None) -> Request:
         """Return the request that continues or shows a run.
 
+        A run of ours keeps the request that it was started from, one of the stock launcher the values that its network
+        and algorithm had.
+
         Args:
             run: The run.
             task: Task the user named, or None to take the run's.
@@ -68,6 +71,11 @@ class Request:
         known = {f.name: run.launch[f.name] for f in fields(cls) if f.name in run.launch}
         known["task"] = task or run.task
         known["agent"] = agent or run.agent or STOCK_AGENT
+        if not run.launch:
+            kept: dict[str, Any] = {
+                name: run.settings[name] for name in ("model", "algorithm", "obs_groups") if name in run.settings
+            }
+            known["overrides"] = write_settings(kept, "agent")
         return cls(**known)
 
     def keep(self, folder: Path, iterations: int) -> None:
@@ -205,16 +213,20 @@ def _check_agent(agent_cfg: Any, num_envs: int) -> list[str]:
     Returns:
         One line for everything that was fitted.
     """
+    from isaaclab.utils import to_dict
+
+    from cpo_rl.algorithms.class_name import algorithm_class
     from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
     from cpo_rl.fields import build_cfg
 
     RunnerOptions.from_cfg(vars(agent_cfg))
-    if not isinstance(agent_cfg.algorithm, EnsembleCfg):
-        return []  # an agent of another library configuration checks itself
-    from isaaclab.utils import to_dict
-
+    settings_class = contracts.settings_class(algorithm_class(agent_cfg.algorithm.class_name))
+    if settings_class is None:
+        return []  # an algorithm of rsl_rl checks itself
+    ensemble = build_cfg(settings_class, to_dict(agent_cfg.algorithm), "algorithm")
+    if not isinstance(ensemble, EnsembleCfg):
+        return []
     build_cfg(ModelCfg, to_dict(agent_cfg.model), "model")
-    ensemble = build_cfg(EnsembleCfg, to_dict(agent_cfg.algorithm), "algorithm")
     fitted = ensemble.fit_batch(num_envs, agent_cfg.num_steps_per_env)
     agent_cfg.algorithm.num_mini_batches = ensemble.num_mini_batches
     ensemble.validate_batch(num_envs, agent_cfg.num_steps_per_env)

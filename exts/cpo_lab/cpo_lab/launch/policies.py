@@ -14,7 +14,6 @@ from cpo_lab.launch.machine import resolve_device
 from cpo_lab.launch.settings import names_of
 from cpo_rl.errors import UserError
 from cpo_rl.runs.compatibility import check_task_of
-from cpo_rl.runs.files import reason
 from cpo_rl.runs.folder import RunFolder
 
 
@@ -76,7 +75,6 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
         overrides=[*before.overrides, *changes.overrides],
     )
     resolved = resolve(request, play_mode=play_mode)
-    _restore_agent(trained, resolved.agent_cfg)
     _allocate_little(resolved.agent_cfg.algorithm)
     if changes.num_envs is not None and changes.num_envs % resolved.num_policies:
         raise UserError(
@@ -85,24 +83,6 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
         )
     resolved.env_cfg.scene.num_envs = changes.num_envs or resolved.num_policies
     return resolved
-
-
-def _restore_agent(trained: RunFolder, agent_cfg: Any) -> None:
-    """Give a runner configuration the network and algorithm that a run was trained with, where only its values say so.
-
-    Runs of ours say it by the request they were started from; the stock launcher keeps the resulting values.
-
-    Raises:
-        UserError: If the values do not fit the agent.
-    """
-    parts = () if trained.launch else ("model", "algorithm", "obs_groups")
-    values = {part: trained.settings[part] for part in parts if part in trained.settings}
-    try:
-        agent_cfg.from_dict(values)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"The settings in {str(trained.path)!r} do not fit this agent ({reason(error)}); name its own with --agent."
-        ) from None
 
 
 def load_policy(env: Any, resolved: Resolved, checkpoint: Path, *, force: bool = False) -> Any:

@@ -53,6 +53,21 @@ def join_settings(before: Sequence[str], now: Sequence[str]) -> list[str]:
     return list({token.partition("=")[0]: token for token in [*before, *now]}.values())
 
 
+def write_settings(values: Mapping[str, Any], prefix: str) -> list[str]:
+    """Return values as settings, such as ``agent.model.hidden_dims=[8]``, which mean them whatever their kind.
+
+    Args:
+        values: Values by name, in any depth.
+        prefix: What the names are below.
+    """
+    settings = []
+    for name, value in values.items():
+        path = f"{prefix}.{name}"
+        nested = isinstance(value, Mapping) and value
+        settings += write_settings(value, path) if nested else [f"{path}={value!r}"]
+    return settings
+
+
 def take_selector(name: str, option: str | None, settings: Sequence[str]) -> tuple[str | None, list[str]]:
     """Join the two spellings of a selector, ``--physics NAME`` and ``physics=NAME``.
 
@@ -96,20 +111,34 @@ def apply_settings(task: str, agent_key: str, settings: Sequence[str], *, play_m
     """
     from isaaclab_tasks.utils import resolve_task_config
 
+    from cpo_lab.launch.algorithm import use_named_algorithm
+
     presets = [token for token in settings if not token.startswith(("env.", "agent."))]
     fields = [token for token in settings if token.startswith(("env.", "agent."))]
     try:
         with redirect_stdout(io.StringIO()):  # Isaac Lab prints which file it reads
             if fields:
                 before = resolve_task_config(task, agent_key, play_mode=play_mode, overrides=presets)
+                use_named_algorithm(before[1], _named_algorithm(fields))
                 _check_fields(fields, *before)
-            return resolve_task_config(task, agent_key, play_mode=play_mode, overrides=[*presets, *fields])
+            env_cfg, agent_cfg = resolve_task_config(
+                task, agent_key, play_mode=play_mode, overrides=[*presets, *fields]
+            )
+            use_named_algorithm(agent_cfg)
+            return env_cfg, agent_cfg
     except UserError:
         raise
     except ValueError as error:
         # Isaac Lab reports unknown presets over several lines; the first one says what is wrong
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise UserError(f"{reason}; cpo-lab list --task {task} shows what there is.") from None
+
+
+def _named_algorithm(settings: Sequence[str]) -> str | None:
+    """Return the class that settings name for the algorithm, None if they name none."""
+    values = [text.strip("'\"") for name, _, text in (token.partition("=") for token in settings)
+              if name == "agent.algorithm.class_name"]  # fmt: skip
+    return values[-1] if values else None
 
 
 def _check_fields(settings: Sequence[str], env_cfg: Any, agent_cfg: Any) -> None:

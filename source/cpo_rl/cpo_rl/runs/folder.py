@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cpo_rl.contracts import own_class
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration
@@ -228,11 +229,12 @@ class RunFolder:
 
     @property
     def algorithm(self) -> str | None:
-        """Name of the preset (cpo, sapg, ppo, pbt, ...); None when the folder does not say."""
+        """Name of the preset (cpo, sapg, ppo, pbt, ...), or of an own class; None when the folder does not say."""
         if self.manifest:
             return self.manifest.get("algorithm")
         algorithm = self.settings.get("algorithm")
-        name = algorithm.get("algorithm") if isinstance(algorithm, dict) else None
+        algorithm = algorithm if isinstance(algorithm, dict) else {}
+        name = own_class(algorithm.get("class_name")) or algorithm.get("algorithm")
         return name if isinstance(name, str) else None
 
     @property
