@@ -117,9 +117,23 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def declarations(cls: type) -> dict[str, tuple[Any, Limits]]:
+    """Default and limits with which every field of a class was declared by :func:`setting`, by name.
+
+    A subclass may give a field another default; what it accepts stays.
+    """
+    found: dict[str, tuple[Any, Limits]] = {}
+    for base in cls.__mro__:
+        for name, each in vars(base).get("__dataclass_fields__", {}).items():
+            if _KEY in each.metadata:
+                found.setdefault(name, (each.default, each.metadata[_KEY]))
+    return found
+
+
 def limits_of(cls: type) -> dict[str, Limits]:
     """What every field of a settings class accepts, by name."""
-    return {f.name: f.metadata.get(_KEY, Limits()) for f in dataclasses.fields(cls)}
+    declared = declarations(cls)
+    return {f.name: declared[f.name][1] if f.name in declared else Limits() for f in dataclasses.fields(cls)}
 
 
 class _Kind(typing.NamedTuple):

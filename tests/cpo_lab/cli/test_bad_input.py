@@ -178,8 +178,8 @@ REGRASP = "CpoLab-Regrasp-KukaAllegro-Direct"
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("env.object_set=spheres", "object_set must be one of cube, small_cuboids, cuboids, not 'spheres'"),
-        ("env.num_objects=-3", "num_objects must be a whole number at least 0, not -3"),
+        ("env.object_set=spheres", "env.object_set='spheres' must be one of cube, small_cuboids, cuboids"),
+        ("env.num_objects=-3", "env.num_objects=-3 must not be negative"),
         ("env.num_objects=948", "num_objects must lie between 1 and 947 for the object set 'cuboids', not 948"),
         ("env.num_objects=many", "env.num_objects=many must be a number"),
         ("presets=nucleus_assets", "presets=nucleus_assets is not offered for this task"),

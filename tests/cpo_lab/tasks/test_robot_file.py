@@ -99,9 +99,9 @@ def test_what_cannot_be_read_here_is_left_to_the_environment():
     ("task", "setting", "told"),
     [
         ("Reorient-Cube-Shadow", "env.scene.robot.spawn.usd_path=/no/hand.usd", "no such file"),
-        ("Reorient-Cube-Shadow", "env.object_shape=brick", "object_shape must be"),
+        ("Reorient-Cube-Shadow", "env.object_shape=brick", "object_shape='brick' must be"),
         ("Reorient-Cube-Allegro", "env.scene.robot.spawn.usd_path=/no/hand.usd", "no such file"),
-        ("Throw-KukaAllegro", "env.object_set=spheres", "object_set must be"),
+        ("Throw-KukaAllegro", "env.object_set=spheres", "object_set='spheres' must be"),
         ("Throw-KukaAllegro", "presets=nucleus_assets", "not offered for this task"),
         (
             "Regrasp-DualKukaAllegro",

@@ -33,8 +33,9 @@ from cpo_lab.physics.presets import (
 )
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
-from cpo_lab.tasks.settings import check_values, setting
+from cpo_lab.tasks.settings import check_values
 from cpo_rl.errors import UserError
+from cpo_rl.fields import setting
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
         """
         check_values(self)
         if not self.sim.dt > 0.0:
-            raise UserError(f"sim.dt must be above 0, not {self.sim.dt!r}.")
+            raise UserError(f"env.sim.dt must be above 0, not {self.sim.dt!r}.")
         self._check_derived()
         if self.presets_are_chosen():
             self._check_presets()
@@ -146,18 +147,20 @@ class TaskEnvCfg(DirectRLEnvCfg):
         default = type(self)()  # overrides of other fields may have changed what follows from them
         for name, value in self.derived().items():
             if getattr(self, name) not in (value, getattr(default, name)):
-                raise UserError(f"{name} follows from the task's other settings and is {value}; leave it out.")
+                raise UserError(f"env.{name} follows from the task's other settings and is {value}; leave it out.")
 
     def _check_presets(self) -> None:
         """Refuse values of the fields that remember which presets were asked for, if they do not fit the rest."""
         if self.assets not in (BUILTIN, NUCLEUS):
-            raise UserError(f"assets={self.assets!r} is set by presets=nucleus_assets, not by hand; leave it out.")
+            raise UserError(f"env.assets={self.assets!r} is set by presets=nucleus_assets, not by hand; leave it out.")
         if self.assets == NUCLEUS and self.no_nucleus_assets:
             raise UserError(f"presets=nucleus_assets is not offered for this task: {self.no_nucleus_assets}.")
         engines = engine_configurations(self.physics_presets())
         if self.physics_choice == FOLLOW_DEVICE or type(self.sim.physics) in engines.get(self.physics_choice, ()):
             return
-        raise UserError(f"physics_choice={self.physics_choice!r} is set by physics=NAME, not by hand; leave it out.")
+        raise UserError(
+            f"env.physics_choice={self.physics_choice!r} is set by physics=NAME, not by hand; leave it out."
+        )
 
     def __post_init__(self) -> None:
         """Fill in what depends on other fields or on the machine."""

@@ -17,7 +17,7 @@ from cpo_lab.tasks.arms.layout import KEYPOINTS, kuka_observations
 from cpo_lab.tasks.arms.scenes import ArmPhysicsCfg, KukaSceneCfg, ThrowSceneCfg, TwoArmsPhysicsCfg, TwoArmsSceneCfg
 from cpo_lab.tasks.base_env import TaskEnvCfg, simulation_cfg
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
-from cpo_lab.tasks.settings import setting
+from cpo_rl.fields import setting
 
 Vec3 = tuple[float, float, float]
 

@@ -19,7 +19,7 @@ from cpo_lab.assets.cuboids import round_robin
 from cpo_lab.assets.furniture import NARROW_TABLE, WIDE_TABLE, bucket_cfg, ground_cfg, table_cfg
 from cpo_lab.assets.kuka_allegro_table import TWO_ARMS_JOINT_4
 from cpo_lab.physics.presets import HandPhysicsCfg, newton_on_cpu, newton_on_cuda
-from cpo_lab.tasks.settings import setting
+from cpo_rl.fields import setting
 
 
 def _own_contacts(physics: NewtonCfg, rigid_contact_max: int | None = None) -> NewtonCfg:

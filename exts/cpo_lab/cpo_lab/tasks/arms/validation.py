@@ -41,10 +41,10 @@ def check_combinations(cfg: AllegroKukaEnvCfg) -> None:
     object_shapes(cfg.object_set, cfg.num_objects or None)
     low, high = cfg.force_probability
     if low > high:
-        raise UserError(f"force_probability must be two ascending numbers, not {cfg.force_probability}.")
+        raise UserError(f"env.force_probability must be two ascending numbers, not {cfg.force_probability}.")
     if cfg.target_tolerance > cfg.initial_tolerance:
         raise UserError(
-            f"target_tolerance must be at most initial_tolerance={cfg.initial_tolerance:g}, not "
+            f"env.target_tolerance must be at most initial_tolerance={cfg.initial_tolerance:g}, not "
             f"{cfg.target_tolerance:g}; equal ones switch the curriculum off."
         )
     if cfg.target_tolerance == cfg.initial_tolerance:
@@ -86,7 +86,7 @@ def check_box(cfg: GoalBoxEnvCfg) -> None:
         UserError: Naming both.
     """
     if any(low > high for low, high in zip(cfg.goal_low, cfg.goal_high, strict=True)):
-        raise UserError(f"goal_low must not exceed goal_high, but they are {cfg.goal_low} and {cfg.goal_high}.")
+        raise UserError(f"env.goal_low must not exceed goal_high, but they are {cfg.goal_low} and {cfg.goal_high}.")
 
 
 def check_scene(cfg: AllegroKukaEnvCfg) -> None:
@@ -101,7 +101,7 @@ def check_scene(cfg: AllegroKukaEnvCfg) -> None:
         refuse_changed(spawn, ignored, "on what this project spawns itself", f"scene.{name}.spawn.")
     shapes = cfg.scene.object.spawn.assets_cfg
     if shapes and list(shapes) != list(object_shapes(cfg.object_set, cfg.num_objects or None)):
-        raise UserError("scene.object.spawn.assets_cfg follows from object_set and num_objects; leave it out.")
+        raise UserError("env.scene.object.spawn.assets_cfg follows from object_set and num_objects; leave it out.")
 
 
 def check_robots(cfg: AllegroKukaEnvCfg) -> None:

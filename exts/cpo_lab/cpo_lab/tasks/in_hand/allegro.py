@@ -25,7 +25,7 @@ from cpo_lab.tasks.in_hand.agents import HandAgent
 from cpo_lab.tasks.in_hand.env import InHandEnv
 from cpo_lab.tasks.in_hand.env_cfg import HandNamesCfg, HandSceneCfg, InHandEnvCfg, Vec3
 from cpo_lab.tasks.layout import ObservationTerm
-from cpo_lab.tasks.settings import setting
+from cpo_rl.fields import setting
 
 ALLEGRO_OBSERVATIONS: tuple[ObservationTerm, ...] = (
     ObservationTerm(

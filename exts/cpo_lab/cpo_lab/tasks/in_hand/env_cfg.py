@@ -19,8 +19,9 @@ from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.layout import layout_size
 from cpo_lab.tasks.robot_file import check_robot
-from cpo_lab.tasks.settings import refuse_changed, setting
+from cpo_lab.tasks.settings import refuse_changed
 from cpo_rl.errors import UserError
+from cpo_rl.fields import setting
 
 Vec3 = tuple[float, float, float]
 
@@ -121,11 +122,11 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
         """
         spawn = self.scene.object.spawn
         if isinstance(spawn, MarkedCubeCfg) and len(set(spawn.size)) > 1:  # its spawner and the marker know one edge
-            raise UserError(f"scene.object.spawn.size must be three equal edges, not {spawn.size!r}.")
+            raise UserError(f"env.scene.object.spawn.size must be three equal edges, not {spawn.size!r}.")
         if not self.presets_are_chosen():
             return
         if self.assets == NUCLEUS and is_generated(self.scene.robot.spawn.usd_path):
-            raise UserError("assets=nucleus is set by presets=nucleus_assets, not by hand; give that instead.")
+            raise UserError("env.assets=nucleus is set by presets=nucleus_assets, not by hand; give that instead.")
         self._check_names()
 
     def check_robots(self) -> None:
@@ -142,9 +143,11 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
         for kind, term in (("joints", "joint_position"), ("motors", "last_action")):
             given = len(getattr(self.names, kind))
             if given != sizes[term]:
-                raise UserError(f"names.{kind} must name the task's {sizes[term]} {kind} in its order, not {given}.")
+                raise UserError(
+                    f"env.names.{kind} must name the task's {sizes[term]} {kind} in its order, not {given}."
+                )
         loose = [tendon for tendon in self.names.tendons if tendon not in self.names.motors]
         if loose:
-            raise UserError(f"names.tendons.{loose[0]} has no effect, because names.motors does not name it.")
+            raise UserError(f"env.names.tendons.{loose[0]} has no effect, because env.names.motors does not name it.")
         if not self.names.tendons:
             refuse_changed(self.names, ["tendon_range"], "on a hand without tendon motors", "names.")

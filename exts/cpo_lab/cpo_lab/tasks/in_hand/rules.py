@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from cpo_lab.tasks.settings import setting
+from cpo_rl.fields import setting
 
 
 def relative_rotation(rotation: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:

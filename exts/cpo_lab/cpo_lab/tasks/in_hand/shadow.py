@@ -36,8 +36,9 @@ from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.joints import indices_of
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface
-from cpo_lab.tasks.settings import refuse_changed, setting
+from cpo_lab.tasks.settings import refuse_changed
 from cpo_rl.errors import UserError
+from cpo_rl.fields import setting
 
 SHADOW_OBSERVATIONS: tuple[ObservationTerm, ...] = (
     ObservationTerm(
@@ -214,17 +215,23 @@ class ShadowHandEnvCfg(InHandEnvCfg):
     def _check_hand(self) -> None:
         """Refuse settings of our hand for another one, and fingertips that are too few or too many."""
         if self.self_collision and self.assets == NUCLEUS:
-            raise UserError("self_collision=true is for our hand and NVIDIA's has its own rule; leave one of them out.")
+            raise UserError(
+                "env.self_collision=true is for our hand, NVIDIA's has its own rule; leave one of them out."
+            )
         if self.self_collision and not is_generated(self.scene.robot.spawn.usd_path):
-            raise UserError("self_collision=true is for our hand, but scene.robot.spawn.usd_path names another file.")
+            raise UserError(
+                "env.self_collision=true is for our hand; env.scene.robot.spawn.usd_path names another one."
+            )
         if len(self.names.fingertips) != len(FINGERTIPS):
-            raise UserError(f"names.fingertips must name {len(FINGERTIPS)} links, not {len(self.names.fingertips)}.")
+            raise UserError(
+                f"env.names.fingertips must name {len(FINGERTIPS)} links, not {len(self.names.fingertips)}."
+            )
 
     def _check_wrench(self) -> None:
         """Refuse a sensor that is missing, and settings of one that is not read."""
         if self.scene.joint_wrench is None:
             if self.fingertip_wrench == "sensor":
-                raise UserError("fingertip_wrench=sensor needs scene.joint_wrench; set fingertip_wrench=zeros.")
+                raise UserError("env.fingertip_wrench=sensor needs env.scene.joint_wrench; set it to zeros.")
         elif self.fingertip_wrench == "zeros":
             refuse_changed(self, ["scene.joint_wrench"], "with fingertip_wrench=zeros")
 
