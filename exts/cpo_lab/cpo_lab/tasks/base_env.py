@@ -33,7 +33,7 @@ from cpo_lab.physics.presets import (
 )
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
-from cpo_lab.tasks.settings import check_values
+from cpo_lab.tasks.settings import check_values, defaults_of
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
 
@@ -144,7 +144,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
         return 1
 
     def _check_derived(self) -> None:
-        default = type(self)()  # overrides of other fields may have changed what follows from them
+        default = defaults_of(self)  # overrides of other fields may have changed what follows from them
         for name, value in self.derived().items():
             if getattr(self, name) not in (value, getattr(default, name)):
                 raise UserError(f"env.{name} follows from the task's other settings and is {value}; leave it out.")
@@ -183,7 +183,7 @@ class TaskEnv(DirectRLEnv):
         allow_pinned_without_cuda()
         self.choices: list[str] = [
             *fit_to_device(cfg.sim, cfg.physics_choice, cfg.physics_presets()),
-            *fit_num_envs(cfg, type(cfg)().scene.num_envs),
+            *fit_num_envs(cfg, defaults_of(cfg).scene.num_envs),
             *limit_torch_threads(cfg.sim.device),
             *self.fit_to_engine(cfg),
         ]

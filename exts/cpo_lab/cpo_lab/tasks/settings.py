@@ -51,6 +51,16 @@ def check_values(cfg: Any) -> None:
             raise UserError(f"env.{name}={value!r} must {limits.rule}.")
 
 
+_DEFAULTS: dict[type, Any] = {}
+
+
+def defaults_of(cfg: Any) -> Any:
+    """A configuration of the same class without any change; not to be changed itself, because it is made only once."""
+    if type(cfg) not in _DEFAULTS:
+        _DEFAULTS[type(cfg)] = type(cfg)()
+    return _DEFAULTS[type(cfg)]
+
+
 def refuse_changed(cfg: Any, names: Sequence[str], why: str, where: str = "") -> None:
     """Refuse settings that differ from their defaults although they have no effect.
 
@@ -63,7 +73,7 @@ def refuse_changed(cfg: Any, names: Sequence[str], why: str, where: str = "") ->
     Raises:
         UserError: Naming the first one that was changed.
     """
-    defaults = type(cfg)()
+    defaults = defaults_of(cfg)
     for name in names:
         if _plain(_at(cfg, name)) != _plain(_at(defaults, name)):
             raise UserError(f"env.{where}{name} was changed but has no effect {why}; leave it out.")
