@@ -49,6 +49,7 @@ _RC = {
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,
     "axes.labelsize": 8.5,
     "axes.labelcolor": "#333333",
     "axes.edgecolor": "#888888",
@@ -93,7 +94,15 @@ def figure(height: float = HEIGHT, right: float = 0.82) -> tuple[Figure, Axes]:
     FigureCanvasAgg(fig)
     left, bottom, top = 0.135, 0.45 / height, 1.0 - 0.45 / height
     axes = fig.add_axes((left, bottom, right - left, top - bottom))
+    _fix_labels(axes)
     return fig, axes
+
+
+def _fix_labels(axes: Axes) -> None:
+    """Puts the labels of both axes where they belong; to find that out, all ticks are measured at every drawing."""
+    height = axes.bbox.height / axes.figure.dpi
+    axes.xaxis.set_label_coords(0.5, -0.25 / height)
+    axes.yaxis.set_label_coords(0.0, 0.5)
 
 
 def _cut(text: str, length: int) -> str:
@@ -267,6 +276,7 @@ def rows_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     fig, axes = figure(height=height, right=0.96)
     left = min(0.5, 0.05 + 0.0185 * max(map(len, names)))
     axes.set_position((left, 0.44 / height, 0.96 - left, 1.0 - 0.78 / height))
+    _fix_labels(axes)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
