@@ -35,17 +35,32 @@ def test_the_links_exist():
         assert (PAGE.parent / target).exists(), target
 
 
-@pytest.mark.sim
-@pytest.mark.timeout(600)
-def test_the_task_trains(tmp_path):
+@pytest.fixture
+def command(tmp_path):
+    """Runs a command on the page's task, as the page says."""
     for name, text in files().items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    arguments = ["train", "--task", "My-Toss-Cube-Direct", "--num_envs", "24", "--max_iterations", "2"]
     path = os.pathsep.join([str(tmp_path), *sys.path])
-    run_python("-c", PROGRAM, *arguments, "--device", "cpu", "physics=ovphysx", cwd=tmp_path, PYTHONPATH=path)
+    common = ("--task", "My-Toss-Cube-Direct", "--device", "cpu", "physics=ovphysx")
+    return lambda name, *more: run_python("-c", PROGRAM, name, *common, *more, cwd=tmp_path, PYTHONPATH=path)
+
+
+@pytest.mark.sim
+@pytest.mark.timeout(600)
+def test_the_task_trains(tmp_path, command):
+    command("train", "--num_envs", "24", "--max_iterations", "2")
     (metrics,) = (tmp_path / "logs" / "rsl_rl" / "toss").glob("*/metrics.csv")
     rows = list(csv.DictReader(metrics.open()))
     assert [row["iteration"] for row in rows] == ["1", "2"]
     assert "Task/highest" in rows[0]
+
+
+@pytest.mark.sim
+@pytest.mark.timeout(600)
+def test_its_physics_is_checked(command):
+    told = command("doctor", "--num_envs", "2")
+    assert "pose held for 2 s" in told
+    assert "finger step response" in told
+    assert "in the hand" not in told  # it does not say that anything must rest there

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
+import gymnasium
 import pytest
 
+pytest.importorskip("isaaclab")
+import cpo_lab.tasks  # noqa: F401  registers the ids
 from cpo_lab.tasks.arms.layout import REWARD_TERMS, kuka_observations
 from cpo_lab.tasks.in_hand.allegro import ALLEGRO_OBSERVATIONS
+from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.layout import layout_size, markdown_table
 
 PAGES = Path(__file__).parents[3] / "docs" / "tasks"
@@ -33,6 +38,27 @@ def test_page_has_the_tasks_id_size_and_table(page):
     assert f"`{task}`" in text
     assert f"{layout_size(layout)} observations" in text
     assert markdown_table(layout) in text
+
+
+def test_the_shadow_hands_page_has_the_rules_constants():
+    text, rules = (PAGES / "shadow_hand.md").read_text(encoding="utf-8"), ReorientRules()
+    reward = (
+        f"r = {rules.distance_scale:g} d + {rules.rotation_scale:g} / (theta + {rules.rotation_epsilon:g}) "
+        f"- {-rules.action_scale:g} sum(a^2) + {rules.success_bonus:g} [theta <= {rules.success_tolerance:g}]"
+    )
+    assert reward in text
+    assert rules.fall_penalty == 0.0  # else the page must tell
+    assert f"| success | &theta; &le; {rules.success_tolerance:g} rad | `env.success_tolerance` |" in text
+    assert f"| fall (terminates) | d &ge; {rules.fall_distance:g} m | `env.fall_distance` |" in text
+
+
+def test_settings_that_pages_name_exist():
+    for page, (task, _) in {**TABLES, "shadow_hand": ("CpoLab-Reorient-Cube-Shadow-Direct", ())}.items():
+        module, _, name = gymnasium.spec(task).kwargs["env_cfg_entry_point"].partition(":")
+        known = set(getattr(importlib.import_module(module), name).__dataclass_fields__)
+        for setting in re.findall(r"`env\.([a-z_]+)[`=]", (PAGES / f"{page}.md").read_text(encoding="utf-8")):
+            denied = page == "allegro_hand" and setting in ("object_shape", "self_collision", "fingertip_wrench")
+            assert (setting in known) != denied, f"{page}: env.{setting}"
 
 
 def test_common_page_names_every_reward_term():

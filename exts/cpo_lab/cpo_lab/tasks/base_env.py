@@ -31,7 +31,7 @@ from cpo_lab.physics.presets import (
     engine_configurations,
     fit_to_device,
 )
-from cpo_lab.tasks.layout import ObservationTerm
+from cpo_lab.tasks.layout import ObservationTerm, layout_size
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
 from cpo_lab.tasks.settings import check_values, defaults_of
 from cpo_rl.errors import UserError
@@ -101,7 +101,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
 
     def derived(self) -> dict[str, Any]:
         """Fields that follow from other fields and cannot be set, with their values."""
-        return {}
+        return {"observation_space": layout_size(self.layout())} if self.layout() else {}
 
     def derive(self) -> None:
         """Fill in what follows from other fields; called again when overrides have been applied."""

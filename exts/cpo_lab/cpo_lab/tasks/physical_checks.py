@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from cpo_lab.tasks.base_env import TaskEnv
 from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface
 from cpo_rl.errors import UserError
 
@@ -172,13 +173,16 @@ def physical_checks(env: Any) -> list[PhysicalCheck]:
     Raises:
         UserError: If the environment does not say which joints its robots have.
     """
-    if not env.joint_groups():
-        raise UserError(f"{type(env).__name__} does not say which joints to check; give it a method joint_groups().")
+    if not isinstance(env, TaskEnv) or not env.joint_groups():
+        name = type(env).__name__
+        raise UserError(f"{name} does not say which joints to check; docs/add_a_task.md shows its joint_groups().")
     env.reset()
     results = [*check_pose_is_held(env), *check_fingers_follow(env)]
     for place in env.resting_places():
-        rests = check_object_rests if isinstance(place, OnSurface) else check_object_stays_in_hand
-        results += rests(env, place)
+        if isinstance(place, OnSurface):
+            results += check_object_rests(env, place)
+        else:
+            results += check_object_stays_in_hand(env, place)
     for coupling in env.couplings():
         results += check_tendon_couples(env, coupling)
     return results

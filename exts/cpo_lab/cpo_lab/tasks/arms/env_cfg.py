@@ -16,7 +16,7 @@ from cpo_lab.tasks.arms import validation
 from cpo_lab.tasks.arms.layout import KEYPOINTS, kuka_observations
 from cpo_lab.tasks.arms.scenes import ArmPhysicsCfg, KukaSceneCfg, ThrowSceneCfg, TwoArmsPhysicsCfg, TwoArmsSceneCfg
 from cpo_lab.tasks.base_env import TaskEnvCfg, simulation_cfg
-from cpo_lab.tasks.layout import ObservationTerm, layout_size
+from cpo_lab.tasks.layout import ObservationTerm
 from cpo_rl.fields import setting
 
 Vec3 = tuple[float, float, float]
@@ -195,9 +195,9 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     def derived(self) -> dict[str, Any]:
         """Length of an episode in seconds, and the sizes of observation and action."""
         return {
+            **super().derived(),
             "episode_length_s": self.episode_length / 60.0,
             "action_space": 23 * self.num_arms,
-            "observation_space": layout_size(self.layout()),
             "state_space": 0,  # no separate critic observation
         }
 

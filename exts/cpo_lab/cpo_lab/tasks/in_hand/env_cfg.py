@@ -17,7 +17,6 @@ from cpo_lab.assets.cube import MarkedCubeCfg
 from cpo_lab.assets.nucleus import NUCLEUS, TENDON_RANGE
 from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.in_hand.rules import ReorientRules
-from cpo_lab.tasks.layout import layout_size
 from cpo_lab.tasks.robot_file import check_robot
 from cpo_lab.tasks.settings import refuse_changed
 from cpo_rl.errors import UserError
@@ -100,11 +99,8 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
     def derived(self) -> dict[str, Any]:
         """The sizes of observation and action, which the layout gives."""
         sizes = {term.name: term.size for term in self.layout()}
-        return {
-            "observation_space": layout_size(self.layout()),
-            "action_space": sizes["last_action"],
-            "state_space": 0,  # no separate critic observation: the critic reads the same numbers
-        }
+        # no separate critic observation: the critic reads the same numbers
+        return {**super().derived(), "action_space": sizes["last_action"], "state_space": 0}
 
     def rules(self) -> ReorientRules:
         """The constants of the rules, by themselves."""
