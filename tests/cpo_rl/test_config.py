@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.errors import UserError
-from cpo_rl.fields import build_cfg, limits_of
+from cpo_rl.fields import Limits, build_cfg, limits_of
 from cpo_rl.formulas.losses import entropy_ladder
 from cpo_rl.presets import MINI_BATCH_FACTOR, PRESETS, preset
 
@@ -67,6 +68,13 @@ UNBOUNDED = {"algorithm": {"algorithm"}, "model": {"init_log_std"}}
 """Fields that take any value of their kind."""
 
 
+def outside(limits: Limits) -> list[Any]:
+    """Values just beyond each end of a range."""
+    ends = [(limits.at_least, -1), (limits.above, 0), (limits.at_most, 1), (limits.below, 0)]
+    values = [end + step for end, step in ends if end is not None]
+    return [[value] for value in values] if limits.entries else [*values, *(["no choice"] if limits.choices else [])]
+
+
 @pytest.mark.parametrize(
     ("section", "name", "value"),
     [(s, n, v) for s, fields in OUT_OF_RANGE.items() for n, values in fields.items() for v in values],
@@ -93,10 +101,14 @@ def test_a_value_of_the_wrong_kind_is_refused_by_name(section, name, value):
 
 
 @pytest.mark.parametrize("section", CLASSES)
-def test_every_field_has_a_range_that_is_tested(section):
+def test_every_field_has_a_range_that_is_checked(section):
+    """What stands beside a field's default is what is refused, whatever fields there will be."""
     switches = {f.name for f in dataclasses.fields(CLASSES[section]) if f.type == "bool"}
-    fields = {f.name for f in dataclasses.fields(CLASSES[section])}
-    assert set(OUT_OF_RANGE[section]) | switches | UNBOUNDED[section] == fields
+    for name, limits in limits_of(CLASSES[section]).items():
+        assert bool(outside(limits)) != (name in switches | UNBOUNDED[section]), name
+        for value in outside(limits):
+            with pytest.raises(UserError, match=f"{name}="):
+                build_cfg(CLASSES[section], {name: value}, section)
 
 
 @pytest.mark.parametrize("section", CLASSES)

@@ -16,9 +16,9 @@ from cpo_rl import export
 from cpo_rl.config import ModelCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
-from cpo_rl.export import ExportMismatchError, export_policy, model_from_checkpoint
+from cpo_rl.export import ExportMismatchError, export_policy
 from cpo_rl.models import EnsembleActorCritic
-from cpo_rl.models.deployed import ExportedNetwork, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
+from cpo_rl.models.deployed import DeployedNetwork, DeployedPolicy, OnnxPolicy, check_policy, cpu_copy
 
 pytestmark = pytest.mark.long
 
@@ -85,7 +85,7 @@ def test_the_written_torchscript_is_the_asked_policy_and_no_other(tmp_path, kind
 
 def test_lstm_reset_clears_only_finished_environments():
     model = make_model("lstm")
-    module = torch.jit.script(ExportedPolicy.build(model))
+    module = torch.jit.script(DeployedPolicy.build(model))
     x, y = torch.randn(2, 3, NUM_OBS) + 50.0
     with torch.no_grad():
         module(x)
@@ -98,7 +98,7 @@ def test_lstm_reset_clears_only_finished_environments():
 
 
 def test_another_number_of_environments_starts_the_lstm_anew():
-    module = torch.jit.script(ExportedPolicy.build(make_model("lstm")))
+    module = torch.jit.script(DeployedPolicy.build(make_model("lstm")))
     x = torch.randn(3, NUM_OBS) + 50.0
     with torch.no_grad():
         one = module(x[:1])
@@ -117,7 +117,7 @@ def test_the_saved_lstm_starts_with_a_cleared_state(tmp_path):
 @pytest.mark.parametrize("bad", [NUM_POLICIES, -1])
 def test_an_unknown_id_is_refused_at_run_time(bad):
     model = make_model("lstm")
-    module = torch.jit.script(ExportedPolicy.build(model, "input"))
+    module = torch.jit.script(DeployedPolicy.build(model, "input"))
     with pytest.raises(torch.jit.Error, match="policy_ids must lie in"):
         module(torch.zeros(2, NUM_OBS), torch.tensor([0, bad]))
     with pytest.raises(IndexError):
@@ -144,12 +144,12 @@ def test_a_float64_model_is_exported_in_float32(tmp_path):
     description = export_policy(model, tmp_path)
     assert all(f["max_difference"] <= 1.0e-5 for f in description["files"].values())
     assert model.log_std.dtype == torch.float64
-    assert ExportedNetwork(model).share.dtype == torch.float32
+    assert DeployedNetwork(model).share.dtype == torch.float32
 
 
 def test_copies_keep_exact_statistics():
     model = make_model("mlp").double()
-    copied = plain_copy(model)
+    copied = cpu_copy(model)
     assert copied.log_std.dtype == torch.float32
     assert torch.equal(copied.obs_normalizer.mean, model.obs_normalizer.mean)
     assert copied.obs_normalizer.mean.dtype == torch.float64
@@ -208,14 +208,14 @@ def test_exporting_one_format_removes_the_other_policys_file(tmp_path):
 
 @pytest.mark.parametrize("damage", [1.0e-3, float("nan")])
 def test_a_file_that_acts_differently_is_never_written(tmp_path, monkeypatch, damage):
-    genuine = ExportedPolicy.build
+    genuine = DeployedPolicy.build
 
     def damaged(model: EnsembleActorCritic, policy: int | str | None = None) -> torch.nn.Module:
         module = genuine(model, policy)
         module.network.rest[-1].bias += damage
         return module
 
-    monkeypatch.setattr(ExportedPolicy, "build", staticmethod(damaged))
+    monkeypatch.setattr(DeployedPolicy, "build", staticmethod(damaged))
     with pytest.raises(ExportMismatchError, match=r"policy\.pt differs from the model"):
         export_policy(make_model(), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -230,21 +230,21 @@ def test_rounding_that_a_network_amplifies_is_no_error_but_a_wrong_weight_is(tmp
     found = export_policy(model, tmp_path)["files"]["policy.onnx"]
     assert found["max_difference"] > 1.0e-5, "the network is meant to amplify rounding"
     assert found["max_difference"] <= found["allowed_difference"]
-    genuine = ExportedPolicy.build
+    genuine = DeployedPolicy.build
 
     def damaged(model: EnsembleActorCritic, policy: int | str | None = None) -> torch.nn.Module:
         module = genuine(model, policy)
         module.network.rest[-1].weight[0, 0] *= 1.01
         return module
 
-    monkeypatch.setattr(ExportedPolicy, "build", staticmethod(damaged))
+    monkeypatch.setattr(DeployedPolicy, "build", staticmethod(damaged))
     with pytest.raises(ExportMismatchError):
         export_policy(model, tmp_path / "wrong")
 
 
 @pytest.mark.parametrize("policy", [1, "input"])
 def test_modules_act_alike_before_they_are_scripted(policy):
-    module, model = ExportedPolicy.build(make_model("lstm"), policy), make_model("lstm")
+    module, model = DeployedPolicy.build(make_model("lstm"), policy), make_model("lstm")
     ids = torch.full((3,), 1)
     arguments = (ids,) if policy == "input" else ()
     for dones in (None, torch.tensor([True, False, False]), None):
@@ -278,7 +278,7 @@ def test_exporting_leaves_the_global_generator_alone(tmp_path):
     expected = torch.rand(3)
     torch.manual_seed(0)
     export_policy(model, tmp_path, formats=["jit"])
-    model_from_checkpoint(model.state_dict(), {"hidden_dims": [16, 8], "rnn_hidden_dim": 6})
+    EnsembleActorCritic.from_checkpoint(model.state_dict(), {"hidden_dims": [16, 8], "rnn_hidden_dim": 6})
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -316,14 +316,14 @@ def test_hooks_serve_the_stock_exporters(tmp_path, kind):
 def test_a_model_is_rebuilt_from_its_tensors(kind):
     model = make_model(kind)
     settings = {"hidden_dims": [16, 8], "rnn_hidden_dim": 6, **KINDS[kind]}
-    rebuilt = model_from_checkpoint(model.state_dict(), settings)
+    rebuilt = EnsembleActorCritic.from_checkpoint(model.state_dict(), settings)
     x = torch.randn(5, NUM_OBS) + 50.0
     assert torch.equal(rebuilt(as_obs(x), 1), model(as_obs(x), 1))
 
 
 def test_a_float64_checkpoint_keeps_its_precision():
     model = make_model().double()
-    rebuilt = model_from_checkpoint(model.state_dict(), {"hidden_dims": [16, 8]})
+    rebuilt = EnsembleActorCritic.from_checkpoint(model.state_dict(), {"hidden_dims": [16, 8]})
     assert torch.equal(rebuilt.embedding, model.embedding)
 
 
@@ -339,7 +339,7 @@ def test_a_float64_checkpoint_keeps_its_precision():
 )
 def test_what_does_not_fit_is_refused(state, settings, message):
     with pytest.raises(UserError, match=message):
-        model_from_checkpoint(make_model().state_dict() if state is None else state, settings)
+        EnsembleActorCritic.from_checkpoint(make_model().state_dict() if state is None else state, settings)
 
 
 def test_files_load_without_this_library(tmp_path):
@@ -364,6 +364,6 @@ def test_files_load_without_this_library(tmp_path):
 def test_torchscript_of_both_variants_survives_a_round_trip():
     for policy in (None, "input"):
         buffer = io.BytesIO()
-        torch.jit.save(torch.jit.script(ExportedPolicy.build(make_model("lstm"), policy)), buffer)
+        torch.jit.save(torch.jit.script(DeployedPolicy.build(make_model("lstm"), policy)), buffer)
         buffer.seek(0)
         assert hasattr(torch.jit.load(buffer), "reset")

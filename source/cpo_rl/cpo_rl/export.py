@@ -21,11 +21,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
-from cpo_rl.fields import build_cfg
 from cpo_rl.models.actor_critic import EnsembleActorCritic
-from cpo_rl.models.deployed import POLICY_INPUT, ExportedPolicy, OnnxPolicy, check_policy, plain_copy
+from cpo_rl.models.deployed import POLICY_INPUT, DeployedPolicy, OnnxPolicy, check_policy, cpu_copy
 from cpo_rl.runs.checkpoint_manifest import sha256
 from cpo_rl.runs.files import write_bytes, write_json
 from cpo_rl.runs.provenance import library_versions, now
@@ -190,37 +188,6 @@ def describe(model: EnsembleActorCritic, policy: int | str, metadata: Mapping[st
     }
 
 
-def model_from_checkpoint(
-    state: Mapping[str, Tensor], settings: Mapping[str, Any], obs_groups: list[str] | None = None
-) -> EnsembleActorCritic:
-    """Rebuild a trained model without an environment; its sizes are those of the stored tensors.
-
-    Args:
-        state: Entry ``model`` of a checkpoint.
-        settings: Section ``model`` of the agent's settings (:class:`~cpo_rl.config.ModelCfg`).
-        obs_groups: Observation groups that were concatenated.
-
-    Raises:
-        UserError: If the tensors are no ensemble's or do not fit the settings.
-    """
-    cfg = build_cfg(ModelCfg, dict(settings), "model")
-    try:
-        num_policies, num_actions = state["log_std"].shape
-        num_obs = state["obs_normalizer.mean"].shape[0]
-    except (KeyError, ValueError, AttributeError, TypeError):
-        raise UserError("checkpoint holds no ensemble model; export one that cpo_rl trained.") from None
-    with torch.random.fork_rng(devices=[]):
-        model = EnsembleActorCritic(num_obs, num_actions, num_policies, cfg, obs_groups)
-    if state["log_std"].dtype == torch.float64:
-        model.double()
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split("\n")[1:2]).strip().rstrip(".")
-        raise UserError(f"checkpoint does not fit the agent's model settings ({reason}); use the run's own.") from None
-    return model.eval()
-
-
 # -- the two formats ---------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +195,7 @@ def _jit_bytes(model: EnsembleActorCritic, policy: int | str) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch announces a successor of TorchScript; Isaac Lab still loads this one
-        torch.jit.save(torch.jit.script(ExportedPolicy.build(model, policy).eval()), buffer)
+        torch.jit.save(torch.jit.script(DeployedPolicy.build(model, policy).eval()), buffer)
     return buffer.getvalue()
 
 
@@ -313,7 +280,7 @@ class _ModelActor:
     """Acts with a copy of the model itself, in a precision of choice."""
 
     def __init__(self, model: EnsembleActorCritic, policy: int | str, dtype: torch.dtype) -> None:
-        self._model, self._policy, self._dtype = plain_copy(model).to(dtype), policy, dtype
+        self._model, self._policy, self._dtype = cpu_copy(model).to(dtype), policy, dtype
         # `to` casts the statistics too
         self._model.obs_normalizer.load_state_dict(model.obs_normalizer.state_dict())
 

@@ -18,25 +18,16 @@ from cpo_rl.errors import UserError
 from cpo_rl.fields import limits_of
 
 NUM_ENVS = 12
-CHOICES = {name: limits.choices for name, limits in limits_of(EnsembleCfg).items() if limits.choices}
-
-
-OTHER = {
-    "learning_rate": 1.0e-3, "desired_kl": 0.1, "learning_rate_min": 1.0e-4, "learning_rate_max": 6.0e-4,
-    "max_grad_norm": 0.01, "gamma": 0.9, "lam": 0.5, "clip_param": 1.0e-3, "num_learning_epochs": 3,
-    "value_loss_coef": 1.0, "entropy_coef": 0.1, "entropy_coef_scale": 0.1, "bound_loss_coef": 0.1, "bound_limit": 0.01,
-    "reward_scale": 1.0, "awac_coef": 0.1, "awac_temperature": 0.1, "awac_weight_max": 2.0, "kl_coef": 1.0,
-    "adversarial_coef": 1.0, "discriminator_learning_rate": 1.0e-2, "discriminator_mini_batches": 2,
-    "follower_weight": 0.5, "leader_weight": 0.5, "borrowed_weight": 0.5, "diagnostics_interval": 1,
-    "max_skipped_updates": 3,
-}  # fmt: skip
-"""Another value of every field that is a number and may change."""
 
 
 def another(name: str, value: Any) -> Any:
-    if name in CHOICES:
-        return next(choice for choice in CHOICES[name] if choice != value)
-    return not value if isinstance(value, bool) else OTHER[name]
+    """Another value that a field accepts, for whatever fields there will be."""
+    limits = limits_of(EnsembleCfg)[name]
+    if limits.choices:
+        return next(choice for choice in limits.choices if choice != value)
+    if isinstance(value, bool):
+        return not value
+    return next(v for v in (2 * value, 0.5 * value, type(value)(1)) if v != value and limits.allow(v))
 
 
 @pytest.mark.parametrize("name", [n for n, limits in limits_of(EnsembleCfg).items() if not limits.fixed])

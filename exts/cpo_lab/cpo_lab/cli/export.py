@@ -77,13 +77,14 @@ def run(argv: list[str]) -> int:
     file = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
     run_folder = RunFolder.read(file.parent)
 
-    from cpo_rl.export import export_policy, model_from_checkpoint
+    from cpo_rl.export import export_policy
+    from cpo_rl.models import EnsembleActorCritic
     from cpo_rl.runs.checkpoint_reader import read_checkpoint
 
     checkpoint = read_checkpoint(file)
     settings = _agent_settings(checkpoint, file, run_folder)
     groups = _section(settings, "obs_groups").get("actor")
-    model = model_from_checkpoint(checkpoint.payload.get("model") or {}, settings["model"], groups)
+    model = EnsembleActorCritic.from_checkpoint(checkpoint.payload.get("model") or {}, settings["model"], groups)
     metadata = _metadata(checkpoint, file, run_folder, settings, model)
     root = Path(args.output).expanduser() if args.output else file.parent / "exported"
     written = []

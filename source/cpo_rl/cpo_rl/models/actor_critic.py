@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
+from cpo_rl.fields import build_cfg
 from cpo_rl.models.normalizer import RunningNormalizer
 from cpo_rl.models.trunk import State, Trunk
 
@@ -77,6 +78,39 @@ class EnsembleActorCritic(nn.Module):
         self.input_size = -(-(num_obs + num_policies) // 8) * 8
         """Width P of the rows that the network reads: observation, one-hot policy, zeros up to a multiple of 8."""
         self._state: Any = None
+
+    @classmethod
+    def from_checkpoint(
+        cls, state: Mapping[str, Tensor], settings: Mapping[str, Any], obs_groups: list[str] | None = None
+    ) -> EnsembleActorCritic:
+        """Rebuild a trained model without an environment; its sizes are those of the stored tensors.
+
+        Args:
+            state: Entry ``model`` of a checkpoint.
+            settings: Section ``model`` of the agent's settings (:class:`~cpo_rl.config.ModelCfg`).
+            obs_groups: Observation groups that were concatenated.
+
+        Raises:
+            UserError: If the tensors are no ensemble's or do not fit the settings.
+        """
+        cfg = build_cfg(ModelCfg, settings, "model")
+        try:
+            num_policies, num_actions = state["log_std"].shape
+            num_obs = state["obs_normalizer.mean"].shape[0]
+        except (KeyError, ValueError, AttributeError, TypeError):
+            raise UserError("checkpoint holds no ensemble model; export one that cpo_rl trained.") from None
+        with torch.random.fork_rng(devices=[]):
+            model = cls(num_obs, num_actions, num_policies, cfg, obs_groups)
+        if state["log_std"].dtype == torch.float64:
+            model.double()
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split("\n")[1:2]).strip().rstrip(".")
+            raise UserError(
+                f"checkpoint does not fit the agent's model settings ({reason}); use the run's own."
+            ) from None
+        return model.eval()
 
     # -- what the algorithm uses ---------------------------------------------------------------------------------------
 
@@ -217,9 +251,9 @@ class EnsembleActorCritic(nn.Module):
 
     def as_jit(self, policy: int | None = None) -> nn.Module:
         """A scriptable module of one policy, the leader by default (what ``isaaclab play`` exports)."""
-        from cpo_rl.models.deployed import ExportedPolicy
+        from cpo_rl.models.deployed import DeployedPolicy
 
-        return ExportedPolicy.build(self, policy)
+        return DeployedPolicy.build(self, policy)
 
     def as_onnx(self, verbose: bool = False, policy: int | None = None) -> nn.Module:
         """A module of one policy for ONNX, the leader by default."""

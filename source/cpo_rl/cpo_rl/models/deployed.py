@@ -24,7 +24,7 @@ POLICY_INPUT = "input"
 """Stands for all policies, told apart by an input of the exported module."""
 
 
-class ExportedNetwork(nn.Module):
+class DeployedNetwork(nn.Module):
     """One step of the actor without state of its own: observations and recurrent state in, action means and state out.
 
     Args:
@@ -39,7 +39,7 @@ class ExportedNetwork(nn.Module):
 
     def __init__(self, model: EnsembleActorCritic) -> None:
         super().__init__()
-        model = plain_copy(model)
+        model = cpu_copy(model)
         trunk, normalizer = model.trunk, model.obs_normalizer
         self.num_obs, self.num_actions, self.num_policies = model.num_obs, model.num_actions, model.num_policies
         self.normalizes = model.cfg.normalize_observations
@@ -111,7 +111,7 @@ class _Cell(nn.Module):
         self.first = layer == 0
         for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh"):
             self.register_buffer(name, getattr(lstm, f"{name}_l{layer}").detach().clone())
-        if self.first:  # kept by ExportedNetwork, split into observation and policy
+        if self.first:  # kept by DeployedNetwork, split into observation and policy
             self.weight_ih, self.bias_ih = self.weight_ih[:0], self.bias_ih[:0]
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +138,7 @@ class _Remembering(nn.Module):
 
     def __init__(self, model: EnsembleActorCritic) -> None:
         super().__init__()
-        self.network = ExportedNetwork(model)
+        self.network = DeployedNetwork(model)
         self.register_buffer("hidden_state", torch.zeros(self.network.num_layers, 1, self.network.units))
         self.register_buffer("cell_state", torch.zeros(self.network.num_layers, 1, self.network.units))
 
@@ -162,7 +162,7 @@ class _Remembering(nn.Module):
             self.cell_state = self.cell_state * alive
 
 
-class ExportedPolicy(_Remembering):
+class DeployedPolicy(_Remembering):
     """One policy for TorchScript, which keeps its recurrent state between calls as rsl_rl's exports do.
 
     Args:
@@ -175,22 +175,22 @@ class ExportedPolicy(_Remembering):
         self.network.share = self.network.share[policy : policy + 1].clone()
 
     @staticmethod
-    def build(model: EnsembleActorCritic, policy: int | str | None = None) -> ExportedPolicy | ExportedEnsemble:
+    def build(model: EnsembleActorCritic, policy: int | str | None = None) -> DeployedPolicy | DeployedEnsemble:
         """Make the module of one policy, the leader if None, or of all policies if :data:`POLICY_INPUT`.
 
         Raises:
             UserError: If there is no such policy.
         """
         if policy == POLICY_INPUT:
-            return ExportedEnsemble(model)
-        return ExportedPolicy(model, check_policy(policy, model.num_policies))
+            return DeployedEnsemble(model)
+        return DeployedPolicy(model, check_policy(policy, model.num_policies))
 
     def forward(self, obs: Tensor) -> Tensor:
         """Act on raw observations [N, D]: action means [N, A], not clipped. Another N clears the recurrent state."""
         return self.act(obs, self.network.share)
 
 
-class ExportedEnsemble(_Remembering):
+class DeployedEnsemble(_Remembering):
     """All policies for TorchScript, with the ids as second argument; keeps its recurrent state between calls."""
 
     def forward(self, obs: Tensor, policy_ids: Tensor) -> Tensor:
@@ -218,7 +218,7 @@ class OnnxPolicy(nn.Module):
 
     def __init__(self, model: EnsembleActorCritic, policy: int | None) -> None:
         super().__init__()
-        self.network = ExportedNetwork(model)
+        self.network = DeployedNetwork(model)
         self.takes_ids = policy is None
         self.is_recurrent = model.is_recurrent
         if policy is not None:
@@ -280,7 +280,7 @@ def check_policy(policy: int | str | None, num_policies: int) -> int:
     return policy
 
 
-def plain_copy(model: EnsembleActorCritic) -> EnsembleActorCritic:
+def cpu_copy(model: EnsembleActorCritic) -> EnsembleActorCritic:
     """Copy a model to the CPU with float32 parameters and no recurrent state; statistics stay float64."""
     # the state may hang on a graph, which deepcopy refuses; the memo makes it None instead
     copied = copy.deepcopy(model, {id(model.get_hidden_state()): None}).cpu().eval()
