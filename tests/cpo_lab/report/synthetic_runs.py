@@ -64,6 +64,15 @@ def write_run(
     return folder
 
 
+def add_columns(folder: Path, values: dict[str, str | None]) -> None:
+    """Writes further columns into a run's table, None for one that changes."""
+    head, *rows = (folder / "metrics.csv").read_text().splitlines()
+    lines = [",".join([head, *values])]
+    for number, row in enumerate(rows):
+        lines.append(",".join([row, *(str(number) if value is None else value for value in values.values())]))
+    (folder / "metrics.csv").write_text("".join(f"{line}\n" for line in lines))
+
+
 def _columns(algorithm: str, size: int, share: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     count = share.size
     top = {"cpo": 900.0, "sapg": 820.0, "ppo": 600.0}.get(algorithm, 700.0) + rng.normal(0, 40)

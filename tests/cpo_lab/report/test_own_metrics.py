@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
-from tests.cpo_lab.report.synthetic_runs import write_run
+from tests.cpo_lab.report.synthetic_runs import add_columns, write_run
 from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner, stock_ppo_cfg
 
 from cpo_lab.report.build import build_report, write_report
@@ -140,12 +140,3 @@ def test_strange_tags_harm_neither_figure_nor_page(tmp_path):
     assert len({plate.key for plate in more.plates}) == len(tags) + len(alike)
     for plate in more.plates:
         ElementTree.parse(tmp_path / "out" / "figures" / f"{plate.key}.svg")
-
-
-def add_columns(folder, values):
-    """Write further columns into a run's table, None for one that changes."""
-    head, *rows = (folder / "metrics.csv").read_text().splitlines()
-    lines = [",".join([head, *values])]
-    for number, row in enumerate(rows):
-        lines.append(",".join([row, *(str(number) if value is None else value for value in values.values())]))
-    (folder / "metrics.csv").write_text("".join(f"{line}\n" for line in lines))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from tests.cpo_lab.report.browser import Browser
-from tests.cpo_lab.report.synthetic_runs import write_run
+from tests.cpo_lab.report.synthetic_runs import add_columns, write_run
 
 from cpo_lab.report.build import build_report, write_report
 
@@ -32,6 +32,9 @@ def page(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     folders = [write_run(root, name, seed) for name in ("ppo", "sapg", "cpo") for seed in range(2)]
     (folders[-1] / "metrics.csv").unlink()
+    add_columns(
+        folders[0], {"My/metric_with_a_name_longer_than_any_figure_is_wide_at_its_title": None, "Loss/tiny": "1e-5"}
+    )
     report = build_report(folders, "Test of the report")
     return write_report(report, tmp_path_factory.mktemp("report")).as_uri(), report
 

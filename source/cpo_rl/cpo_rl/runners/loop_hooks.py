@@ -22,8 +22,8 @@ from cpo_rl.algorithms.episodes import EpisodeSums
 from cpo_rl.config import RunnerOptions
 from cpo_rl.runners.console import ProgressDisplay
 from cpo_rl.runners.extras import ExtrasMeans
+from cpo_rl.runners.metric_charts import tensorboard_layout
 from cpo_rl.runs.folder import RunFolder
-from cpo_rl.runs.metric_charts import tensorboard_layout
 from cpo_rl.runs.metric_names import HEADLINE, SCORES
 
 _log = logging.getLogger(__name__)
