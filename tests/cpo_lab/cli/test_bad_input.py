@@ -216,8 +216,8 @@ def test_a_robot_file_that_is_not_there(capsys):
 
 @pytest.mark.parametrize(("task", "joint"), [(TASK, "WRJ1"), (REGRASP, "iiwa7_joint_1")])
 def test_a_robot_with_other_joints(capsys, tmp_path, task, joint):
-    from cpo_lab.assets.allegro import robot_usd
     from cpo_lab.assets.allegro_hand_table import allegro_hand
+    from cpo_lab.assets.articulation import robot_usd
 
     file = tmp_path / "mine.usda"
     file.write_text(Path(robot_usd(allegro_hand())).read_text())

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 
-import isaaclab.sim as sim_utils
 from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg
 
 from cpo_lab.assets.allegro_hand_table import JOINT_NAMES as HAND_JOINTS
 from cpo_lab.assets.allegro_hand_table import allegro_hand
-from cpo_lab.assets.authoring import write_robot
-from cpo_lab.assets.cache import cached_usd
+from cpo_lab.assets.articulation import robot_cfg, robot_usd
 from cpo_lab.assets.kuka_allegro_table import ARM_JOINT_NAMES, DEFAULT_ARM_POSE, kuka_allegro
-from cpo_lab.assets.robot_table import Robot
 
 HAND_POSITION = (0.0, 0.0, 0.5)
 """Root of the hand alone [m] (``allegro_hand.py:283``)."""
@@ -29,29 +26,14 @@ GAINS = {"stiffness": 40.0, "damping": 5.0, "armature": 0.0}
 """Gains of all 23 joints [N m/rad, N m s/rad] and their armature [kg m^2] (``cfg/task/AllegroKuka.yaml:57-71``)."""
 
 
-def robot_usd(robot: Robot) -> str:
-    """Return the path of the generated USD file of a robot; made at the first call on a machine."""
-    return cached_usd(robot.name, robot, lambda path: write_robot(robot, path))
-
-
 def allegro_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg:
     """Return the hand alone: stiffness 3, damping 0.1, effort 0.5 N m, armature 0.001 (``allegro_hand.py:263-268``)."""
-    return ArticulationCfg(
-        prim_path=prim_path,
-        spawn=sim_utils.UsdFileCfg(usd_path=robot_usd(allegro_hand())),
-        init_state=ArticulationCfg.InitialStateCfg(
-            # a default outside the limits is refused, so the thumb's stays at its lower limit; the task resets to
-            # 0-based values
-            pos=HAND_POSITION,
-            rot=HAND_ORIENTATION,
-            joint_pos={"(?!thumb_joint_0).*": 0.0, "thumb_joint_0": 0.28},
-        ),
-        actuators={
-            "fingers": ImplicitActuatorCfg(
-                joint_names_expr=list(HAND_JOINTS), stiffness=3.0, damping=0.1, joint_effort_limit=0.5, armature=0.001
-            )
-        },
+    fingers = ImplicitActuatorCfg(
+        joint_names_expr=list(HAND_JOINTS), stiffness=3.0, damping=0.1, joint_effort_limit=0.5, armature=0.001
     )
+    # a default outside its limits is refused, so the thumb is at its lower one; the task resets to 0-based values
+    rest = {"(?!thumb_joint_0).*": 0.0, "thumb_joint_0": 0.28}
+    return robot_cfg(robot_usd(allegro_hand()), HAND_POSITION, HAND_ORIENTATION, rest, {"fingers": fingers}, prim_path)
 
 
 def kuka_allegro_cfg(
@@ -72,14 +54,9 @@ def kuka_allegro_cfg(
     if joint_4 is not None:
         pose["iiwa7_joint_4"] = joint_4
     pose |= {name: 0.28 if name == "thumb_joint_0" else 0.0 for name in HAND_JOINTS}
-    return ArticulationCfg(
-        prim_path=prim_path,
-        spawn=sim_utils.UsdFileCfg(usd_path=robot_usd(kuka_allegro())),
-        init_state=ArticulationCfg.InitialStateCfg(
-            pos=position, rot=(0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0)), joint_pos=pose
-        ),
-        actuators={
-            "arm": ImplicitActuatorCfg(joint_names_expr=list(ARM_JOINT_NAMES), joint_effort_limit=300.0, **GAINS),
-            "hand": ImplicitActuatorCfg(joint_names_expr=list(HAND_JOINTS), joint_effort_limit=0.35, **GAINS),
-        },
-    )
+    motors = {
+        "arm": ImplicitActuatorCfg(joint_names_expr=list(ARM_JOINT_NAMES), joint_effort_limit=300.0, **GAINS),
+        "hand": ImplicitActuatorCfg(joint_names_expr=list(HAND_JOINTS), joint_effort_limit=0.35, **GAINS),
+    }
+    orientation = (0.0, 0.0, math.sin(yaw / 2.0), math.cos(yaw / 2.0))
+    return robot_cfg(robot_usd(kuka_allegro()), position, orientation, pose, motors, prim_path)

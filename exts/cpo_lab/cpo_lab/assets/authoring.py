@@ -37,15 +37,11 @@ def write_robot(robot: Robot, path: str | Path) -> None:
         robot: The tables.
         path: File to write, ``.usda`` or ``.usd``; overwritten if it exists.
     """
-    from pxr import Usd, UsdGeom, UsdPhysics
+    from pxr import UsdPhysics
 
-    stage = Usd.Stage.CreateNew(str(path))
-    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
-    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+    stage = new_stage(path, ROOT_PRIM)
     UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
-    root = UsdGeom.Xform.Define(stage, ROOT_PRIM).GetPrim()
-    stage.SetDefaultPrim(root)
-    _write_articulation_root(root, robot)
+    _write_articulation_root(stage.GetDefaultPrim(), robot)
     _write_links(stage, robot)
     if robot.fixed_base:
         weld = UsdPhysics.FixedJoint.Define(stage, f"{ROOT_PRIM}/root_joint")
@@ -57,6 +53,17 @@ def write_robot(robot: Robot, path: str | Path) -> None:
     if robot.collision_pairs:
         _filter_other_pairs(stage, robot)
     stage.GetRootLayer().Save()
+
+
+def new_stage(path: str | Path, root: str) -> Any:
+    """Create a stage in metres with Z up, and its default prim ``root``, a transform."""
+    from pxr import Usd, UsdGeom
+
+    stage = Usd.Stage.CreateNew(str(path))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
+    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+    stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, root).GetPrim())
+    return stage
 
 
 def write_shape(stage: Any, path: str, shape: Shape, contact_offset: float = 0.002) -> Any:

@@ -12,7 +12,7 @@ from isaaclab.assets import RigidObjectCfg
 from isaaclab.markers import VisualizationMarkersCfg
 from isaaclab.utils import configclass
 
-from cpo_lab.assets.contact import collision_props, rigid_props
+from cpo_lab.assets.contact import body_cfg, free_body_props
 
 FACES: dict[str, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
     "east": ((1, 0, 0), (0.85, 0.15, 0.12)),
@@ -57,16 +57,8 @@ def cube_cfg(
         position: Start position, metres.
         prim_path: Where to spawn it.
     """
-    return RigidObjectCfg(
-        prim_path=prim_path,
-        spawn=MarkedCubeCfg(
-            size=(edge, edge, edge),
-            rigid_props=rigid_props(),
-            collision_props=collision_props(),
-            mass_props=[sim_utils.MassCfg(density=density)],
-        ),
-        init_state=RigidObjectCfg.InitialStateCfg(pos=position),
-    )
+    props = free_body_props(sim_utils.MassCfg(density=density))
+    return body_cfg(MarkedCubeCfg(size=(edge, edge, edge), **props), position, prim_path)
 
 
 def goal_marker_cfg(edge: float) -> VisualizationMarkersCfg:

@@ -17,7 +17,7 @@ import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
 from isaaclab.utils import configclass
 
-from cpo_lab.assets import cuboids
+from cpo_lab.assets import contact, cuboids
 
 
 def spawn_cuboid_set(
@@ -91,16 +91,16 @@ def _author(spec: Any, shape: cuboids.Percent, cfg: CuboidSetCfg, translation: A
     order = Vt.TokenArray(["xformOp:translate", "xformOp:orient", "xformOp:scale"])
     _attribute(spec, "xformOpOrder", types.TokenArray, order)
     _attribute(spec, "physics:rigidBodyEnabled", types.Bool, True)
-    _attribute(spec, "physxRigidBody:solverPositionIterationCount", types.Int, 8)
-    _attribute(spec, "physxRigidBody:solverVelocityIterationCount", types.Int, 0)
-    _attribute(spec, "physxRigidBody:maxDepenetrationVelocity", types.Float, 1000.0)
+    _attribute(spec, "physxRigidBody:solverPositionIterationCount", types.Int, contact.POSITION_ITERATIONS)
+    _attribute(spec, "physxRigidBody:solverVelocityIterationCount", types.Int, contact.VELOCITY_ITERATIONS)
+    _attribute(spec, "physxRigidBody:maxDepenetrationVelocity", types.Float, contact.DEPENETRATION_VELOCITY)
     geometry = Sdf.PrimSpec(spec, "geometry", Sdf.SpecifierDef, "Cube")
     _schemas(geometry, ["PhysicsCollisionAPI", "PhysxCollisionAPI"])
     _attribute(geometry, "size", types.Double, 1.0)
     _attribute(geometry, "xformOpOrder", types.TokenArray, Vt.TokenArray(["xformOp:scale"]))
     _attribute(geometry, "physics:collisionEnabled", types.Bool, True)
     _attribute(geometry, "physxCollision:contactOffset", types.Float, cfg.contact_offset)
-    _attribute(geometry, "physxCollision:restOffset", types.Float, 0.0)
+    _attribute(geometry, "physxCollision:restOffset", types.Float, contact.REST_OFFSET)
     _attribute(geometry, "primvars:displayColor", types.Color3fArray, Vt.Vec3fArray([Gf.Vec3f(*cfg.color)]))
     _size(spec, shape)
 
@@ -126,7 +126,7 @@ class CuboidSetCfg(sim_utils.MultiAssetSpawnerCfg):
     assets_cfg: list[Any] = []  # noqa: RUF012  Isaac Lab copies the defaults of its configurations
     """Shapes, three edges in percent of 0.05 m each; the environment fills them in."""
 
-    contact_offset: float = 0.002
+    contact_offset: float = contact.CONTACT_OFFSET
     """Distance at which PhysX starts to generate contacts [m], > 0."""
 
     color: tuple[float, float, float] = (0.8, 0.45, 0.2)
@@ -135,6 +135,4 @@ class CuboidSetCfg(sim_utils.MultiAssetSpawnerCfg):
 
 def cuboid_set_cfg(position: tuple[float, float, float], prim_path: str = "{ENV_REGEX_NS}/Object") -> RigidObjectCfg:
     """Return a free object whose shape differs between environments."""
-    return RigidObjectCfg(
-        prim_path=prim_path, spawn=CuboidSetCfg(), init_state=RigidObjectCfg.InitialStateCfg(pos=position)
-    )
+    return contact.body_cfg(CuboidSetCfg(), position, prim_path)

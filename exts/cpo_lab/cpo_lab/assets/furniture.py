@@ -14,9 +14,9 @@ from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
 from isaaclab.markers import VisualizationMarkersCfg
 from isaaclab.utils import configclass
 
-from cpo_lab.assets.authoring import write_shape
+from cpo_lab.assets.authoring import new_stage, write_shape
 from cpo_lab.assets.cache import cached_usd
-from cpo_lab.assets.contact import collision_props
+from cpo_lab.assets.contact import body_cfg, collision_props
 from cpo_lab.assets.robot_table import Quat, Shape, Vec3, box
 
 TABLE_CENTER = (0.0, 0.0, 0.38)
@@ -83,13 +83,10 @@ def _turn(yaw: float, pitch: float) -> Quat:
 
 
 def _write_bucket(shapes: tuple[Shape, ...], path: Path) -> None:
-    from pxr import Usd, UsdGeom, UsdPhysics
+    from pxr import UsdPhysics
 
-    stage = Usd.Stage.CreateNew(str(path))
-    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
-    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
-    root = UsdGeom.Xform.Define(stage, "/bucket").GetPrim()
-    stage.SetDefaultPrim(root)
+    stage = new_stage(path, "/bucket")
+    root = stage.GetDefaultPrim()
     body = UsdPhysics.RigidBodyAPI.Apply(root)
     body.CreateKinematicEnabledAttr(True)
     mass = UsdPhysics.MassAPI.Apply(root)
@@ -104,11 +101,7 @@ def bucket_cfg(prim_path: str = "{ENV_REGEX_NS}/Bucket") -> RigidObjectCfg:
     """Return the bucket: a body that only moves when its pose is written."""
     shapes = bucket_shapes()
     usd = cached_usd("bucket", shapes, lambda path: _write_bucket(shapes, path))
-    return RigidObjectCfg(
-        prim_path=prim_path,
-        spawn=sim_utils.UsdFileCfg(usd_path=usd),
-        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.7, 0.0, 0.3)),
-    )
+    return body_cfg(sim_utils.UsdFileCfg(usd_path=usd), (0.7, 0.0, 0.3), prim_path)
 
 
 def spawn_ground(prim_path: str, cfg: GroundCfg, *args: Any, **kwargs: Any) -> Any:

@@ -15,8 +15,9 @@ from pathlib import Path
 import isaaclab.sim as sim_utils
 from isaaclab.assets import RigidObjectCfg
 
+from cpo_lab.assets.authoring import new_stage
 from cpo_lab.assets.cache import cached_usd
-from cpo_lab.assets.contact import collision_props, rigid_props
+from cpo_lab.assets.contact import body_cfg, free_body_props
 
 DENSITY = 1000.0
 """Density of egg and pen [kg/m^3]."""
@@ -84,14 +85,11 @@ def egg_mesh(segments: int = 10, rings: int = 7) -> tuple[list[Vec3], list[tuple
 
 
 def _write_egg(path: Path) -> None:
-    from pxr import Gf, Usd, UsdGeom, UsdPhysics, Vt
+    from pxr import Gf, UsdGeom, UsdPhysics, Vt
 
     points, faces = egg_mesh()
-    stage = Usd.Stage.CreateNew(str(path))
-    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
-    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
-    root = UsdGeom.Xform.Define(stage, "/egg").GetPrim()
-    stage.SetDefaultPrim(root)
+    stage = new_stage(path, "/egg")
+    root = stage.GetDefaultPrim()
     UsdPhysics.RigidBodyAPI.Apply(root)
     mass = UsdPhysics.MassAPI.Apply(root)
     mass.CreateMassAttr(egg_mass())
@@ -112,24 +110,11 @@ def _write_egg(path: Path) -> None:
 def egg_cfg(position: Vec3, prim_path: str = "{ENV_REGEX_NS}/Object") -> RigidObjectCfg:
     """Return the egg: an ellipsoid of 60 x 60 x 80 mm and 151 g, as a convex hull."""
     usd = cached_usd("egg", (EGG_AXES, egg_mesh(), egg_mass()), _write_egg)
-    return RigidObjectCfg(
-        prim_path=prim_path,
-        spawn=sim_utils.UsdFileCfg(usd_path=usd),
-        init_state=RigidObjectCfg.InitialStateCfg(pos=position),
-    )
+    return body_cfg(sim_utils.UsdFileCfg(usd_path=usd), position, prim_path)
 
 
 def pen_cfg(position: Vec3, prim_path: str = "{ENV_REGEX_NS}/Object") -> RigidObjectCfg:
     """Return the pen: a capsule of 216 mm and 42 g along its own Z axis."""
-    return RigidObjectCfg(
-        prim_path=prim_path,
-        spawn=sim_utils.CapsuleCfg(
-            radius=PEN_RADIUS,
-            height=2.0 * PEN_HALF_LENGTH,
-            axis="Z",
-            rigid_props=rigid_props(),
-            collision_props=collision_props(),
-            mass_props=[sim_utils.MassCfg(mass=pen_mass())],
-        ),
-        init_state=RigidObjectCfg.InitialStateCfg(pos=position),
-    )
+    props = free_body_props(sim_utils.MassCfg(mass=pen_mass()))
+    pen = sim_utils.CapsuleCfg(radius=PEN_RADIUS, height=2.0 * PEN_HALF_LENGTH, axis="Z", **props)
+    return body_cfg(pen, position, prim_path)

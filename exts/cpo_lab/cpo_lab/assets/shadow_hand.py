@@ -1,16 +1,14 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Scene configuration of the generated Shadow Hand and of the cube. Imports Isaac Lab's configuration classes."""
+"""Scene configuration of the generated Shadow Hand. Imports Isaac Lab's configuration classes."""
 
 from __future__ import annotations
 
-import isaaclab.sim as sim_utils
 from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg
 
-from cpo_lab.assets.authoring import write_robot
-from cpo_lab.assets.cache import cached_usd
+from cpo_lab.assets.articulation import robot_cfg, robot_usd
 from cpo_lab.assets.shadow_hand_table import (
     DRIVEN_JOINTS,
     PASSIVE_JOINTS,
@@ -27,8 +25,7 @@ HAND_ORIENTATION = (0.0, -0.70710678, 0.70710678, 0.0)
 
 def shadow_hand_usd(self_collision: bool = False) -> str:
     """Path of the generated USD file of the hand; made at the first call on a machine."""
-    robot = shadow_hand(self_collision)
-    return cached_usd(robot.name, robot, lambda path: write_robot(robot, path))
+    return robot_usd(shadow_hand(self_collision))
 
 
 def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
@@ -57,11 +54,4 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
 
 def shadow_hand_cfg(prim_path: str = "{ENV_REGEX_NS}/Robot") -> ArticulationCfg:
     """The hand, joints at zero; the environment fills in ``spawn.usd_path`` (:func:`shadow_hand_usd`)."""
-    return ArticulationCfg(
-        prim_path=prim_path,
-        spawn=sim_utils.UsdFileCfg(usd_path=""),
-        init_state=ArticulationCfg.InitialStateCfg(
-            pos=HAND_POSITION, rot=HAND_ORIENTATION, joint_pos={".*": 0.0}, joint_vel={".*": 0.0}
-        ),
-        actuators=shadow_hand_actuators(),
-    )
+    return robot_cfg("", HAND_POSITION, HAND_ORIENTATION, {".*": 0.0}, shadow_hand_actuators(), prim_path)

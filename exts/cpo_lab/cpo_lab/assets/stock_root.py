@@ -16,6 +16,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from cpo_lab.assets.authoring import new_stage
 from cpo_rl.errors import UserError
 
 STAGE = (
@@ -65,14 +66,11 @@ def write_root(folder: Path) -> None:
 
 
 def _new_stage(path: Path, root: str) -> Any:
-    from pxr import Usd, UsdGeom, UsdPhysics
+    from pxr import UsdPhysics
 
     path.unlink(missing_ok=True)
-    stage = Usd.Stage.CreateNew(str(path))
-    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
-    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+    stage = new_stage(path, root)
     UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
-    stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, root).GetPrim())
     return stage
 
 

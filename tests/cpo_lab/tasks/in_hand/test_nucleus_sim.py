@@ -21,8 +21,8 @@ pytest.importorskip("isaaclab")
 from tests.processes import run_python
 
 from cpo_lab.assets import stock_root
-from cpo_lab.assets.allegro import robot_usd
 from cpo_lab.assets.allegro_hand_table import JOINT_NAMES, allegro_hand
+from cpo_lab.assets.articulation import robot_usd
 from cpo_lab.tasks.in_hand.shadow import SHADOW_OBSERVATIONS, NucleusShadowHandNamesCfg
 from cpo_lab.tasks.layout import layout_slices
 
