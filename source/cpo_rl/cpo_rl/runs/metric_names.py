@@ -331,8 +331,8 @@ def in_order(tags: Iterable[str]) -> list[Metric]:
 
 
 def policies_in(tags: Iterable[str]) -> int:
-    """Return how many policies a run's tags speak of, at least 1."""
-    numbers = [int(found[1]) for tag in tags if (found := re.match(r"Policy_(\d+)/", tag))]
+    """Return how many policies a run's tags speak of, at least 1; a number of four digits is damage."""
+    numbers = [int(found[1]) for tag in tags if (found := re.match(r"Policy_(\d{1,3})/", tag))]
     return max(numbers, default=0) + 1
 
 
