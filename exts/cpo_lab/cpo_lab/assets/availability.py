@@ -25,6 +25,12 @@ PATIENCE = 3.0
 """How long a server may take to answer [s]."""
 
 
+def file_of(asset: Any) -> str:
+    """Return the USD file that an asset's configuration is spawned from; empty if it is made without one."""
+    path = getattr(getattr(asset, "spawn", None), "usd_path", None)
+    return path if isinstance(path, str) else ""
+
+
 def scene_files(scene: Any) -> Iterator[tuple[str, str]]:
     """Yield the USD files that a scene's assets are spawned from.
 
@@ -35,8 +41,8 @@ def scene_files(scene: Any) -> Iterator[tuple[str, str]]:
         Setting that names the file, and the path or URL; assets that are generated while spawning have none.
     """
     for name, asset in vars(scene).items():
-        path = getattr(getattr(asset, "spawn", None), "usd_path", None)
-        if isinstance(path, str) and path:
+        path = file_of(asset)
+        if path:
             yield f"env.scene.{name}.spawn.usd_path", path
 
 

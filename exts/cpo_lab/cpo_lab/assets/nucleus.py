@@ -68,7 +68,7 @@ def fit_variant(robot: ArticulationCfg, physics: Any) -> list[str]:
     Returns:
         One line if something was changed.
     """
-    variants = getattr(robot.spawn, "variants", None) or {}
+    variants = robot.spawn.variants or {}
     wanted = "mujoco" if isinstance(physics, NewtonCfg) else "physx"
     if variants.get("Physics", wanted) == wanted:
         return []

@@ -19,7 +19,7 @@ from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 from isaaclab_tasks.utils import PresetCfg
 
-from cpo_lab.assets.availability import check_files
+from cpo_lab.assets.availability import check_files, file_of
 from cpo_lab.assets.nucleus import BUILTIN, NUCLEUS, AssetChoiceCfg
 from cpo_lab.physics.defaults import default_num_envs, fit_num_envs, limit_torch_threads
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
@@ -248,5 +248,5 @@ class TaskEnv(DirectRLEnv):
 
 def _usd_files(assets: Mapping[str, Any]) -> set[Path]:
     """Return the USD files that assets are spawned from."""
-    paths = (getattr(asset.cfg.spawn, "usd_path", None) for asset in assets.values())
+    paths = (file_of(asset.cfg) for asset in assets.values())
     return {Path(path) for path in paths if path}

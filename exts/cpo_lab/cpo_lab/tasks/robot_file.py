@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from cpo_lab.assets.availability import file_of
 from cpo_rl.errors import UserError
 
 
@@ -33,8 +34,8 @@ def check_robot(setting: str, robot: Any, joints: Sequence[str], links: Sequence
     Raises:
         UserError: Naming the file or the setting, and the names that there are.
     """
-    path = getattr(getattr(robot, "spawn", None), "usd_path", None)
-    if not path or not os.path.isfile(path):
+    path = file_of(robot)
+    if not os.path.isfile(path):
         return
     if "pxr" not in sys.modules and importlib.util.find_spec("isaacsim") is not None:
         return
