@@ -95,6 +95,8 @@ def test_the_tasks_own_number_for_a_cpu_counts_although_it_was_set_late():
     )
     assert "24" in defaults.fit_num_envs(config, 252)[0]
     assert config.scene.num_envs == 24
+    config.scene.num_envs = 0  # stands for the task's
+    assert "24" in defaults.fit_num_envs(config, 252)[0]
     config.scene.num_envs = 6  # asked for
     assert defaults.fit_num_envs(config, 252) == []
 

@@ -26,14 +26,15 @@ def fit_num_envs(cfg: Any, untouched: int) -> list[str]:
     the GPU's number. That number cannot be meant for a CPU, where it would need hours to build.
 
     Args:
-        cfg: Environment configuration (a :class:`cpo_lab.tasks.base_env.TaskEnvCfg`); changed in place.
+        cfg: Environment configuration (a :class:`cpo_lab.tasks.base_env.TaskEnvCfg`); changed in place. Its number may
+            be 0, which stands for the task's.
         untouched: Number that the configuration was made with.
 
     Returns:
         One line if it was changed.
     """
     suited = default_num_envs(cfg, cfg.sim.device)
-    if cfg.scene.num_envs != untouched or cfg.scene.num_envs == suited:
+    if cfg.scene.num_envs not in (0, untouched) or cfg.scene.num_envs == suited:
         return []
     cfg.scene.num_envs = suited
     kind = "a CPU" if cfg.sim.device == "cpu" else "a GPU"

@@ -64,7 +64,10 @@ class HandSceneCfg(InteractiveSceneCfg):
 
 @configclass
 class InHandEnvCfg(TaskEnvCfg, ReorientRules):
-    """What the tasks of all hands can be told; a hand's own settings are added in its file."""
+    """What the tasks of all hands can be told; a hand's own settings are added in its file.
+
+    Its layout's terms ``joint_position`` and ``last_action`` say how many joints and motors a hand has.
+    """
 
     scene: Any = MISSING
     """Assets, a :class:`HandSceneCfg`."""
@@ -90,10 +93,10 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
     goal_display_offset: Vec3 = setting((-0.2, -0.06, 0.12))
     """Where a viewer shows the goal, minus the goal position, metres."""
 
-    camera_eye: Vec3 = setting((0.0, 0.0, 0.0))
+    camera_eye: Vec3 = setting((0.1, -0.75, 0.93))
     """Where a camera stands, metres in the environment frame."""
 
-    camera_lookat: Vec3 = setting((0.0, 0.0, 0.0))
+    camera_lookat: Vec3 = setting((-0.08, -0.3, 0.55))
     """Where it looks, metres in the environment frame."""
 
     def derived(self) -> dict[str, Any]:
