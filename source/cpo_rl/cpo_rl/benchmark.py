@@ -248,11 +248,8 @@ def run(
     if shape_name not in SHAPES:
         raise UserError(f"Unknown shape {shape_name!r}; choose one of {', '.join(SHAPES)}.")
     shape = SHAPES[shape_name]
-    result: dict[str, Any] = {"shape": shape_name, "num_envs": num_envs, "horizon": shape.horizon, "repeats": repeats,
-                              "hardware": hardware(device), "variants": {}}  # fmt: skip
-    variants = tuple(
-        v for v in variants if v != "cpo_without_adversary" or shape.algorithm.get("adversarial_coef") != 0
-    )
+    if shape.algorithm.get("adversarial_coef") == 0:
+        variants = tuple(v for v in variants if v != "cpo_without_adversary")
     algs = {name: build(shape, name, num_envs, device, **overrides) for name in variants}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     phases: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in variants}
@@ -264,27 +261,32 @@ def run(
                 seconds[name].append(total)
                 for phase, value in parts.items():
                     phases[name][phase].append(value)
-    for name, alg in algs.items():
-        if alg.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        reads = count_host_reads(alg)
-        peak = torch.cuda.max_memory_allocated() if alg.device.type == "cuda" else _peak_rss()
-        result["variants"][name] = {
-            "median_s": statistics.median(seconds[name]),
-            "min_s": min(seconds[name]),
-            "max_s": max(seconds[name]),
-            "phases_s": {phase: statistics.median(values) for phase, values in phases[name].items()},
-            "host_reads": reads,
-            "rollout_bytes": persistent_bytes(alg),
-            "peak_bytes": peak,
-            "rows": alg.tables.num_rows * alg.cfg.sequence_length,
-            "gradient_steps": alg.cfg.num_learning_epochs * alg.cfg.num_mini_batches,
-        }
-    base = result["variants"].get("ppo")
-    for entry in result["variants"].values():
+    figures = {name: _figures(alg, seconds[name], phases[name]) for name, alg in algs.items()}
+    base = figures.get("ppo")
+    for entry in figures.values():
         entry["ratio_to_ppo"] = entry["median_s"] / base["median_s"] if base else None
         entry["memory_to_ppo"] = entry["rollout_bytes"] / base["rollout_bytes"] if base else None
-    return result
+    sizes = {"shape": shape_name, "num_envs": num_envs, "horizon": shape.horizon, "repeats": repeats}
+    return {**sizes, "hardware": hardware(device), "variants": figures}
+
+
+def _figures(alg: EnsemblePPO, seconds: list[float], phases: dict[str, list[float]]) -> dict[str, Any]:
+    """What was measured of a variant, and what is measured now: host reads and memory of one more update."""
+    if alg.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    reads = count_host_reads(alg)
+    peak = torch.cuda.max_memory_allocated() if alg.device.type == "cuda" else _peak_rss()
+    return {
+        "median_s": statistics.median(seconds),
+        "min_s": min(seconds),
+        "max_s": max(seconds),
+        "phases_s": {phase: statistics.median(values) for phase, values in phases.items()},
+        "host_reads": reads,
+        "rollout_bytes": persistent_bytes(alg),
+        "peak_bytes": peak,
+        "rows": alg.tables.num_rows * alg.cfg.sequence_length,
+        "gradient_steps": alg.cfg.num_learning_epochs * alg.cfg.num_mini_batches,
+    }
 
 
 def _peak_rss() -> int:

@@ -64,9 +64,11 @@ def test_a_setting_that_cannot_act_any_more_is_refused(name, value):
 def test_a_coupling_can_be_switched_off_but_not_on(name):
     with pytest.raises(UserError, match=f"algorithm field {name}=0.1 cannot change in a run"):
         make_algorithm(NUM_ENVS, **{name: 0.0}).set_hyperparameters({name: 0.1})
-    algorithm = make_algorithm(NUM_ENVS)
+    algorithm, env = make_algorithm(NUM_ENVS), ToyEnv(torch.arange(NUM_ENVS))
+    metrics = iterate(algorithm, env, 1)[0]
+    assert "Loss/awac" in metrics and metrics["Discriminator/bonus"] != 0.0
     algorithm.set_hyperparameters({name: 0.0})
-    metrics = iterate(algorithm, ToyEnv(torch.arange(NUM_ENVS)), 1)[0]
+    metrics = iterate(algorithm, env, 1)[0]
     assert ("Loss/awac" in metrics) == (name != "awac_coef")
     assert (metrics["Discriminator/bonus"] == 0.0) == (name == "adversarial_coef")
 

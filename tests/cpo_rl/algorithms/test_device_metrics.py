@@ -78,6 +78,23 @@ def test_reading_starts_over():
     assert metrics.read(Ranks(None)) == ({}, {})
 
 
+def test_a_name_in_different_companies_counts_all_its_samples():
+    """Mini-batches without a row of some role report fewer terms."""
+    metrics = DeviceMetrics("cpu")
+    for values in ({"a": 1.0, "b": 5.0}, {"a": 3.0, "b": 7.0}, {"a": 8.0}):
+        metrics.add_all({name: torch.tensor(value) for name, value in values.items()})
+    assert metrics.read(Ranks(None))[0] == {"a": 4.0, "b": 6.0}
+
+
+def test_forgotten_names_are_not_reported():
+    metrics = DeviceMetrics("cpu")
+    metrics.add_all({"a": torch.tensor(1.0), "b": torch.tensor(2.0)})
+    metrics.read(Ranks(None))
+    metrics.forget()
+    metrics.add_all({"a": torch.tensor(3.0)})
+    assert metrics.read(Ranks(None))[0] == {"a": 3.0}
+
+
 def test_explained_variance_by_hand():
     returns = torch.tensor([1.0, 2.0, 3.0])
     assert float(explained_variance(returns, returns)) == 1.0

@@ -77,6 +77,44 @@ class LoosePPO(EnsemblePPO):
     settings_class = LooseCfg
 
 
+class Wanderer:
+    """Nothing but rsl_rl's interface, written from scratch."""
+
+    learning_rate = 0.0
+
+    def __init__(self, num_actions: int) -> None:
+        self.policy = torch.nn.Linear(1, num_actions)
+        self.policy.output_std = torch.ones(num_actions)
+
+    @staticmethod
+    def construct_algorithm(obs: Any, env: Any, cfg: dict[str, Any], device: str) -> Wanderer:
+        return Wanderer(env.num_actions)
+
+    def act(self, obs: Any) -> torch.Tensor:
+        return torch.randn(obs.batch_size[0], self.policy.out_features)
+
+    def process_env_step(self, *args: Any) -> None: ...
+
+    def compute_returns(self, obs: Any) -> None: ...
+
+    def update(self) -> dict[str, float]:
+        return {"wandering": 1.0}
+
+    def get_policy(self) -> Any:
+        return self.policy
+
+    def train_mode(self) -> None: ...
+
+    def eval_mode(self) -> None: ...
+
+    def save(self) -> dict[str, Any]:
+        return {"policy": self.policy.state_dict()}
+
+    def load(self, loaded: dict[str, Any], load_cfg: dict | None = None, strict: bool = True) -> bool:
+        self.policy.load_state_dict(loaded["policy"])
+        return True
+
+
 def named(cls: type) -> str:
     return f"{HERE}:{cls.__name__}"
 
@@ -179,6 +217,16 @@ def test_any_class_with_the_interface_of_rsl_rl_trains():
     assert runner.logger._last_metrics["Loss/extra"] == 0.75
     assert own_keywords(KeywordPPO) == {"extra_coef": 0.5}
     assert own_keywords(PPO) == own_keywords(EnsemblePPO) == {}
+
+
+def test_a_class_with_nothing_but_the_interface_trains_saves_and_resumes(tmp_path):
+    runner = make_runner(cfg_of(Wanderer), tmp_path / "run")
+    runner.learn(2)
+    assert runner.logger._last_metrics["Loss/wandering"] == 1.0
+    assert runner.folder.manifest["algorithm"] == "Wanderer"
+    resumed = make_runner(cfg_of(Wanderer), tmp_path / "run")
+    assert resumed.resume()
+    assert torch.equal(resumed.alg.policy.weight, runner.alg.policy.weight)
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,9 @@ class DeviceMetrics:
         """
         names = list(self._sums)
         parts = [torch.stack([(s / self._counts[n]) for n, s in self._sums.items()]).to(torch.float64)] if names else []
-        for group, vector in self._vectors.items():
-            names += group
-            parts.append(vector[:-1] / vector[-1])
+        group, means = self._means()
+        names += group
+        parts += means
         parts += [a.reshape(-1).to(torch.float64) for a in self._arrays.values()]
         if not parts:
             return {}, {}
@@ -94,6 +94,22 @@ class DeviceMetrics:
         for vector in self._vectors.values():
             vector.zero_()
         return scalars, arrays
+
+    def _means(self) -> tuple[list[str], list[Tensor]]:
+        """Names and means of what :meth:`add_all` got; a name that came in different companies counts all samples."""
+        names = list(dict.fromkeys(name for group in self._vectors for name in group))
+        if len(self._vectors) < 2:
+            return names, [vector[:-1] / vector[-1] for vector in self._vectors.values()]
+        sums = torch.zeros(2, len(names), device=self.device, dtype=torch.float64)
+        for group, vector in self._vectors.items():
+            places = [names.index(name) for name in group]
+            sums[0, places] += vector[:-1]
+            sums[1, places] += vector[-1]
+        return names, [sums[0] / sums[1]]
+
+    def forget(self) -> None:
+        """Drop the names of :meth:`add_all`, because others will come; recorded steps that add to them must go, too."""
+        self._vectors.clear()
 
 
 def _by_policy(name: str, values: list[float]) -> dict[str, float]:

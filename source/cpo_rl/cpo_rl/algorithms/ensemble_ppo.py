@@ -284,6 +284,7 @@ class EnsemblePPO:
         if "learning_rate" in values:
             self.policy_update.learning_rate.rate.fill_(values["learning_rate"])
         self.policy_update.settings_changed()
+        self.metrics.forget()  # a term that is switched off is no metric any more
         if self.diversity:
             self.diversity.settings_changed()
 
