@@ -211,7 +211,7 @@ def build_cfg(cls: type, values: Mapping[str, Any], section: str) -> Any:
     """Make checked settings from a dictionary.
 
     Args:
-        cls: The settings class; its ``validate()`` checks them, or :func:`check_fields` where it has none.
+        cls: The settings class; its ``validate()`` checks them.
         values: Values by field; ``class_name`` is ignored because rsl_rl uses it to find the class.
         section: What they are settings of, for messages (``algorithm`` or ``model``).
 

@@ -77,6 +77,15 @@ class LoosePPO(EnsemblePPO):
     settings_class = LooseCfg
 
 
+@dataclass
+class UncheckedCfg:
+    coef: float = 1.0
+
+
+class UncheckedPPO(EnsemblePPO):
+    settings_class = UncheckedCfg
+
+
 class Wanderer:
     """Nothing but rsl_rl's interface, written from scratch."""
 
@@ -246,6 +255,8 @@ def test_a_class_with_nothing_but_the_interface_trains_saves_and_resumes(tmp_pat
          "(ZeroDivisionError: nothing to divide by, test_own_algorithm.py, line "),
         (cfg_of(LoosePPO), f"agent.algorithm.class_name={HERE}:LoosePPO has settings that are no dataclass; write "
          "@dataclass above LooseCfg."),
+        (cfg_of(UncheckedPPO), f"agent.algorithm.class_name={HERE}:UncheckedPPO has settings without validate(); "
+         "derive UncheckedCfg from EnsembleCfg."),
         (cfg_of(EnsemblePPO, class_name="PPO"), "agent.algorithm.class_name=PPO cannot be built from this agent's "
          "settings (KeyError: 'actor', "),
     ],

@@ -25,8 +25,7 @@ def algorithm_class(name: Any) -> type:
         name: ``package.module:Class``, or a name that rsl_rl knows, such as ``PPO``.
 
     Raises:
-        UserError: If it cannot be imported, lacks what rsl_rl's runner calls, or has settings that are
-            none.
+        UserError: If it cannot be imported, lacks what rsl_rl's runner calls, or has settings that cannot be checked.
     """
     try:
         found = resolve_callable(str(name))
@@ -38,6 +37,8 @@ def algorithm_class(name: Any) -> type:
     settings = contracts.settings_class(found)
     if settings is not None and "__dataclass_fields__" not in vars(settings):
         raise _refusal(name, f"has settings that are no dataclass; write @dataclass above {settings.__name__}")
+    if settings is not None and "validate" not in dir(settings):
+        raise _refusal(name, f"has settings without validate(); derive {settings.__name__} from EnsembleCfg")
     return found
 
 
