@@ -62,6 +62,9 @@ _THUMB_LIMITS = (
 _FINGER_FRICTION = (0.0523963, 0.0150275, 0.00616359, 0.0227036)
 _THUMB_FRICTION = (0.035, 0.035, 0.035, 0.035)
 
+VELOCITY_LIMIT = 6.283
+"""Largest speed of a joint in the URDF [rad/s]."""
+
 _FINGER_SHAPES = (
     (box((0.0098, 0.01375, 0.0082), (0.0, 0.0, -0.0082)),),
     (box((0.027, 0.0098, 0.01375), (0.027, 0.0, 0.0)),),
@@ -201,6 +204,7 @@ def finger_joints(effort: float, armature: float) -> tuple[Joint, ...]:
                 effort=effort,
                 friction=friction[i],
                 armature=armature,
+                velocity_limit=VELOCITY_LIMIT,
             )
             for i in range(4)
         ]

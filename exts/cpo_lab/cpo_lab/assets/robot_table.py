@@ -116,6 +116,9 @@ class Joint:
     """N m (MuJoCo) or a coefficient (URDF). For the actuator config, not written to USD."""
     armature: float = 0.0
     """Rotor inertia, kg m^2. Written to USD and to be repeated in the actuator config."""
+    velocity_limit: float = math.inf
+    """Largest speed, rad/s. For the actuator config, not written to USD: PhysX lets a joint at its own velocity limit
+    slip past its position limits, so :mod:`cpo_lab.tasks.speed_limits` bounds the speed instead."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ def _check(robot: Robot) -> None:
     if len(names) != len(robot.joints):
         raise ValueError(f"{robot.name}: joint names must be unique.")
     for joint in robot.joints:
+        if not joint.velocity_limit > 0.0:
+            raise ValueError(f"{robot.name}: joint {joint.name!r} needs a positive velocity limit.")
         if not joint.lower < joint.upper:
             raise ValueError(f"{robot.name}: joint {joint.name!r} needs lower < upper.")
         if abs(math.dist(joint.axis, (0.0, 0.0, 0.0)) - 1.0) > 1e-5:

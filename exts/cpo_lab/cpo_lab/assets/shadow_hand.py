@@ -40,6 +40,7 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
             damping={joint.name: joint.damping for joint in driven},
             armature={joint.name: joint.armature for joint in driven},
             joint_effort_limit={joint.name: joint.effort for joint in driven},
+            actuator_velocity_limit={joint.name: joint.velocity_limit for joint in driven},
         ),
         "passive": ImplicitActuatorCfg(
             joint_names_expr=list(PASSIVE_JOINTS),
@@ -48,6 +49,7 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
             armature={joint.name: joint.armature for joint in passive},
             # no motor; the limit must not cut the damping, which stays below 1 N m up to 10 rad/s
             joint_effort_limit=1.0,
+            actuator_velocity_limit={joint.name: joint.velocity_limit for joint in passive},
         ),
     }
 

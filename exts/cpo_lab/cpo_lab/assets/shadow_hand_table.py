@@ -10,6 +10,8 @@ for the hull of the forearm, which is a box here. Metres, kilograms, radians, qu
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cpo_lab.assets.robot_table import FixedTendon, Joint, Link, Robot, box, capsule
 
 # fmt: off
@@ -202,6 +204,22 @@ FINGERTIPS = ("ffdistal", "mfdistal", "rfdistal", "lfdistal", "thdistal")
 PROPORTIONAL_GAINS = {name: 5.0 if name.startswith("WR") else 1.0 for name in DRIVEN_JOINTS}
 """Position gain of the motors, N m / rad. The joints' own damping is the derivative part."""
 
+TENDON_RATIO = 0.00805 / 0.00705
+"""Radians of J0 per radian of J1 (reference: ``shadow_hand.py:255-266``)."""
+
+
+def _velocity_limit(joint: Joint) -> float:
+    """Return the speed at which a joint's damping cancels its motor at an error of the whole range, rad/s.
+
+    The MJCF states no velocity limits, and Shadow Robot's own description (``sr_description``: 2 rad/s, the thumb's tip
+    4) describes motors far slower than the MJCF's. No motor can drive a joint faster than this, so only what an impact
+    adds is cut off.
+    """
+    if joint.name in PASSIVE_JOINTS:
+        return TENDON_RATIO * _velocity_limit(next(each for each in JOINTS if each.name == f"{joint.name[:2]}J1"))
+    return PROPORTIONAL_GAINS[joint.name] / joint.damping * (joint.upper - joint.lower)
+
+
 TENDONS = tuple(
     FixedTendon(
         name=f"{finger}J1c",
@@ -227,7 +245,7 @@ def shadow_hand(self_collision: bool = False) -> Robot:
     return Robot(
         name="shadow_hand",
         links=LINKS,
-        joints=JOINTS,
+        joints=tuple(replace(joint, velocity_limit=_velocity_limit(joint)) for joint in JOINTS),
         tendons=TENDONS,
         collision_pairs=COLLISION_PAIRS if self_collision else (),
         angular_damping=0.01,

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cpo_lab.cli.parser import SHARED, CommandParser
+from cpo_lab.cli.doctor_stress import STEPS, run_stress
+from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
 from cpo_lab.launch.configuration import Request, resolve
 from cpo_lab.launch.machine import usable_cores
 from cpo_lab.launch.registry import find_task
@@ -261,6 +262,7 @@ _EPILOG = """\
 examples:
   cpo-lab doctor
   cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp
+  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct --stress 100000 --json stress.json
   cpo-lab doctor --dump RUN_FOLDER/dump_120.pt"""
 
 
@@ -272,13 +274,23 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
     parser.add_shared("--task", help="measure the physics of this task on an engine, instead of the machine")
+    parser.add_argument(
+        "--stress",
+        nargs="?",
+        type=positive_int,
+        const=STEPS,
+        metavar="STEPS",
+        help=f"with --task: take so many random steps of single environments (default: {STEPS:,}) and count absurd states",
+    )
+    parser.add_argument("--json", metavar="FILE", help="with --stress: write what was measured")
+    parser.add_shared("--seed", help="with --stress: seed of the environment and of the actions (default: 0)")
     parser.add_shared("--device", help=f"with --task: {SHARED['--device']['help']}")
-    parser.add_shared("--num_envs", help="with --task: environments (default: 8)")
+    parser.add_shared("--num_envs", help="with --task: environments (default: 8; with --stress the task's own number)")
     return parser
 
 
 def run(argv: list[str]) -> int:
-    """Run every check and print what it found; with ``--task``, measure that task's physics instead.
+    """Run every check and print what it found; with ``--task``, measure or stress that task's physics instead.
 
     Returns:
         0, or 1 if there is a problem.
@@ -292,10 +304,15 @@ def run(argv: list[str]) -> int:
 
         sys.stdout.write(describe(args.dump) + "\n")
         return 0
+    if args.stress is None and (args.json or args.seed is not None):
+        raise UserError("--json and --seed belong to a stress test; add --stress.")
+    if args.task is not None and args.stress is not None:
+        args.seed = args.seed or 0
+        return run_stress(args, settings)
     if args.task is not None:
         return _check_task(args, settings)
-    if settings or args.device or args.num_envs:
-        raise UserError("--device, --num_envs and settings belong to a task; add --task NAME.")
+    if settings or args.device or args.num_envs or args.stress:
+        raise UserError("--stress, --device, --num_envs and settings belong to a task; add --task NAME.")
     return _check_machine()
 
 

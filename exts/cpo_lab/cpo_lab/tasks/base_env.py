@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import isaaclab.sim as sim_utils
 import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
+from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 from isaaclab_tasks.utils import PresetCfg
@@ -34,6 +35,7 @@ from cpo_lab.physics.presets import (
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
 from cpo_lab.tasks.settings import check_values, defaults_of
+from cpo_lab.tasks.speed_limits import LimitedScene, SpeedLimiter
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
 
@@ -82,6 +84,12 @@ class TaskEnvCfg(DirectRLEnvCfg):
 
     cpu_num_envs: int = setting(252, at_least=1)
     """Environments on a CPU unless ``--num_envs`` says otherwise; a multiple of the 6 policies."""
+
+    object_speed_limit: float = setting(20.0, above=0.0)
+    """Largest speed of objects [m/s]; see :mod:`cpo_lab.tasks.speed_limits`, which also bounds joints."""
+
+    object_spin_limit: float = setting(64.0, above=0.0)
+    """Largest angular speed of objects [rad/s]: the default of the reference's engine."""
 
     def layout(self) -> tuple[ObservationTerm, ...]:
         """The terms of the observation, from which its size and its documentation are made; empty for a task without.
@@ -190,7 +198,11 @@ class TaskEnv(DirectRLEnv):
         """What was chosen for the user, one line each."""
         for line in self.choices:
             logger.warning(line)
+        if cfg.scene.class_type == InteractiveSceneCfg(num_envs=1, env_spacing=1.0).class_type:  # none of your own
+            cfg.scene.class_type = LimitedScene
         super().__init__(cfg, render_mode, **kwargs)
+        if isinstance(self.scene, LimitedScene):
+            self.scene.limiter = SpeedLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
 
     def reward_settings(self) -> dict[str, float]:
         """Return the values of :attr:`mutable_rewards`."""

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Bounds on speeds, kept in the engine's state after every physics step.
+
+Joints never turn faster than their motors' velocity limits, and objects never spin faster than the reference's engine
+allows nor fly faster than anything in these tasks throws them. Without them a finger that a table or another finger
+squeezes reaches 1e4 rad/s, and a cuboid that tumbles freely can gain spin until it is no number. PhysX's own limit of joint velocity does not serve: with it joints slip
+past their position limits by radians. Nothing here waits for a GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import isaaclab.sim as sim_utils
+from isaaclab.actuators import ActuatorBase
+import torch
+import warp as wp
+from isaaclab.scene import InteractiveScene
+
+NO_LIMIT = 1e3
+"""Velocity limits from here on are none [rad/s]: engines write large numbers where a file states no limit."""
+
+
+def joint_velocity_limits(robot: Any) -> torch.Tensor:
+    """Return the largest speeds of an articulation's joints.
+
+    Args:
+        robot: Isaac Lab's articulation; its actuators' ``actuator_velocity_limit`` counts, or else what its file says.
+
+    Returns:
+        Limits [rad/s], shape [N, J], infinite where there is none.
+    """
+    limits = robot.data.joint_vel_limits.torch.clone()
+    for group in robot.actuators.values():
+        if not isinstance(group, ActuatorBase):
+            continue  # one that Newton runs keeps its limits to itself
+        limits[:, group.joint_indices] = group.actuator_velocity_limit
+    limits[~((limits > 0.0) & (limits < NO_LIMIT))] = torch.inf
+    return limits
+
+
+def moves_freely(body: Any) -> bool:
+    """Whether a rigid object of the scene moves by itself; one that only goes where it is put has no velocity."""
+    from pxr import UsdPhysics
+
+    prim = sim_utils.find_first_matching_prim(body.cfg.prim_path)
+    found = sim_utils.get_all_matching_child_prims(
+        prim.GetPath(), lambda each: each.HasAPI(UsdPhysics.RigidBodyAPI), traverse_instance_prims=False
+    )
+    return not any(UsdPhysics.RigidBodyAPI(each).GetKinematicEnabledAttr().Get() for each in found)
+
+
+class SpeedLimiter:
+    """Cuts velocities off at their limits, in every articulation and free object of a scene."""
+
+    def __init__(self, scene: InteractiveScene, speed: float, spin: float) -> None:
+        """Read the limits.
+
+        Args:
+            scene: The built scene.
+            speed: Largest speed of an object [m/s].
+            spin: Largest angular speed of an object [rad/s].
+        """
+        limits = [(robot, joint_velocity_limits(robot)) for robot in scene.articulations.values()]
+        self._robots = [(robot, limit) for robot, limit in limits if torch.isfinite(limit).any()]
+        self._objects = [body for body in scene.rigid_objects.values() if moves_freely(body)]
+        self._most = torch.tensor([[speed, spin]], device=scene.device)
+        # asking whether anything is too fast is free on a CPU and would stall a GPU
+        self._asks = scene.device == "cpu"
+
+    def apply(self) -> None:
+        """Bound what the engine's state holds now."""
+        for robot, limit in self._robots:
+            velocity = robot.data.joint_vel.torch
+            fast = (velocity.abs() > limit).any(dim=1)
+            if self._asks and not fast.any():
+                continue
+            bounded = torch.clamp(velocity, -limit, limit)
+            robot.write_joint_velocity_to_sim_mask(velocity=bounded, env_mask=wp.from_torch(fast))
+        for body in self._objects:
+            velocity = body.data.root_com_vel_w.torch.unflatten(1, (2, 3))  # linear, angular
+            speed = velocity.norm(dim=2)
+            fast = (speed > self._most).any(dim=1)
+            if self._asks and not fast.any():
+                continue
+            bounded = (velocity * (self._most / speed).clamp(max=1.0).unsqueeze(2)).flatten(1)
+            body.write_root_velocity_to_sim_mask(root_velocity=bounded, env_mask=wp.from_torch(fast))
+
+
+class LimitedScene(InteractiveScene):
+    """A scene whose speeds stay bounded once its environment has set :attr:`limiter`."""
+
+    limiter: SpeedLimiter | None = None
+    """What bounds them."""
+
+    def update(self, dt: float) -> None:
+        """Take over what a physics step led to, within the limits.
+
+        Args:
+            dt: Time since the last call [s].
+        """
+        super().update(dt)
+        if self.limiter is not None:
+            self.limiter.apply()
