@@ -280,7 +280,7 @@ def _parser() -> CommandParser:
         type=positive_int,
         const=STEPS,
         metavar="STEPS",
-        help=f"with --task: take so many random steps of single environments (default: {STEPS:,}) and count absurd states",
+        help=f"with --task: count absurd states in so many random steps of single environments (default: {STEPS:,})",
     )
     parser.add_argument("--json", metavar="FILE", help="with --stress: write what was measured")
     parser.add_shared("--seed", help="with --stress: seed of the environment and of the actions (default: 0)")

@@ -80,10 +80,10 @@ class _Progress:
         self._shown, self._tenth = now, tenth
         rate = done / max(now - self._start, 1e-9)
         left = max(self._goal - done, 0) / rate
-        line = f"{done:,} of {self._goal:,} env-steps, {rate:,.0f} per second, {left:.0f} s left, {sum(counts.values())} absurd"
-        sys.stderr.write(
-            f"\r{line}\x1b[K" if screen and done < self._goal else f"\r{line}\n" if screen else f"{line}\n"
-        )
+        pace = f"{done:,} of {self._goal:,} env-steps, {rate:,.0f} per second, {left:.0f} s left"
+        begin, end = ("\r", "\x1b[K") if screen else ("", "")
+        sys.stderr.write(f"{begin}{pace}, {sum(counts.values())} absurd{end}")
+        sys.stderr.write("\n" if done >= self._goal or not screen else "")
         sys.stderr.flush()
 
 

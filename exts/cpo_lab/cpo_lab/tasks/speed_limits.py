@@ -5,8 +5,8 @@
 
 Joints never turn faster than their motors' velocity limits, and objects never spin faster than the reference's engine
 allows nor fly faster than anything in these tasks throws them. Without them a finger that a table or another finger
-squeezes reaches 1e4 rad/s, and a cuboid that tumbles freely can gain spin until it is no number. PhysX's own limit of joint velocity does not serve: with it joints slip
-past their position limits by radians. Nothing here waits for a GPU.
+squeezes reaches 1e4 rad/s, and a cuboid that tumbles freely can gain spin until it is no number. PhysX's own limit of
+joint velocity does not serve: with it joints slip past their position limits by radians. Nothing here waits for a GPU.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 import isaaclab.sim as sim_utils
-from isaaclab.actuators import ActuatorBase
 import torch
 import warp as wp
+from isaaclab.actuators import ActuatorBase
 from isaaclab.scene import InteractiveScene
 
 NO_LIMIT = 1e3

@@ -73,7 +73,12 @@ def _distance(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def _fixed_boxes(env: Any, place: torch.Tensor) -> list[tuple[float, str]]:
-    """Return the distances of a place in an environment's frame to upright fixed boxes of its scene, such as a table."""
+    """Return distances to the upright fixed boxes of the scene, such as a table.
+
+    Args:
+        env: Isaac Lab's environment.
+        place: Where from, in the environment's frame [m], shape [3].
+    """
     from isaaclab.assets import AssetBaseCfg
     from isaaclab.sim import CuboidCfg
 

@@ -11,12 +11,14 @@ import torch
 import warp as wp
 
 from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS, FINGERTIP_OFFSETS
-from cpo_lab.assets.kuka_allegro_table import JOINT_NAMES, PALM_CENTER_OFFSET, PALM_LINK
+from cpo_lab.assets.cache import is_generated
+from cpo_lab.assets.kuka_allegro_table import JOINT_NAMES, PALM_CENTER_OFFSET, PALM_LINK, kuka_allegro
+from cpo_lab.tasks.arms.starts import StartPoses
 from cpo_lab.tasks.joints import indices_of
 from cpo_lab.tasks.rotations import rotate
 
 if TYPE_CHECKING:
-    from isaaclab.assets import Articulation
+    from isaaclab.assets import Articulation, AssetBaseCfg
 
 
 class Arm:
@@ -24,12 +26,13 @@ class Arm:
 
     num_joints = len(JOINT_NAMES)
 
-    def __init__(self, robot: Articulation, origins: torch.Tensor) -> None:
+    def __init__(self, robot: Articulation, origins: torch.Tensor, table: AssetBaseCfg) -> None:
         """Find joints and bodies by name.
 
         Args:
             robot: The articulation.
             origins: Origins of the environments [m], shape [N, 3].
+            table: The table that starts must not be inside of.
 
         Raises:
             UserError: If the robot lacks one of the expected joints or links.
@@ -46,6 +49,9 @@ class Arm:
         self.default = robot.data.default_joint_pos.torch[0, self.joints].clone()
         # the reference's default is 0 for all fingers, which the thumb's limit forbids in Isaac Lab's configuration
         self.default[7:] = 0.0
+        # a robot from another file has another shape
+        ours = is_generated(robot.cfg.spawn.usd_path)
+        self._starts = StartPoses(kuka_allegro(), robot.cfg, table, str(device)) if ours else None
         self.targets = self.default.clamp(self.lower, self.upper).repeat(len(origins), 1)
         """Commanded joint positions [rad], shape [N, 23]."""
 
@@ -69,6 +75,12 @@ class Arm:
     def command(self) -> None:
         """Hand the targets to the actuators, which keep them until the next command."""
         self.robot.actuators.target_command.set_position_index(value=self.targets, joint_ids=self._joint_ids)
+
+    def choose(self, candidates: torch.Tensor) -> torch.Tensor:
+        """Return of candidates [n, K, 23] the first start position of each row that is clear of the table [rad]."""
+        if self._starts is None:
+            return candidates[:, 0]
+        return self._starts.choose(candidates, self.default.clamp(self.lower, self.upper))
 
     def write(self, positions: torch.Tensor, velocities: torch.Tensor, env_ids: torch.Tensor) -> None:
         """Set joint positions [rad] and velocities [rad/s], shape [n, 23], and make the positions the targets."""

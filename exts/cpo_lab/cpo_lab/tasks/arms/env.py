@@ -31,6 +31,7 @@ from cpo_lab.tasks.arms.layout import KEYPOINTS, REWARD_TERMS
 from cpo_lab.tasks.arms.memory import Memory
 from cpo_lab.tasks.arms.progress import EpisodeProgress
 from cpo_lab.tasks.arms.random_forces import RandomForces
+from cpo_lab.tasks.arms.starts import CANDIDATES, lift_clear
 from cpo_lab.tasks.arms.validation import ROBOTS
 from cpo_lab.tasks.base_env import TaskEnv
 from cpo_lab.tasks.joints import scale, unscale
@@ -58,7 +59,8 @@ class AllegroKukaEnv(TaskEnv):
     def __init__(self, cfg: AllegroKukaEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         super().__init__(cfg, render_mode, **kwargs)
         self.object = self.scene["object"]
-        self.arms = [Arm(self.scene[name], self.scene.env_origins) for name in ROBOTS[: cfg.num_arms]]
+        names = ROBOTS[: cfg.num_arms]
+        self.arms = [Arm(self.scene[name], self.scene.env_origins, cfg.scene.table) for name in names]
         self.shapes = tuple(cfg.scene.object.spawn.assets_cfg)
         """Shapes in the order in which environments receive them."""
         self.layout = cfg.layout()
@@ -104,6 +106,8 @@ class AllegroKukaEnv(TaskEnv):
             self.object_scale, pattern, cuboids.BASE_EDGE, cfg.keypoint_scale
         )
         self._start = torch.tensor(cfg.scene.object.init_state.pos, device=device)
+        table = cfg.scene.table
+        self._table_top = table.init_state.pos[2] + table.spawn.size[2] / 2.0
         self._object_noise = torch.tensor(cfg.object_noise, device=device)
 
     def set_reward_settings(self, values: Mapping[str, float]) -> None:
@@ -179,6 +183,7 @@ class AllegroKukaEnv(TaskEnv):
         side = torch.where(uniform[:, 6] < 0.5, -1.0, 1.0) if self.cfg.object_side > 0.0 else None
         place = self._start + rules.start_offset(uniform[:, :3], self._object_noise, side, self.cfg.object_side)
         rotation = uniform_rotation(uniform[:, 3:6])
+        place = lift_clear(place, rotation, cuboids.BASE_EDGE * self.object_scale, self._table_top)
         goals.write_pose(self.object, place + self.scene.env_origins, rotation, mask)
         still = torch.zeros(self.num_envs, 6, device=self.device)
         self.object.write_root_velocity_to_sim_mask(root_velocity=still, env_mask=wp.from_torch(mask.contiguous()))
@@ -242,11 +247,11 @@ class AllegroKukaEnv(TaskEnv):
         self.episode_term_sums[env_ids] = self.progress.term_sums[env_ids]
         self.progress.begin_episode(env_ids, mask)
         for arm in self.arms:
-            uniform = torch.rand(count, 2, Arm.num_joints, device=self.device)
+            uniform = torch.rand(count, 1 + CANDIDATES, Arm.num_joints, device=self.device)
             positions = rules.reset_joint_positions(
-                arm.default, arm.lower, arm.upper, uniform[:, 0], cfg.joint_position_noise
+                arm.default, arm.lower, arm.upper, uniform[:, 1:], cfg.joint_position_noise
             ).clamp(arm.lower, arm.upper)
-            arm.write(positions, (2.0 * uniform[:, 1] - 1.0) * cfg.joint_velocity_noise, env_ids)
+            arm.write(arm.choose(positions), (2.0 * uniform[:, 0] - 1.0) * cfg.joint_velocity_noise, env_ids)
         self._renew_goals(mask, replace_object=True)
         self.forces.reset(env_ids, mask)
         self._memory.forget(mask)
