@@ -71,7 +71,7 @@ class Body(Recorder):
         super().__init__(trace, name)
         self.cfg, self.device, self.num_instances, self.data = cfg, "cpu", count, SimpleNamespace()
         self.permanent_wrench_composer = Recorder(trace, f"{name}.wrench")
-        self.actuators = SimpleNamespace(target_command=Recorder(trace, f"{name}.target"))
+        self.actuators = SimpleNamespace(target_command=Recorder(trace, f"{name}.target"), values=tuple)
         pose = torch.tensor([[*cfg.init_state.pos, 0.0, 0.0, 0.0, 1.0]]).repeat(count, 1)
         self.data.default_root_pose = Quantity(pose)
         self.links = 1
@@ -83,6 +83,7 @@ class Body(Recorder):
             self.links = len(robot.links)
             limits = torch.tensor([[joint.lower, joint.upper] for joint in reversed(robot.joints)])
             self.data.joint_limits = Quantity(limits.repeat(count, 1, 1))
+            self.data.joint_vel_limits = Quantity(torch.full((count, len(robot.joints)), 9.0))
             self.data.default_joint_pos = Quantity(limits.mean(dim=-1).repeat(count, 1))
 
     def move(self, draw: Any) -> None:
@@ -91,6 +92,7 @@ class Body(Recorder):
         pose = torch.cat((draw(count, self.links, 3) - 0.5, unit(draw(count, self.links, 4))), dim=-1)
         pose[..., 2] = 1.2 * pose[..., 2].abs()
         velocity = 40.0 * draw(count, self.links, 6) - 20.0
+        velocity[..., 3:] *= 4.0
         self.data.body_link_pose_w, self.data.body_com_vel_w = Quantity(pose), Quantity(velocity)
         self.data.root_link_pose_w = Quantity(pose[:, 0].clone())
         self.data.root_com_vel_w = Quantity(velocity[:, 0].clone())
@@ -111,7 +113,7 @@ class Scene:
     """What a scene offers: its bodies by name, its environments' origins, and a wrench sensor if there is one."""
 
     def __init__(self, trace: Trace, cfg: Any, robots: dict[str, Any]) -> None:
-        self.num_envs = cfg.num_envs
+        self.num_envs, self.device, self.limiter = cfg.num_envs, "cpu", None
         self.env_origins = torch.zeros(cfg.num_envs, 3)
         self.env_origins[:, 0] = cfg.env_spacing * torch.arange(cfg.num_envs)
         self.env_prim_paths = ["/World/envs/env_0"]
@@ -148,6 +150,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
     """Make environments without an engine; viewers are there and tell what they are given."""
     from isaaclab.envs import DirectRLEnv
 
+    from cpo_lab.tasks import speed_limits
     from cpo_lab.tasks.arms import goals
     from cpo_lab.tasks.in_hand import goal_marker, shadow
 
@@ -167,6 +170,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
         for owner, name, value in (
             (DirectRLEnv, "__init__", start),
             (DirectRLEnv, "set_debug_vis", lambda self, on: self._set_debug_vis_impl(on)),
+            (speed_limits, "moves_freely", lambda body: True),
             (goals, "VisualizationMarkers", markers),
             (goal_marker, "VisualizationMarkers", markers),
             (shadow, "joint_frames", lambda root, links: torch.eye(3).repeat(len(links), 1, 1)),
@@ -179,6 +183,7 @@ def step(env: Any, actions: torch.Tensor, prepare: Any) -> tuple[Any, ...]:
     """One step in Isaac Lab's order; ``prepare`` moves the bodies in place of an engine."""
     env._pre_physics_step(actions)
     prepare()
+    env.scene.limiter.apply()
     env.episode_length_buf += 1
     env.common_step_counter += 1
     env.reset_terminated, time_outs = env._get_dones()

@@ -159,7 +159,7 @@ def bring_near_goals(env: Any, draw: Any) -> None:
     turn /= turn.norm(dim=-1, keepdim=True)
     pose[near, :3] = (place + env.scene.env_origins + reach.unsqueeze(-1) * direction)[near]
     pose[near, 3:] = product(turn, rotation)[near]
-    env.object.data.root_com_vel_w.torch[:, 3:] *= 0.1
+    env.object.data.root_com_vel_w.torch[near, 3:] *= 0.1
 
 
 def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -201,8 +201,7 @@ class TaskEnv(DirectRLEnv):
         if cfg.scene.class_type == InteractiveSceneCfg(num_envs=1, env_spacing=1.0).class_type:  # none of your own
             cfg.scene.class_type = LimitedScene
         super().__init__(cfg, render_mode, **kwargs)
-        if isinstance(self.scene, LimitedScene):
-            self.scene.limiter = SpeedLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
+        self.scene.limiter = SpeedLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
 
     def reward_settings(self) -> dict[str, float]:
         """Return the values of :attr:`mutable_rewards`."""

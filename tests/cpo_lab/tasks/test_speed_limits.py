@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Speeds are cut off at their limits by hand-computed amounts, only where they exceed them. Starts no engine."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import pytest
+
+pytest.importorskip("isaaclab")
+import torch
+
+from cpo_lab.assets.allegro_hand_table import allegro_hand
+from cpo_lab.assets.kuka_allegro_table import kuka_allegro
+from cpo_lab.assets.shadow_hand_table import shadow_hand
+from cpo_lab.tasks import speed_limits
+from cpo_lab.tasks.speed_limits import SpeedLimiter, joint_velocity_limits
+
+
+class Written:
+    """A body whose masked writes are carried out on its data."""
+
+    def __init__(self, **data: torch.Tensor) -> None:
+        self.data = SimpleNamespace(**{name: SimpleNamespace(torch=value) for name, value in data.items()})
+        self.actuators: dict = {}
+        self.writes = 0
+
+    def _write(self, name: str, value: torch.Tensor, mask) -> None:
+        self.writes += 1
+        where = torch.from_numpy(mask.numpy())
+        getattr(self.data, name).torch[where] = value[where]
+
+    def write_joint_velocity_to_sim_mask(self, velocity, env_mask) -> None:
+        self._write("joint_vel", velocity, env_mask)
+
+    def write_root_velocity_to_sim_mask(self, root_velocity, env_mask) -> None:
+        self._write("root_com_vel_w", root_velocity, env_mask)
+
+
+def limiter(robot: Written | None = None, body: Written | None = None) -> SpeedLimiter:
+    scene = SimpleNamespace(
+        device="cpu", articulations={"robot": robot} if robot else {}, rigid_objects={"object": body} if body else {}
+    )
+    with patch.object(speed_limits, "moves_freely", lambda body: True):
+        return SpeedLimiter(scene, 20.0, 64.0)
+
+
+def test_joints_are_cut_off_where_they_exceed_their_limits():
+    velocity = torch.tensor([[5.0, -7.0], [-12.0, 7.0], [-10.0, 6.0]])
+    robot = Written(joint_vel=velocity.clone(), joint_vel_limits=torch.tensor([[10.0, 6.283]]).repeat(3, 1))
+    limits = limiter(robot)
+    limits.apply()
+    expected = torch.tensor([[5.0, -6.283], [-10.0, 6.283], [-10.0, 6.0]])
+    assert torch.equal(robot.data.joint_vel.torch, expected)
+    limits.apply()
+    assert robot.writes == 1, "nothing is written while nothing is too fast"
+
+
+def test_large_numbers_of_an_engine_are_no_limits():
+    robot = Written(joint_vel=torch.full((1, 3), 1e4), joint_vel_limits=torch.tensor([[1e9, 0.0, math.nan]]))
+    assert torch.isinf(joint_velocity_limits(robot)).all()
+    limiter(robot).apply()
+    assert robot.writes == 0
+
+
+def test_objects_keep_their_directions():
+    velocity = torch.tensor([[3.0, 4.0, 0.0, 0.0, 0.0, 128.0], [30.0, 0.0, 40.0, 1.0, 2.0, 3.0], [0.0] * 6])
+    body = Written(root_com_vel_w=velocity.clone())
+    limiter(body=body).apply()
+    expected = torch.tensor([[3.0, 4.0, 0.0, 0.0, 0.0, 64.0], [12.0, 0.0, 16.0, 1.0, 2.0, 3.0], [0.0] * 6])
+    torch.testing.assert_close(body.data.root_com_vel_w.torch, expected)
+
+
+def test_tables_state_the_references_limits():
+    assert {joint.velocity_limit for joint in allegro_hand().joints} == {6.283}
+    arm = kuka_allegro()
+    assert {joint.velocity_limit for joint in arm.joints[:7]} == {10.0}
+    assert {joint.velocity_limit for joint in arm.joints[7:]} == {6.283}
+    assert {joint.armature for joint in arm.joints[7:]} == {0.001}
+    # gain / damping * range: 1 / 0.1 * 1.571, 5 / 0.5 * 0.629, and J0 follows J1 1.142 times as fast
+    hand = shadow_hand()
+    assert hand.joint("FFJ1").velocity_limit == pytest.approx(15.71)
+    assert hand.joint("WRJ1").velocity_limit == pytest.approx(6.29)
+    assert hand.joint("FFJ0").velocity_limit == pytest.approx(17.938, abs=1e-3)
