@@ -33,12 +33,12 @@ BUCKET_HEIGHT = 0.198
 BUCKET_BOTTOM_RADIUS = 0.082
 BUCKET_TOP_RADIUS = 0.103
 BUCKET_RIM_RADIUS = 0.12
-BUCKET_RIM = 0.006
+BUCKET_WALL = 0.006
 """Shape of the bucket [m]: a frustum of 12 sides, inner radii at the bottom and top, and a flat rim around the top."""
 
-BUCKET_WALL = 0.05
-"""Thickness of walls and floor [m], outwards: as far as an object of 6 m/s flies within a physics step. The reference's
-bucket is a mesh of about 6 mm, through which such objects fall."""
+BUCKET_CONTACT_OFFSET = 0.05
+"""Gap at which PhysX begins to see contacts with the bucket [m]: as far as an object of 6 m/s flies within a physics
+step. With the 2 mm of everything else such an object is inside a wall before it is seen, and falls or is shot out."""
 
 
 def table_cfg(edges: tuple[float, float, float]) -> AssetBaseCfg:
@@ -65,7 +65,7 @@ def bucket_shapes() -> tuple[Shape, ...]:
     middle = (BUCKET_BOTTOM_RADIUS + BUCKET_TOP_RADIUS) / 2.0
     wall_half = (BUCKET_WALL / 2.0, BUCKET_TOP_RADIUS * math.tan(step / 2.0), BUCKET_HEIGHT / 2.0 / math.cos(slant))
     rim_half_width = (BUCKET_RIM_RADIUS - BUCKET_TOP_RADIUS) / 2.0
-    rim_half = (rim_half_width, BUCKET_RIM_RADIUS * math.tan(step / 2.0), BUCKET_RIM / 2.0)
+    rim_half = (rim_half_width, BUCKET_RIM_RADIUS * math.tan(step / 2.0), BUCKET_WALL / 2.0)
     for i in range(BUCKET_SIDES):
         yaw = i * step
         out: Vec3 = (math.cos(yaw), math.sin(yaw), 0.0)
@@ -97,14 +97,14 @@ def _write_bucket(shapes: tuple[Shape, ...], path: Path) -> None:
     mass.CreateMassAttr(1.0)
     mass.CreateDiagonalInertiaAttr((0.01, 0.01, 0.01))
     for i, shape in enumerate(shapes):
-        write_shape(stage, f"/bucket/collision_{i}", shape)
+        write_shape(stage, f"/bucket/collision_{i}", shape, BUCKET_CONTACT_OFFSET)
     stage.GetRootLayer().Save()
 
 
 def bucket_cfg(prim_path: str = "{ENV_REGEX_NS}/Bucket") -> RigidObjectCfg:
     """Return the bucket: a body that only moves when its pose is written."""
     shapes = bucket_shapes()
-    usd = cached_usd("bucket", shapes, lambda path: _write_bucket(shapes, path))
+    usd = cached_usd("bucket", (shapes, BUCKET_CONTACT_OFFSET), lambda path: _write_bucket(shapes, path))
     return body_cfg(sim_utils.UsdFileCfg(usd_path=usd), (0.7, 0.0, 0.3), prim_path)
 
 

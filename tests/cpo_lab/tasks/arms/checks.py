@@ -200,6 +200,25 @@ def check_bucket(env) -> dict:
     }
 
 
+def check_fast_catches(env) -> list[list[float]]:
+    """Cubes fly into the bucket at 6 m/s, straight down and slanted; returns where they end, bucket's frame."""
+    ends = []
+    for slant in (0.0, 0.1, 0.2, 0.3):
+        env.reset()
+        bucket = env.goals.bucket.data.root_link_pose_w.torch[:, :3] - env.scene.env_origins
+        direction = torch.arange(ENVS) * 2.0 * torch.pi / ENVS
+        down = torch.full((ENVS,), 1.0)
+        heading = torch.stack((slant * direction.cos(), slant * direction.sin(), -down), dim=-1)
+        heading /= heading.norm(dim=-1, keepdim=True)
+        start = bucket - 0.25 / heading[:, 2:].abs() * heading + torch.tensor([0.0, 0.0, 0.05])
+        place_object(env, start)
+        velocity = torch.cat((6.0 * heading, torch.zeros(ENVS, 3)), dim=-1)
+        env.object.write_root_velocity_to_sim_index(root_velocity=velocity)
+        run_physics(env, 0.5)
+        ends += (object_position(env) - bucket).tolist()
+    return ends
+
+
 def main() -> None:
     task, engine, output = sys.argv[1:]
     from isaaclab.app import launch_simulation
@@ -212,6 +231,7 @@ def main() -> None:
         seen["curriculum"] = check_curriculum(env)
         if cfg.use_bucket:
             seen["bucket"] = check_bucket(env)
+            seen["fast_catches"] = check_fast_catches(env)
         seen["arms"] = [len(group.index) for group in env.joint_groups()]
         seen["physics"] = {check.name: check.value for check in physical_checks(env)}
         seen["failed"] = [check.name for check in physical_checks(env) if not check.passed]

@@ -61,6 +61,8 @@ def test_task(task, engine, tmp_path):
     curriculum(seen["curriculum"], task)
     if "bucket" in seen:
         bucket(seen["bucket"])
+        caught = [math.hypot(x, y) < 0.1 and 0.0 < z < 0.2 for x, y, z in seen["fast_catches"]]
+        assert len(caught) == 24 and all(caught), seen["fast_catches"]
     assert seen["failed"] == [], seen["physics"]
     # both engines let the fingers follow with the same time constant: OvPhysX measures 133 ms
     assert seen["physics"]["finger step response, time constant"] == pytest.approx(133.0, rel=0.2)
