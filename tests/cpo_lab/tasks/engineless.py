@@ -83,6 +83,7 @@ class Body(Recorder):
             self.links = len(robot.links)
             limits = torch.tensor([[joint.lower, joint.upper] for joint in reversed(robot.joints)])
             self.data.joint_limits = Quantity(limits.repeat(count, 1, 1))
+            self.data.joint_pos_limits = Quantity(limits.repeat(count, 1, 1))
             self.data.joint_vel_limits = Quantity(torch.full((count, len(robot.joints)), 9.0))
             self.data.default_joint_pos = Quantity(limits.mean(dim=-1).repeat(count, 1))
 

@@ -25,6 +25,10 @@ class Written:
     """A body whose masked writes are carried out on its data."""
 
     def __init__(self, **data: torch.Tensor) -> None:
+        if "joint_vel" in data:
+            joints = data["joint_vel"].shape
+            data.setdefault("joint_pos", torch.zeros(joints))
+            data["joint_pos_limits"] = torch.tensor([-1.0, 1.0]).repeat(*joints, 1)
         self.data = SimpleNamespace(**{name: SimpleNamespace(torch=value) for name, value in data.items()})
         self.actuators: dict = {}
         self.writes = 0
@@ -58,6 +62,15 @@ def test_joints_are_cut_off_where_they_exceed_their_limits():
     assert torch.equal(robot.data.joint_vel.torch, expected)
     limits.apply()
     assert robot.writes == 1, "nothing is written while nothing is too fast"
+
+
+def test_joints_past_their_limits_move_inwards_only():
+    velocity = torch.tensor([[5.0, -5.0], [5.0, -5.0], [5.0, -5.0]])
+    position = torch.tensor([[1.05, -1.05], [1.15, 1.15], [-1.15, -1.15]])
+    robot = Written(joint_vel=velocity.clone(), joint_pos=position, joint_vel_limits=torch.full((3, 2), 10.0))
+    limiter(robot).apply()
+    # within 0.1 rad of the limits nothing changes; beyond, what leads outwards is stopped
+    assert torch.equal(robot.data.joint_vel.torch, torch.tensor([[5.0, -5.0], [0.0, -5.0], [5.0, 0.0]]))
 
 
 def test_large_numbers_of_an_engine_are_no_limits():

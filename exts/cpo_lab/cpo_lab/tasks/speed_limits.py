@@ -19,6 +19,10 @@ import warp as wp
 from isaaclab.actuators import ActuatorBase
 from isaaclab.scene import InteractiveScene
 
+STOP = 0.1
+"""How far past a position limit a joint is stopped [rad]: from there on it moves inwards only. A finger that something
+squeezes otherwise goes on outwards at its velocity limit."""
+
 NO_LIMIT = 1e3
 """Velocity limits from here on are none [rad/s]: engines write large numbers where a file states no limit."""
 
@@ -63,8 +67,13 @@ class SpeedLimiter:
             speed: Largest speed of an object [m/s].
             spin: Largest angular speed of an object [rad/s].
         """
-        limits = [(robot, joint_velocity_limits(robot)) for robot in scene.articulations.values()]
-        self._robots = [(robot, limit) for robot, limit in limits if torch.isfinite(limit).any()]
+        self._robots = []
+        for robot in scene.articulations.values():
+            limit = joint_velocity_limits(robot)
+            if torch.isfinite(limit).any():
+                low, high = robot.data.joint_pos_limits.torch.unbind(dim=-1)
+                stopped = torch.where(torch.isfinite(limit), 0.0, limit)
+                self._robots.append((robot, limit, stopped, low - STOP, high + STOP))
         self._objects = [body for body in scene.rigid_objects.values() if moves_freely(body)]
         self._most = torch.tensor([[speed, spin]], device=scene.device)
         # asking whether anything is too fast is free on a CPU and would stall a GPU
@@ -72,12 +81,14 @@ class SpeedLimiter:
 
     def apply(self) -> None:
         """Bound what the engine's state holds now."""
-        for robot, limit in self._robots:
-            velocity = robot.data.joint_vel.torch
-            fast = (velocity.abs() > limit).any(dim=1)
+        for robot, limit, stopped, low, high in self._robots:
+            velocity, position = robot.data.joint_vel.torch, robot.data.joint_pos.torch
+            upper = torch.where(position > high, stopped, limit)
+            lower = -torch.where(position < low, stopped, limit)
+            fast = ((velocity > upper) | (velocity < lower)).any(dim=1)
             if self._asks and not fast.any():
                 continue
-            bounded = torch.clamp(velocity, -limit, limit)
+            bounded = torch.clamp(velocity, lower, upper)
             robot.write_joint_velocity_to_sim_mask(velocity=bounded, env_mask=wp.from_torch(fast))
         for body in self._objects:
             velocity = body.data.root_com_vel_w.torch.unflatten(1, (2, 3))  # linear, angular
