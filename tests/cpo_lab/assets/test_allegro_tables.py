@@ -98,6 +98,20 @@ def test_forward_kinematics_against_other_urdfs(arm, hand, position, quat, tips)
         assert distance < (0.0022 if "thumb" in link else 0.0008)
 
 
+def reach(robot: Robot, link: str) -> float:
+    """How far the colliders of a link reach along its X axis [m]."""
+    return max(shape.position[0] + shape.size[0] for shape in robot.link(link).shapes)
+
+
+def test_fingertips_of_the_hand_alone_are_as_long_as_the_references():
+    """62.2 mm beyond joint 3, the thumb 77.1; the arm's are Wonik's."""
+    hand, arm = allegro_hand_table.allegro_hand(), kuka_allegro_table.kuka_allegro()
+    for link in allegro_hand_table.FINGERTIP_LINKS:
+        thumb = link.startswith("thumb")
+        assert reach(hand, link) == pytest.approx(0.0771 if thumb else 0.0622)
+        assert reach(arm, link) == pytest.approx(0.0543 if thumb else 0.0387)
+
+
 def test_hand_in_the_scene_reaches_down_the_table():
     """With the root pose of the task the palm sits at (-0.009, -0.082, 0.513) and the fingertips near y = -0.27."""
     turn, root = rotation_matrix((0.28304, 0.68333, -0.62178, 0.25755)), np.array([0.0, 0.0, 0.5])
@@ -135,3 +149,54 @@ def test_quaternion_of_a_matrix_round_trips():
     quat = np.array([0.5, -0.5, 0.1, 0.7])
     quat /= np.linalg.norm(quat)
     np.testing.assert_allclose(quat_from_matrix(rotation_matrix(tuple(quat))), quat, atol=1e-8)
+
+
+def boxes(robot: Robot, angles: dict[str, float]) -> dict[str, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """Return centre, axes and half edges of boxes around all colliders, by link."""
+    found = {}
+    for link in robot.links:
+        position, rotation = forward_kinematics(robot, angles)[link.name]
+        found[link.name] = [
+            (
+                position + rotation @ np.asarray(shape.position),
+                rotation @ rotation_matrix(shape.orientation),
+                np.asarray(shape.size if shape.kind == "box" else (shape.size[0], shape.size[0], sum(shape.size))),
+            )
+            for shape in link.shapes
+        ]
+    return found
+
+
+def overlap(first, second) -> float:
+    """Depth of two boxes in each other [m] by separating axes; negative if they are apart."""
+    (c1, r1, e1), (c2, r2, e2) = first, second
+    crossed = [np.cross(r1[:, i], r2[:, j]) for i in range(3) for j in range(3)]
+    axes = [axis / np.linalg.norm(axis) for axis in [*r1.T, *r2.T, *crossed] if np.linalg.norm(axis) > 1e-6]
+    return min(e1 @ abs(r1.T @ axis) + e2 @ abs(r2.T @ axis) - abs((c2 - c1) @ axis) for axis in axes)
+
+
+@pytest.mark.parametrize("robot", [allegro_hand_table.allegro_hand(), kuka_allegro_table.kuka_allegro()])
+def test_links_that_touch_each_other_are_apart_at_rest_and_after_a_reset(robot):
+    """A pair that starts in one another would be pushed apart at every reset; the palm and the thumb's base are one."""
+    limits = {joint.name: (joint.lower, joint.upper) for joint in robot.joints}
+    names, generator = allegro_hand_table.JOINT_NAMES, np.random.default_rng(0)
+    share = 0.2 if robot.name == "allegro_hand" else 0.1  # of the joints' range, as the tasks draw their starts
+    draws = [np.zeros(16), *(share * generator.random((8, 16)))]
+    for draw in draws:
+        angles = {
+            name: float(
+                np.clip(part * limits[name][1] + (share - part) * limits[name][0] * (part > 0.0), *limits[name])
+            )
+            for name, part in zip(names, draw, strict=True)
+        }
+        found = boxes(robot, angles)
+        for first, second in robot.collision_pairs:
+            assert max(overlap(a, b) for a in found[first] for b in found[second]) < 0.0, (first, second)
+    palm = robot.collision_pairs[-1][0]
+    assert max(overlap(a, b) for a in found[palm] for b in found["thumb_link_1"]) > 0.007
+    assert len(robot.collision_pairs) == len(set(robot.collision_pairs)) == 2 * 9 + 12 + 6 + 4
+
+
+def test_no_links_touch_without_self_collision():
+    assert allegro_hand_table.allegro_hand(False).collision_pairs == ()
+    assert kuka_allegro_table.kuka_allegro(False).collision_pairs == ()

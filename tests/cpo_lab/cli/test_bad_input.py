@@ -227,8 +227,8 @@ def test_a_robot_with_other_joints(capsys, tmp_path, task, joint):
 
 
 def test_self_collision_is_for_our_hand(capsys):
-    sentence = refused(capsys, "train", "--device", "cpu", "presets=nucleus_assets", "env.self_collision=true")
-    assert "self_collision=true" in sentence
+    sentence = refused(capsys, "train", "--device", "cpu", "presets=nucleus_assets", "env.self_collision=false")
+    assert "self_collision was changed but has no effect on a hand that is not ours" in sentence
 
 
 @pytest.mark.parametrize("option", ["--log_root", "--log_dir"])

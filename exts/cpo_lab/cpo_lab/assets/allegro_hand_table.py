@@ -79,6 +79,31 @@ _THUMB_SHAPES = (
 )
 """Wonik's boxes, turned into the frames of the reference."""
 
+TIP_REACH, THUMB_TIP_REACH = 0.0622, 0.0771
+"""How far the colliders of the reference's hand alone reach beyond the axis of joint 3 [m]: it carries touch sensors.
+On the arm the reference's fingers end where Wonik's do."""
+
+_LEVELS = (1, 2, 3)
+
+
+def collision_pairs(palm: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of links that touch each other; ``palm`` is the link that carries the palm's collider.
+
+    Neighbouring fingers from their second link on, the thumb's last two links with all fingers, and the last link of
+    every finger and of the thumb with the palm. Left out are the pairs of palm and ``thumb_link_1``, which overlap by
+    9 mm at rest, of palm and ``thumb_link_2``, which do in most poses of the thumb, and what cannot meet.
+    """
+    neighbours = [
+        (f"{first}_link_{i}", f"{second}_link_{j}")
+        for first, second in (("index", "middle"), ("middle", "ring"))
+        for i in _LEVELS
+        for j in _LEVELS
+    ]
+    thumb = [(f"{finger}_link_{i}", "thumb_link_3") for finger in FINGERS[:3] for i in (0, *_LEVELS)]
+    thumb += [(f"{finger}_link_{i}", "thumb_link_2") for finger in FINGERS[:3] for i in (2, 3)]
+    return (*neighbours, *thumb, *((palm, f"{finger}_link_3") for finger in FINGERS))
+
+
 PALM_SHAPE_IN_PALM = box((0.0475, 0.0565, 0.0204), (-0.01094, 0.00901, -0.02094))
 """Wonik's palm box in the frame of the palm."""
 
@@ -138,7 +163,7 @@ _IDENTIFIED_FINGER = (
 _IDENTIFIED_THUMB = (Inertial(0.1, (0.0, 0.0, 0.0), (5.1458e-05, 0.0, 0.0, 5.1458e-05, 0.0, 6.125e-05)),) * 4
 
 Variant = Literal["cad", "identified"]
-"""``cad`` is what the hand alone uses, ``identified`` (heavier) what the hand on the arm uses."""
+"""``cad``, with touch sensors at the tips, is the hand alone, ``identified`` (heavier) the hand on the arm."""
 
 
 def link_from(name: str, parent: str | None, inertial: Inertial, **fields: Any) -> Link:
@@ -161,7 +186,7 @@ def finger_links(parent: str, palm: tuple[Vec3, Quat], variant: Variant) -> tupl
     Args:
         parent: Link that carries the fingers.
         palm: Pose of the palm's frame in that link.
-        variant: Which mass properties to use.
+        variant: Which mass properties and fingertips to use.
     """
     links = []
     for finger in FINGERS:
@@ -183,18 +208,31 @@ def finger_links(parent: str, palm: tuple[Vec3, Quat], variant: Variant) -> tupl
                     inertials[i],
                     position=position,
                     orientation=orientation,
-                    shapes=shapes[i],
+                    shapes=shapes[i] if i < 3 else _last_shapes(finger, variant),
                 )
             )
     return tuple(links)
 
 
-def finger_joints(effort: float, armature: float) -> tuple[Joint, ...]:
-    """Return the 16 finger joints with the given effort limit [N m] and armature [kg m^2]."""
+def _last_shapes(finger: str, variant: Variant) -> tuple[Shape, ...]:
+    """Return the colliders of a finger's last link; with a touch sensor the box of the link goes on to its end."""
+    wonik = (_THUMB_SHAPES if finger == "thumb" else _FINGER_SHAPES)[3]
+    if variant == "identified":
+        return wonik
+    half = (THUMB_TIP_REACH if finger == "thumb" else TIP_REACH) / 2.0
+    _, depth, width = wonik[0].size
+    return (box((half, depth, width), (half, 0.0, 0.0)),)
+
+
+def finger_joints(effort: float, armature: float, friction: float | None = None) -> tuple[Joint, ...]:
+    """Return the 16 finger joints with the given effort limit [N m], armature [kg m^2] and friction [N m].
+
+    Without ``friction`` each joint has that of the URDF.
+    """
     joints = []
     for finger in FINGERS:
         limits = _THUMB_LIMITS if finger == "thumb" else _FINGER_LIMITS
-        friction = _THUMB_FRICTION if finger == "thumb" else _FINGER_FRICTION
+        frictions = _THUMB_FRICTION if finger == "thumb" else _FINGER_FRICTION
         joints += [
             Joint(
                 f"{finger}_joint_{i}",
@@ -202,7 +240,7 @@ def finger_joints(effort: float, armature: float) -> tuple[Joint, ...]:
                 (0.0, 0.0, 1.0),
                 *limits[i],
                 effort=effort,
-                friction=friction[i],
+                friction=frictions[i] if friction is None else friction,
                 armature=armature,
                 velocity_limit=VELOCITY_LIMIT,
             )
@@ -236,13 +274,18 @@ def palm_shape(palm: tuple[Vec3, Quat]) -> Shape:
     return box(PALM_SHAPE_IN_PALM.size, position, orientation)  # type: ignore[arg-type]
 
 
-def allegro_hand() -> Robot:
-    """Return the hand alone: 17 links, 16 joints, 1.02 kg; its root frame is that of the mount."""
+def allegro_hand(self_collision: bool = True) -> Robot:
+    """Return the hand alone: 17 links, 16 joints, 1.02 kg; its root frame is that of the mount.
+
+    Args:
+        self_collision: Let the pairs of :func:`collision_pairs` touch each other; without, no links of the hand do.
+    """
     mount = merge([(MOUNT, *_AT_ORIGIN), (PALM, *PALM_IN_MOUNT)])
     root = link_from("palm_link", None, mount, shapes=(palm_shape(PALM_IN_MOUNT),))
     return Robot(
         "allegro_hand",
         links=(root, *finger_links("palm_link", PALM_IN_MOUNT, "cad")),
-        joints=finger_joints(effort=0.5, armature=0.001),
+        joints=finger_joints(effort=0.5, armature=0.001, friction=0.01),
+        collision_pairs=collision_pairs("palm_link") if self_collision else (),
         angular_damping=0.01,
     )

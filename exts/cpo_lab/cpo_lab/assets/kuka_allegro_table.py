@@ -19,6 +19,7 @@ from cpo_lab.assets.allegro_hand_table import (
 from cpo_lab.assets.allegro_hand_table import (
     MOUNT,
     PALM,
+    collision_pairs,
     compose,
     finger_joints,
     finger_links,
@@ -118,8 +119,13 @@ def _arm_shapes(index: int) -> tuple[Shape, ...]:
     return (_between((0.0, 0.0, 0.0), (0.0, 0.0, FLANGE), _FLANGE_RADIUS), palm_shape(PALM_IN_LINK_7))
 
 
-def kuka_allegro() -> Robot:
-    """Return the robot: 24 links, 23 joints, 28.9 kg; the root is the arm's base."""
+def kuka_allegro(self_collision: bool = True) -> Robot:
+    """Return the robot: 24 links, 23 joints, 28.9 kg; the root is the arm's base.
+
+    Args:
+        self_collision: Let fingers, thumb and palm touch each other, see :func:`collision_pairs`. The links of the arm
+            do not: it cannot reach its own hand within the workspace, and its capsules overlap at the joints.
+    """
     no_turn: Quat = (0.0, 0.0, 0.0, 1.0)
     mount = (0.0, 0.0, FLANGE)
     last = merge(
@@ -162,6 +168,7 @@ def kuka_allegro() -> Robot:
         links=(*links, *finger_links(PALM_LINK, PALM_IN_LINK_7, "identified")),
         joints=(*joints, *finger_joints(effort=0.35, armature=FINGER_ARMATURE)),
         max_depenetration_velocity=DEPENETRATION_VELOCITY,
+        collision_pairs=collision_pairs(PALM_LINK) if self_collision else (),
         linear_damping=0.01,
         angular_damping=0.01,
     )

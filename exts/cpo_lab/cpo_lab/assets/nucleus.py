@@ -18,6 +18,8 @@ from isaaclab_assets.robots.shadow_hand import SHADOW_HAND_PHYSX_CFG, TENDON_POS
 from isaaclab_newton.physics import NewtonCfg
 from isaaclab_tasks.utils import PresetCfg
 
+from cpo_lab.physics.changed_targets import CLASS_TYPE
+
 BUILTIN, NUCLEUS = "builtin", "nucleus"
 """Values of :class:`AssetChoiceCfg`."""
 
@@ -48,6 +50,7 @@ def nucleus_shadow_hand_cfg() -> ArticulationCfg:
     """Return NVIDIA's Shadow Hand where our hand is, with the asset's own joint motors and tendon motors."""
     return replace(
         SHADOW_HAND_PHYSX_CFG,
+        class_type=CLASS_TYPE,
         prim_path="{ENV_REGEX_NS}/Robot",
         init_state=replace(SHADOW_HAND_PHYSX_CFG.init_state, pos=SHADOW_HAND_POSITION),
     )
@@ -55,7 +58,7 @@ def nucleus_shadow_hand_cfg() -> ArticulationCfg:
 
 def nucleus_allegro_hand_cfg() -> ArticulationCfg:
     """Return NVIDIA's Allegro Hand, whose pose is the reference's."""
-    return replace(ALLEGRO_HAND_CFG, prim_path="{ENV_REGEX_NS}/Robot")
+    return replace(ALLEGRO_HAND_CFG, class_type=CLASS_TYPE, prim_path="{ENV_REGEX_NS}/Robot")
 
 
 def fit_variant(robot: ArticulationCfg, physics: Any) -> list[str]:

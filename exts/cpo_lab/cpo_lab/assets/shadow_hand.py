@@ -8,7 +8,7 @@ from __future__ import annotations
 from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg
 
-from cpo_lab.assets.articulation import robot_cfg, robot_usd
+from cpo_lab.assets.articulation import joint_friction, robot_cfg, robot_usd
 from cpo_lab.assets.shadow_hand_table import (
     DRIVEN_JOINTS,
     PASSIVE_JOINTS,
@@ -23,7 +23,7 @@ HAND_ORIENTATION = (0.0, -0.70710678, 0.70710678, 0.0)
 """xyzw: palm up, fingers along -Y (the MJCF's euler angles 1.5708, 0, pi)."""
 
 
-def shadow_hand_usd(self_collision: bool = False) -> str:
+def shadow_hand_usd(self_collision: bool = True) -> str:
     """Path of the generated USD file of the hand; made at the first call on a machine."""
     return robot_usd(shadow_hand(self_collision))
 
@@ -41,6 +41,7 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
             armature={joint.name: joint.armature for joint in driven},
             joint_effort_limit={joint.name: joint.effort for joint in driven},
             actuator_velocity_limit={joint.name: joint.velocity_limit for joint in driven},
+            **joint_friction(driven),
         ),
         "passive": ImplicitActuatorCfg(
             joint_names_expr=list(PASSIVE_JOINTS),
@@ -50,6 +51,7 @@ def shadow_hand_actuators() -> dict[str, ImplicitActuatorCfg]:
             # no motor; the limit must not cut the damping, which stays below 1 N m up to 10 rad/s
             joint_effort_limit=1.0,
             actuator_velocity_limit={joint.name: joint.velocity_limit for joint in passive},
+            **joint_friction(passive),
         ),
     }
 

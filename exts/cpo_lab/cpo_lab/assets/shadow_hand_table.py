@@ -187,7 +187,7 @@ COLLISION_PAIRS = (
     ("rfdistal", "thdistal"),
 )
 # fmt: on
-"""Pairs of links that may touch each other; used only if self-collision is switched on."""
+"""Pairs of links that touch each other, unless self-collision is switched off."""
 
 PASSIVE_JOINTS = ("FFJ0", "MFJ0", "RFJ0", "LFJ0")
 """Distal joints without a motor, dragged along by the tendons."""
@@ -235,12 +235,12 @@ TENDONS = tuple(
 """J0 follows 1.142 * J1 with a slack of 0.142 rad to both sides (reference: ``shadow_hand.py:255-266``)."""
 
 
-def shadow_hand(self_collision: bool = False) -> Robot:
+def shadow_hand(self_collision: bool = True) -> Robot:
     """The table as a :class:`Robot`.
 
     Args:
-        self_collision: Let the pairs of :data:`COLLISION_PAIRS` touch each other; by default no link of the hand
-            collides with another one.
+        self_collision: Let the pairs of :data:`COLLISION_PAIRS` touch each other; without, no links of the hand
+            do.
     """
     return Robot(
         name="shadow_hand",

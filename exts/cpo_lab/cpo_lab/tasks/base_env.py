@@ -22,6 +22,7 @@ from isaaclab_tasks.utils import PresetCfg
 
 from cpo_lab.assets.availability import check_files, file_of
 from cpo_lab.assets.nucleus import BUILTIN, NUCLEUS, AssetChoiceCfg
+from cpo_lab.physics.changed_targets import write_every_target
 from cpo_lab.physics.defaults import default_num_envs, fit_num_envs, limit_torch_threads
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
 from cpo_lab.physics.presets import (
@@ -90,6 +91,10 @@ class TaskEnvCfg(DirectRLEnvCfg):
 
     object_spin_limit: float = setting(64.0, above=0.0)
     """Largest angular speed of objects [rad/s]: the default of the reference's engine."""
+
+    only_changed_targets: bool = setting(True)
+    """Whether robots on OvPhysX on a CPU write targets when they change (the same results, 1.2 times as fast) instead
+    of before every physics step; elsewhere it is all one."""
 
     def layout(self) -> tuple[ObservationTerm, ...]:
         """The terms of the observation, from which its size and its documentation are made; empty for a task without.
@@ -200,6 +205,8 @@ class TaskEnv(DirectRLEnv):
             logger.warning(line)
         if cfg.scene.class_type == InteractiveSceneCfg(num_envs=1, env_spacing=1.0).class_type:  # none of your own
             cfg.scene.class_type = LimitedScene
+        if not cfg.only_changed_targets:
+            write_every_target(cfg.scene)
         super().__init__(cfg, render_mode, **kwargs)
         self.scene.limiter = SpeedLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
 

@@ -100,6 +100,8 @@ def check_solution(env) -> dict:
                 "goal_kept": bool(torch.equal(goal[0], env.goals.position[0])),
                 "clock": int(env.episode_length_buf[0] - env.progress.clock_start[0]),
                 "terminated": bool(terminated.any()),
+                "closest_fingertips": env.progress.closest_fingertip[0].tolist(),
+                "fingertip_distances": env.fingertip_distance[0].tolist(),
                 "shown_lifted": row[slices["lifted"]].item(),
                 "shown_closest": row[slices["closest_keypoint"]].item(),
                 "shown_reward": row[slices["reward"]].item(),

@@ -114,11 +114,15 @@ def solution(seen: dict, task: str, success_steps: int, arms: int) -> None:
     if task.startswith("Reorient"):
         # the object stays where it was put, still lifted
         assert after["lifted"] and after["shown_lifted"] == 1.0
+        assert max(after["closest_fingertips"]) == 0.0
     else:
         # back on the table, to be lifted again
         assert not after["lifted"]
         assert after["shown_lifted"] == 0.0
         assert after["near_goal_steps"] == 0
+        # and to be approached again: what was reached before counts no more
+        assert max(reached["closest_fingertips"]) == 0.0
+        assert after["closest_fingertips"] == after["fingertip_distances"] and min(after["fingertip_distances"]) > 0.0
     terms = dict(zip(REWARD_TERMS, seen["terms"], strict=True))
     assert terms["near_goal"] >= 999.9
     assert terms["lift_bonus"] == 300.0 * (1 if task.startswith("Reorient") else 2)

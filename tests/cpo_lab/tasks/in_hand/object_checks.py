@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+ENVS = 32
+
 
 def main() -> None:
     shape, engine, output = sys.argv[1:]
@@ -25,20 +27,24 @@ def main() -> None:
 
     task = "CpoLab-Reorient-Cube-Shadow-Direct"
     cfg, _ = resolve_task_config(task, None, overrides=[f"physics={engine}", f"env.object_shape={shape}"])
-    cfg.scene.num_envs, cfg.seed = 4, 3
+    cfg.scene.num_envs, cfg.seed = ENVS, 3
     with launch_simulation(cfg, {"device": "cpu", "visualizer": "none"}), torch.inference_mode():
         env = gymnasium.make(task, cfg=cfg).unwrapped
         env.reset()
-        heights = []
+        turn = env.object.data.root_link_pose_w.torch[:, 3:].clone()
+        heights, fastest = [], 0.0
         for _ in range(30):
-            observation, *_ = env.step(torch.full((4, 20), -0.3))
+            observation, *_ = env.step(torch.full((ENVS, 20), -0.3))
             heights.append(observation["policy"][0, 74].item())
+            fastest = max(fastest, float(env.object.data.root_com_vel_w.torch[:, :3].norm(dim=-1).max()))
         seen = {
             "finite": bool(torch.isfinite(observation["policy"]).all()),
             "mass": float(env.object.data.body_mass.torch[0].sum()),
             "inertia": env.object.data.body_inertia.torch[0].flatten()[[0, 4, 8]].tolist(),
             "tolerance": env.rules.success_tolerance,
             "heights": heights,
+            "turn": turn.tolist(),
+            "fastest": fastest,
         }
         env.close()
     Path(output).write_text(json.dumps(seen))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cpo_lab.tasks.in_hand.rules import (
     ReorientRules,
+    flat_pen_rotation,
     random_goal_rotation,
     random_joint_positions,
     relative_rotation,
@@ -107,3 +108,12 @@ def test_fall_penalty():
     reward, _ = reorient_reward(far, near, torch.zeros(2, 20), rules)
     without, _ = reorient_reward(far, near, torch.zeros(2, 20), ReorientRules())
     torch.testing.assert_close(reward - without, torch.tensor([-50.0, 0.0]))
+
+
+def test_a_pen_lies_along_the_fingers():
+    """Without noise a quarter turn about X; else 0.3 rad more, then half a turn about the pen's own axis."""
+    rotations = flat_pen_rotation(torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))
+    torch.testing.assert_close(rotations[:1], about(0, math.pi / 2))
+    half = math.pi / 4 + 0.15  # (sin, 0, 0, cos) times (0, 0, 1, 0)
+    wanted = torch.tensor([[0.0, -math.sin(half), math.cos(half), 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(rotations[1:], wanted, atol=1e-12, rtol=0.0)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
+from cpo_lab.assets.allegro import kuka_allegro_usd
 from cpo_lab.assets.cuboids import OBJECT_SETS, object_shapes
 from cpo_lab.physics.presets import HandPhysicsCfg
 from cpo_lab.tasks.arms import validation
@@ -77,6 +78,9 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     arm_speed: float = setting(10.0, above=0.0)
     """Speed of the arm's targets at full action [rad/s], for integrated control."""
+
+    self_collision: bool = setting(True)
+    """Whether fingers, thumb and palm of our arm's hand touch each other; files of your own decide themselves."""
 
     newton_finger_gains: tuple[float, float] = setting((10.0, 1.0), above=0.0)
     """Stiffness [N m/rad] and damping [N m s/rad] of the fingers on Newton; elsewhere 40 and 5, the reference's.
@@ -204,6 +208,8 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     def derive(self) -> None:
         """Fill in what follows from other fields; the shapes of the objects once overrides have been applied."""
         super().derive()
+        for robot in validation.our_robots(self):
+            robot.spawn.usd_path = kuka_allegro_usd(self.self_collision)
         if self.presets_are_chosen():
             self.scene.object.spawn.assets_cfg = list(object_shapes(self.object_set, self.num_objects or None))
 

@@ -35,7 +35,7 @@ class EpisodeProgress:
         self.closest_keypoint = torch.full((num_envs,), rules.UNTOUCHED, device=device)
         """Smallest keypoint distance for this goal [m], shape [N]."""
         self.closest_fingertip = torch.full((num_envs, 4 * cfg.num_arms), rules.UNTOUCHED, device=device)
-        """Smallest distance of each fingertip to the object in this episode [m], shape [N, F]."""
+        """Smallest distance of each fingertip to the object since it was put down [m], shape [N, F]."""
         self.term_sums = torch.zeros(num_envs, len(REWARD_TERMS), device=device)
         """Sums of the weighted reward terms over the running episode, shape [N, terms]."""
         self.read_weights()
@@ -139,8 +139,13 @@ class EpisodeProgress:
         self.closest_keypoint = self.closest_keypoint.masked_fill(mask, rules.UNTOUCHED)
 
     def put_down(self, mask: torch.Tensor) -> None:
-        """Forget that the object was lifted where ``mask`` [N] is set."""
+        """Forget what was done to the object where ``mask`` [N] is set, because it lies on the table anew.
+
+        The reference forgets the smallest fingertip distances there too, at a success as at a reset
+        (``allegro_kuka_base.py:1343``, ``two_arms.py:1275``): coming back to the object is paid again.
+        """
         self.lifted = self.lifted & ~mask
+        self.closest_fingertip = torch.where(mask.unsqueeze(-1), rules.UNTOUCHED, self.closest_fingertip)
 
     def begin_episode(self, env_ids: torch.Tensor, mask: torch.Tensor) -> None:
         """Forget the last episode, except for its goal and the object's place.
@@ -153,4 +158,3 @@ class EpisodeProgress:
         self.term_sums[env_ids] = 0.0
         self.clock_start = self.clock_start.masked_fill(mask, 0)
         self.goal_reached = self.goal_reached & ~mask
-        self.closest_fingertip = torch.where(mask.unsqueeze(-1), rules.UNTOUCHED, self.closest_fingertip)

@@ -12,6 +12,7 @@ from isaaclab_newton.physics import NewtonCfg
 
 from cpo_lab.assets.allegro import GAINS
 from cpo_lab.assets.allegro_hand_table import FINGERTIP_LINKS
+from cpo_lab.assets.cache import is_generated
 from cpo_lab.assets.cuboids import object_shapes
 from cpo_lab.assets.kuka_allegro_table import JOINT_NAMES, PALM_LINK
 from cpo_lab.physics.presets import FOLLOW_DEVICE
@@ -20,6 +21,8 @@ from cpo_lab.tasks.settings import refuse_changed
 from cpo_rl.errors import UserError
 
 if TYPE_CHECKING:
+    from isaaclab.assets import ArticulationCfg
+
     from cpo_lab.tasks.arms.env_cfg import AllegroKukaEnvCfg, GoalBoxEnvCfg
 
 ROBOTS = ("robot", "robot_2")
@@ -30,6 +33,12 @@ _SPAWNERS = {
     "ground": ("func", "spawn_path", "width"),
 }
 """Fields that our own spawners read or Isaac Lab fills in; they ignore the others that they inherit."""
+
+
+def our_robots(cfg: AllegroKukaEnvCfg) -> list[ArticulationCfg]:
+    """Return those of the scene's arms whose file is ours."""
+    arms = [getattr(cfg.scene, name) for name in ROBOTS[: cfg.num_arms]]
+    return [arm for arm in arms if is_generated(arm.spawn.usd_path)]
 
 
 def check_combinations(cfg: AllegroKukaEnvCfg) -> None:
@@ -56,6 +65,8 @@ def check_combinations(cfg: AllegroKukaEnvCfg) -> None:
         refuse_changed(cfg, ["arm_speed"], "with arm_control=absolute")
     if cfg.keypoints == "center":
         refuse_changed(cfg, ["goal_rotation"], "with keypoints=center, which makes goals places")
+    if not our_robots(cfg):
+        refuse_changed(cfg, ["self_collision"], "on an arm that is not ours, whose file decides")
     if cfg.presets_are_chosen() and cfg.physics_choice != FOLLOW_DEVICE:
         check_finger_gains(cfg)
 

@@ -14,7 +14,7 @@ from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 from isaaclab_tasks.utils import PresetCfg
 
-from cpo_lab.assets.allegro import allegro_hand_cfg
+from cpo_lab.assets.allegro import allegro_hand_cfg, allegro_hand_usd
 from cpo_lab.assets.allegro_hand_table import JOINT_NAMES
 from cpo_lab.assets.cube import cube_cfg
 from cpo_lab.assets.nucleus import nucleus_allegro_hand_cfg
@@ -112,6 +112,10 @@ class AllegroHandEnvCfg(InHandEnvCfg):
 
     camera_eye: Vec3 = (0.12, -0.65, 0.92)
     camera_lookat: Vec3 = (-0.08, -0.18, 0.53)
+
+    def hand_usd(self) -> str:
+        """Return the path of our hand's file."""
+        return allegro_hand_usd(self.self_collision)
 
     def layout(self) -> tuple[ObservationTerm, ...]:
         """The terms of the observation."""

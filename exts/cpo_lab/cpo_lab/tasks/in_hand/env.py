@@ -165,10 +165,14 @@ class InHandEnv(TaskEnv):
         """
         pose = self.object.data.default_root_pose.torch[env_ids].clone()
         pose[:, :3] += self.scene.env_origins[env_ids] + self.cfg.reset_position_noise * offset
-        pose[:, 3:] = random_goal_rotation(rotation)
+        pose[:, 3:] = self._start_rotation(rotation)
         self.object.write_root_pose_to_sim_index(root_pose=pose, env_ids=env_ids)
         still = torch.zeros(len(env_ids), 6, device=self.device)
         self.object.write_root_velocity_to_sim_index(root_velocity=still, env_ids=env_ids)
+
+    def _start_rotation(self, uniform: torch.Tensor) -> torch.Tensor:
+        """Return orientations of the object at a reset [K, 4] from numbers in [-1, 1] [K, 2]."""
+        return random_goal_rotation(uniform)
 
     # -----------------------------------------------------------------------------------------------------------------
     # observations

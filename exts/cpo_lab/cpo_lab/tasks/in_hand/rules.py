@@ -53,6 +53,27 @@ def random_goal_rotation(uniform: torch.Tensor) -> torch.Tensor:
     return torch.stack((sin_x * cos_y, cos_x * sin_y, sin_x * sin_y, cos_x * cos_y), dim=-1)
 
 
+PEN_TILT = 0.3
+"""Largest angle between a pen's start and the horizontal [rad]."""
+
+
+def flat_pen_rotation(uniform: torch.Tensor) -> torch.Tensor:
+    """A pen, whose axis is Z, laid along the fingers within 0.3 rad and turned about its own axis.
+
+    ``rot_x(pi / 2 + 0.3 u0) * rot_z(pi u1)`` (``randomize_rotation_pen`` of ``shadow_hand.py``).
+
+    Args:
+        uniform: [N, 2] numbers in [-1, 1].
+
+    Returns:
+        Quaternions [N, 4].
+    """
+    tilt, spin = 0.25 * math.pi + 0.5 * PEN_TILT * uniform[:, 0], 0.5 * math.pi * uniform[:, 1]
+    return torch.stack(
+        (tilt.sin() * spin.cos(), -tilt.sin() * spin.sin(), tilt.cos() * spin.sin(), tilt.cos() * spin.cos()), dim=-1
+    )
+
+
 def random_joint_positions(
     uniform: torch.Tensor, default: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor, interval: float
 ) -> torch.Tensor:

@@ -19,10 +19,9 @@ from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 from isaaclab_tasks.utils import PresetCfg
 
-from cpo_lab.assets.cache import is_generated
 from cpo_lab.assets.cube import cube_cfg
 from cpo_lab.assets.hand_objects import PEN_START, egg_cfg, pen_cfg
-from cpo_lab.assets.nucleus import MIRRORED, NUCLEUS, nucleus_joint, nucleus_shadow_hand_cfg
+from cpo_lab.assets.nucleus import MIRRORED, nucleus_joint, nucleus_shadow_hand_cfg
 from cpo_lab.assets.shadow_hand import shadow_hand_cfg, shadow_hand_usd
 from cpo_lab.assets.shadow_hand_table import ALL_JOINTS, DRIVEN_JOINTS, FINGERTIPS, PASSIVE_JOINTS, TENDONS
 from cpo_lab.physics.presets import HandPhysicsCfg
@@ -32,7 +31,7 @@ from cpo_lab.tasks.in_hand.agents import HandAgent
 from cpo_lab.tasks.in_hand.env import InHandEnv
 from cpo_lab.tasks.in_hand.env_cfg import HandNamesCfg, HandSceneCfg, InHandEnvCfg, Vec3
 from cpo_lab.tasks.in_hand.hand_map import joint_frames
-from cpo_lab.tasks.in_hand.rules import ReorientRules
+from cpo_lab.tasks.in_hand.rules import ReorientRules, flat_pen_rotation
 from cpo_lab.tasks.joints import indices_of
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface
@@ -173,9 +172,6 @@ class ShadowHandEnvCfg(InHandEnvCfg):
     names: BuiltinShadowHandNamesCfg | ShadowHandNamesCfg = ShadowHandNamesCfg()
     """What the hand's file calls its joints, motors and fingertips."""
 
-    self_collision: bool = setting(False)
-    """Let the 18 pairs of links of our hand collide that the MJCF lists."""
-
     fingertip_wrench: Literal["sensor", "zeros"] = setting("sensor", choices=("sensor", "zeros"))
     """Source of the 30 fingertip force-torque observations: the joint wrench sensor, or zeros."""
 
@@ -188,6 +184,10 @@ class ShadowHandEnvCfg(InHandEnvCfg):
     def layout(self) -> tuple[ObservationTerm, ...]:
         """The terms of the observation."""
         return SHADOW_OBSERVATIONS
+
+    def hand_usd(self) -> str:
+        """Return the path of our hand's file."""
+        return shadow_hand_usd(self.self_collision)
 
     def links(self) -> tuple[str, ...]:
         """Links that the hand's file must hold besides its joints."""
@@ -213,15 +213,7 @@ class ShadowHandEnvCfg(InHandEnvCfg):
             self._check_hand()
 
     def _check_hand(self) -> None:
-        """Refuse settings of our hand for another one, and fingertips that are too few or too many."""
-        if self.self_collision and self.assets == NUCLEUS:
-            raise UserError(
-                "env.self_collision=true is for our hand, NVIDIA's has its own rule; leave one of them out."
-            )
-        if self.self_collision and not is_generated(self.scene.robot.spawn.usd_path):
-            raise UserError(
-                "env.self_collision=true is for our hand; env.scene.robot.spawn.usd_path names another one."
-            )
+        """Refuse fingertips that are too few or too many."""
         if len(self.names.fingertips) != len(FINGERTIPS):
             raise UserError(
                 f"env.names.fingertips must name {len(FINGERTIPS)} links, not {len(self.names.fingertips)}."
@@ -252,8 +244,6 @@ class ShadowHandEnvCfg(InHandEnvCfg):
         super().derive()
         if not self.presets_are_chosen():
             return
-        if is_generated(self.scene.robot.spawn.usd_path):
-            self.scene.robot.spawn.usd_path = shadow_hand_usd(self.self_collision)
         if self.fingertip_wrench == "zeros":
             self.scene.joint_wrench = None
         if self.object_shape != "block":
@@ -278,6 +268,10 @@ class ShadowHandEnv(InHandEnv):
             self._wrench_tips = indices_of(cfg.names.fingertips, self._wrench.body_names, "link").to(self.device)
             root = f"{self.scene.env_prim_paths[0]}/{self.hand.cfg.prim_path.rpartition('/')[2]}"
             self._joint_to_link = joint_frames(root, cfg.names.fingertips).to(self.device)
+
+    def _start_rotation(self, uniform: torch.Tensor) -> torch.Tensor:
+        """Return orientations of the object at a reset; the pen starts lying along the fingers."""
+        return flat_pen_rotation(uniform) if self.cfg.object_shape == "pen" else super()._start_rotation(uniform)
 
     def resting_places(self) -> list[OnSurface | InHand]:
         """The cube; an egg or a pen rolls off straight fingers on any engine."""
