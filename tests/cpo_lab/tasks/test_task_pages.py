@@ -57,7 +57,7 @@ def test_settings_that_pages_name_exist():
         module, _, name = gymnasium.spec(task).kwargs["env_cfg_entry_point"].partition(":")
         known = set(getattr(importlib.import_module(module), name).__dataclass_fields__)
         for setting in re.findall(r"`env\.([a-z_]+)[`=]", (PAGES / f"{page}.md").read_text(encoding="utf-8")):
-            denied = page == "allegro_hand" and setting in ("object_shape", "self_collision", "fingertip_wrench")
+            denied = page == "allegro_hand" and setting in ("object_shape", "fingertip_wrench")
             assert (setting in known) != denied, f"{page}: env.{setting}"
 
 

@@ -33,7 +33,7 @@ def coast(env) -> list[float]:
 
 
 def press(env) -> float:
-    """Angle [rad] by which index and middle finger, bent at a right angle, turn towards each other when told 1.1 rad."""
+    """Angle [rad] by which index and middle finger, bent, turn towards each other when told 1.1 rad."""
     group = env.joint_groups()[0]
     targets = group.default.repeat(env.num_envs, 1)
     targets[:, 1] = targets[:, 5] = 1.4
