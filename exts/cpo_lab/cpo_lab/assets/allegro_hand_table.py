@@ -91,7 +91,7 @@ def collision_pairs(palm: str) -> tuple[tuple[str, str], ...]:
 
     Neighbouring fingers from their second link on, the thumb's last two links with all fingers, and the last link of
     every finger and of the thumb with the palm. Left out are the pairs of palm and ``thumb_link_1``, which overlap by
-    9 mm at rest, of palm and ``thumb_link_2``, which do in most poses of the thumb, and what cannot meet.
+    9 mm at rest, of palm and ``thumb_link_2``, which do in a sixth of random poses, and what cannot meet.
     """
     neighbours = [
         (f"{first}_link_{i}", f"{second}_link_{j}")

@@ -27,8 +27,8 @@ def joint_friction(joints: Sequence[Joint]) -> dict[str, dict[str, float]]:
 
     OvPhysX takes both numbers for torques [N m], whatever Isaac Lab's documentation calls them: one that keeps a joint
     at rest and one that brakes it. The first alone, as in NVIDIA's configurations, brakes nothing that moves (measured
-    with a joint that coasts, ``tests/cpo_lab/tasks/in_hand/test_allegro_sim.py``). Newton reads the first only, as
-    MuJoCo's friction loss, and brakes with it.
+    with a joint that coasts, ``tests/cpo_lab/tasks/in_hand/test_allegro_joints.py``). Newton reads the first only, as
+    MuJoCo's friction loss; there it was not measured.
     """
     values = {joint.name: joint.friction for joint in joints}
     return {"friction": values, "dynamic_friction": dict(values)}

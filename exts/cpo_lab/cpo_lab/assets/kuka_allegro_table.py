@@ -124,7 +124,7 @@ def kuka_allegro(self_collision: bool = True) -> Robot:
 
     Args:
         self_collision: Let fingers, thumb and palm touch each other, see :func:`collision_pairs`. The links of the arm
-            do not: it cannot reach its own hand within the workspace, and its capsules overlap at the joints.
+            do not: its capsules overlap at the joints.
     """
     no_turn: Quat = (0.0, 0.0, 0.0, 1.0)
     mount = (0.0, 0.0, FLANGE)

@@ -93,7 +93,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
     """Largest angular speed of objects [rad/s]: the default of the reference's engine."""
 
     only_changed_targets: bool = setting(True)
-    """Whether robots on OvPhysX on a CPU write targets when they change (the same results, 1.2 times as fast) instead
+    """Whether robots on OvPhysX on a CPU write targets when they change (the same results, in less time) instead
     of before every physics step; elsewhere it is all one."""
 
     def layout(self) -> tuple[ObservationTerm, ...]:
