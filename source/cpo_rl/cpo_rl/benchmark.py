@@ -132,10 +132,12 @@ def collect(alg: EnsemblePPO, seed: int = 0) -> None:
         return torch.randn(*shape, device=alg.device, generator=generator)
 
     with torch.inference_mode():
+        obs = TensorDict({"policy": draw(num, size)}, batch_size=[num])
         for _ in range(alg.rollout.horizon):
-            alg.act(TensorDict({"policy": draw(num, size)}, batch_size=[num]))
-            alg.process_env_step(None, draw(num), draw(num) > 2.5, {})  # type: ignore[arg-type]
-        alg.compute_returns(TensorDict({"policy": draw(num, size)}, batch_size=[num]))
+            alg.act(obs)
+            obs = TensorDict({"policy": draw(num, size)}, batch_size=[num])
+            alg.process_env_step(obs, draw(num), draw(num) > 2.5, {})
+        alg.compute_returns(obs)
 
 
 def _sync(device: torch.device) -> None:

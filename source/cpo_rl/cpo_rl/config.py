@@ -185,7 +185,17 @@ class EnsembleCfg:
     """Iterations between inter-policy diagnostics (KL matrix, effective sample size)."""
 
     non_finite: str = setting("stop", choices=("stop", "skip"))
-    """What happens after an update with a non-finite number: ``stop`` or ``skip``; it never reaches the weights."""
+    """What happens after an update with a non-finite number, or after too many void transitions: ``stop`` or ``skip``;
+    nothing of it reaches the weights."""
+
+    absurd_reward: float = setting(1.0e6, above=0.0)
+    """Magnitude of an unscaled reward above which its transition is void, as it is if the reward is not finite."""
+
+    absurd_observation: float = setting(1.0e6, above=0.0)
+    """Magnitude of an observation's entry above which its transitions are void, as they are if it is not finite."""
+
+    quarantine_stop_fraction: float = setting(0.01, at_least=0.0, at_most=1.0)
+    """Share of environments with a void transition in an iteration above which ``non_finite`` says what happens."""
 
     max_skipped_updates: int = setting(10, at_least=0)
     """Skipped gradient steps in a row after which ``non_finite="skip"`` stops too."""

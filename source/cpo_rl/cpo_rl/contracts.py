@@ -169,6 +169,21 @@ class Environment:
         return getattr(self.base, "object_scale", None)
 
 
+def quarantined(extras: Mapping[str, Any]) -> Tensor | None:
+    """Environments whose last transition is void (``extras["quarantined"]``), bool [N]; None where extras do not say.
+
+    Its state, observation or reward was not finite or absurd, and the environment was reset in that step, or will be in
+    the next, which is then void as well. Nothing is learned or counted from a void transition.
+    """
+    mask = extras.get("quarantined")
+    return None if mask is None else mask.bool()
+
+
+def quarantine_reasons(extras: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Why, bool [N] by name, the same names in every step (``extras["quarantine_reasons"]``); only for counting."""
+    return extras.get("quarantine_reasons") or {}
+
+
 class EnvironmentSettings:
     """An Isaac Lab environment configuration and what it offers besides Isaac Lab's fields.
 
@@ -248,7 +263,7 @@ class GuardedAlgorithm(Protocol):
     """
 
     def guard_report(self) -> dict[str, Any] | None:
-        """``tensor``, ``step`` and ``env_ids`` of the first number that was not finite, or None."""
+        """What :func:`cpo_rl.runs.dump.sentence` tells about the first number that was not finite or absurd, or None."""
 
 
 class RankedAlgorithm(Protocol):
@@ -329,6 +344,11 @@ class Algorithm:
     def rank_state(self) -> dict[str, Any] | None:
         """What this process has for itself, see :class:`RankedAlgorithm`; None where there is nothing."""
         return self.base.rank_state() if _fulfils(self.base, RankedAlgorithm) else None
+
+    @property
+    def void(self) -> Tensor | None:
+        """Whether the last step of an environment was void (``void``), bool [N]; None if not offered."""
+        return getattr(self.base, "void", None)
 
     @property
     def rollout(self) -> Any:

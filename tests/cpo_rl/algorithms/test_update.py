@@ -25,7 +25,7 @@ def test_roles_are_weighted_clipped_and_shared_as_by_hand():
     alg = make_algorithm(follower_weight=1.0, leader_weight=2.0, borrowed_weight=0.5)
     ratio, advantage = _column(1.0, 1.5, 0.9, 2.0, 1.1), _column(1.0, 1.0, -1.0, 1.0, 2.0)
     rows = losses.surrogate(advantage, ratio, 0.2)
-    total, parts = alg.policy_update._by_role(rows, ratio, advantage, 1.0, (1, 2, 2, 0))
+    total, parts = alg.policy_update._by_role(rows, ratio, advantage, 1.0, (1, 2, 2, 0), torch.ones(5, 1).double())
     assert total.item() == pytest.approx(1.0 * -1.0 + 2.0 * (-1.2 + 0.9) + 0.5 * (-1.2 - 2.2), abs=1e-12)
     found = {name: value.item() for name, value in parts.items()}
     assert found == pytest.approx({
@@ -85,6 +85,7 @@ def test_an_update_reports_these_names_and_no_others():
         "Discriminator/bonus", "Discriminator/loss", "Discriminator/accuracy", "Discriminator/chance",
         "Loss/surrogate_follower", "Loss/surrogate_leader", "Loss/surrogate_borrowed", "Loss/awac", "Loss/kl",
         "Loss/value", "Loss/bound", "Loss/entropy", "Value/explained_variance",
+        "Env/quarantined", "Env/quarantined_reward", "Env/quarantined_observation",
         "Optimization/kl", "Optimization/grad_norm", "Optimization/learning_rate", "Optimization/skipped_updates",
         *per_policy, *per_follower,
     }  # fmt: skip

@@ -59,11 +59,12 @@ class EnsembleDiagnostics:
         resets = None if resets is None else resets[pick]
         means = torch.stack([self._means(rows, j, state, resets) for j in range(count)])  # [M_j, M_i, n*q, A]
         means = means.transpose(0, 1)
-        metrics.array("kl_matrix", kl_matrix(means, model.log_std))
+        valid = rollout.sequences(rollout.valid)[pick].view(count, -1)
+        metrics.array("kl_matrix", kl_matrix(means, model.log_std, valid))
         actions = rollout.sequences(rollout.actions)[pick].view(count, -1, model.num_actions)
         behavior = rollout.sequences(rollout.log_probs)[pick].view(count, -1)
         leader = gaussian.log_prob(actions, means[:, -1], model.log_std[-1])
-        for name, value in importance_summary((leader - behavior)[:-1]).items():
+        for name, value in importance_summary((leader - behavior)[:-1], valid[:-1]).items():
             metrics.array(name, value)
 
     def _means(self, rows: Tensor, policy: int, state: Any, resets: Tensor | None) -> Tensor:

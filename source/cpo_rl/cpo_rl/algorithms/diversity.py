@@ -14,8 +14,12 @@ from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import losses
+from cpo_rl.formulas.means import valid_mean
 from cpo_rl.models.actor_critic import EnsembleActorCritic
 from cpo_rl.models.discriminator import Discriminator
+
+VOID = -1
+"""Label of transitions that the discriminator does not learn from."""
 
 
 class DiversityReward:
@@ -47,12 +51,12 @@ class DiversityReward:
             log_posterior = self.discriminator.log_posterior(rollout.observations[:, t], rollout.actions[:, t])
             rows.append(losses.diversity_bonus(log_posterior, self.env_policy, self.cfg.adversarial_coef, self.leader))
         bonus = torch.stack(rows, 1)
-        followers = bonus[: bonus.shape[0] // (self.leader + 1) * self.leader]
-        metrics.add("Discriminator/bonus", followers.mean())
+        followers = slice(0, bonus.shape[0] // (self.leader + 1) * self.leader)
+        metrics.add("Discriminator/bonus", valid_mean(bonus[followers], rollout.valid[followers]))
         return bonus
 
     def update(self, rollout: Rollout, generator: torch.Generator, bad: Tensor, metrics: DeviceMetrics) -> None:
-        """One pass of cross-entropy over the rollout's transitions.
+        """One pass of cross-entropy over the rollout's valid transitions.
 
         Args:
             rollout: The transitions.
@@ -61,11 +65,12 @@ class DiversityReward:
             metrics: Receives loss, accuracy and chance.
         """
         obs, actions = rollout.observations.flatten(0, 1), rollout.actions.flatten(0, 1)
+        valid = rollout.valid.flatten()
         order = torch.randperm(len(obs), generator=generator, device=obs.device)
         for rows in order.tensor_split(self.cfg.discriminator_mini_batches):
             labels = self.env_policy[torch.div(rows, rollout.horizon, rounding_mode="floor")]
             logits = self.discriminator(torch.cat((obs[rows], actions[rows]), -1))
-            loss = F.cross_entropy(logits, labels)
+            loss = F.cross_entropy(logits, torch.where(valid[rows] > 0, labels, VOID), ignore_index=VOID)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.ranks.average_gradients(self.discriminator.parameters())
@@ -75,7 +80,7 @@ class DiversityReward:
             self.optimizer.found_inf = torch.maximum((~finite).to(bad.dtype), bad)  # type: ignore[attr-defined]
             self.optimizer.step()
             metrics.add("Discriminator/loss", loss)
-            metrics.add("Discriminator/accuracy", (logits.argmax(-1) == labels).to(torch.float32).mean())
+            metrics.add("Discriminator/accuracy", valid_mean((logits.argmax(-1) == labels).to(valid.dtype), valid[rows]))
         metrics.add("Discriminator/chance", torch.full_like(bad, 1.0 / (self.leader + 1)))
 
     def settings_changed(self) -> None:

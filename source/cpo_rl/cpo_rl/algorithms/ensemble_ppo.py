@@ -38,6 +38,7 @@ from cpo_rl.algorithms.diagnostics import EnsembleDiagnostics
 from cpo_rl.algorithms.diversity import DiversityReward
 from cpo_rl.algorithms.episodes import LastEpisodes
 from cpo_rl.algorithms.finite_guard import FiniteGuard
+from cpo_rl.algorithms.quarantine import Quarantine
 from cpo_rl.algorithms.randomness import Randomness
 from cpo_rl.algorithms.roles import RoleTables
 from cpo_rl.algorithms.rollout import Rollout, Rows
@@ -106,6 +107,7 @@ class EnsemblePPO:
             self.diversity = DiversityReward(model, cfg, self.env_policy, self.ranks)
         self.episodes = LastEpisodes(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
+        self.quarantine = Quarantine(model, cfg, self.guard, self.ranks, num_envs)
         self.metrics = DeviceMetrics(self.device)
         self.random = Randomness(seed, self.ranks, self.device)
         self.iteration = 0
@@ -152,17 +154,16 @@ class EnsemblePPO:
             Actions [N, A], not clipped; the environment clips them, the log-probability does not.
         """
         if self.rollout.step == 0:
-            self.guard.clear()
-        step, raw = self.rollout.step, self._observed(obs)
-        if self.model.cfg.normalize_observations:
-            self.model.obs_normalizer.gather(raw)
-        x = self.model.normalize_obs(raw)
+            self.quarantine.begin()
+        step = self.rollout.step
+        x = self.model.normalize_obs(self.quarantine.observe(obs, step))
         self.rollout.record_state(self._state)
         out = self.model.evaluate_inputs(self.rollout.record_observation(x), self._state)
         self._state = out.state
         assert out.value is not None
         mean, log_std = out.mean.squeeze(1), out.log_std.squeeze(1)
-        action = self.guard.clean("actions", mean + log_std.exp() * self.random.normal(mean), step)
+        action, bad = self.guard.clean("actions", mean + log_std.exp() * self.random.normal(mean), step)
+        self.guard.hold_back(bad)
         value = self.model.denormalize_value(out.value.squeeze(1))
         self.rollout.record_action(action, mean, gaussian.log_prob(action, mean, log_std), value)
         return action
@@ -172,33 +173,31 @@ class EnsemblePPO:
         """Record what came of the actions.
 
         Args:
-            obs: Next observations; unused, the next :meth:`act` gets them.
+            obs: Next observations, which the next :meth:`act` gets as well.
             rewards: Unscaled rewards, [N].
             dones: Ended episodes, [N].
-            extras: May hold ``time_outs`` [N] and ``episode_metrics`` (see the environment contract).
+            extras: May hold ``time_outs`` [N], ``episode_metrics`` and ``quarantined`` (docs/add_a_task.md).
         """
         done = dones.bool()
         step = self.rollout.step
-        rewards = self.guard.clean("rewards", rewards.to(self.model.log_std.dtype), step)
-        self.episodes.step(rewards, done, extras)
+        rewards, void = self.quarantine.judge(rewards.to(self.model.log_std.dtype), obs, done, extras, step)
+        if self.model.cfg.normalize_observations:
+            self.model.obs_normalizer.gather(self.quarantine.observation, ~void)
+        self.episodes.step(rewards, done, extras, void)
+        done = done | void
         shaped = rewards * self.cfg.reward_scale
         if self.cfg.bootstrap_time_outs and "time_outs" in extras:
             shaped = with_time_outs(shaped, self.rollout.values[:, step], extras["time_outs"], self.cfg.gamma)
-        self.rollout.record_outcome(shaped, done)
+        self.rollout.record_outcome(shaped, done, void)
         self._state = clear_state(self._state, done)
 
     @torch.no_grad()
     def compute_returns(self, obs: TensorDict) -> None:
         """Record the observation after the last step and its value under each environment's policy."""
-        x = self.model.normalize_obs(self._observed(obs))
+        x = self.model.normalize_obs(self.quarantine.observe(obs, self.rollout.step))
         out = self.model.evaluate_inputs(self.rollout.record_observation(x), self._state)
         assert out.value is not None
         self.rollout.last_values.copy_(self.model.denormalize_value(out.value.squeeze(1)))
-
-    def _observed(self, obs: TensorDict) -> Tensor:
-        """Raw observations [N, D] as the model reads them, with what is not finite noted and set to 0."""
-        raw = self.model.flatten_obs(obs).to(self.model.log_std.dtype)
-        return self.guard.clean("observations", raw, self.rollout.step)
 
     # -- update --------------------------------------------------------------------------------------------------------
 
@@ -208,7 +207,7 @@ class EnsemblePPO:
         Returns:
             Metrics by name, read from the device in one transfer.
         """
-        bad = self.ranks.sum(self.guard.flag.clone()).clamp(max=1.0)
+        bad = self.quarantine.settle(self.metrics)
         self.borrowed = self.random.followers(self.cfg.num_policies - 1, self.cfg.borrowed_followers)
         bonus = self.diversity.bonus(self.rollout, self.metrics) if self.diversity else None
         self.row_targets.compute(self.rollout, self.borrowed, bonus, self.metrics)
@@ -256,8 +255,13 @@ class EnsemblePPO:
         return self._last_diagnostics
 
     def guard_report(self) -> dict[str, Any] | None:
-        """Where the last rollout first held a non-finite number, or None. Reads the device."""
-        return self.guard.report()
+        """Where the rollout held the number for which the last update was held back, or None. Reads the device."""
+        return self.quarantine.report()
+
+    @property
+    def void(self) -> Tensor:
+        """Whether the last step was void, bool [N]."""
+        return self.quarantine.void
 
     # -- population-based training -------------------------------------------------------------------------------------
 

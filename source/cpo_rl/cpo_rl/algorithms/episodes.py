@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cpo_rl.contracts import Environment
+from cpo_rl.contracts import Environment, quarantined
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class CountedStep:
     """What one step did. Episodes are counted up to and including this step, also those that it ended."""
 
     done: Tensor
-    """Whether an episode ended, bool [N]."""
+    """Whether an episode ended that counts: one with a void step does not, bool [N]."""
 
     rewards: Tensor
     """Rewards of the step in the task's units, [N]."""
@@ -81,27 +81,40 @@ class EpisodeCounter:
         self._first_goal = torch.full((num_envs,), math.nan, device=device)
         self._env = env
 
-    def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any]) -> CountedStep:
+    def step(
+        self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None
+    ) -> CountedStep:
         """Count one environment step.
+
+        An episode with a void step has no return. It is marked by NaN as its running return until it ends, and its end
+        counts as none.
 
         Args:
             rewards: Rewards in the task's units, [N].
             dones: Ends of episodes, [N], nonzero where one ended.
             extras: The step's extras; ``episode_metrics`` (task values, [N] by name) and ``time_outs`` [N] are used.
+            void: Void steps, bool [N]; what the extras say by default.
         """
-        done = dones.bool()
+        ended = dones.bool()
+        void = quarantined(extras) if void is None else void
         metrics: Mapping[str, Tensor] = extras.get("episode_metrics") or {}
         self.returns += rewards
         self.lengths += 1
+        if void is not None:
+            self.returns.masked_fill_(void.to(self.returns.device), math.nan)
+        done = ended & ~self.returns.isnan()
         counted = CountedStep(done, rewards, self.returns.clone(), self.lengths.clone(), metrics)
         if self._env is not None:
-            counted = self._watch(self._env, counted, extras)
-        self.returns.masked_fill_(done, 0.0)
-        self.lengths.masked_fill_(done, 0.0)
+            counted = self._watch(self._env, counted, ended, extras)
+        self.returns.masked_fill_(ended, 0.0)
+        self.lengths.masked_fill_(ended, 0.0)
         return counted
 
-    def _watch(self, env: Environment, counted: CountedStep, extras: Mapping[str, Any]) -> CountedStep:
-        """Add what the environment knows: how episodes ended and which goals were reached."""
+    def _watch(self, env: Environment, counted: CountedStep, ended: Tensor, extras: Mapping[str, Any]) -> CountedStep:
+        """Add what the environment knows: how episodes ended and which goals were reached.
+
+        A new episode begins where one ``ended`` [N], also where that end does not count.
+        """
         done, metrics = counted.done, counted.metrics
         terminated = env.terminated
         if terminated is None:
@@ -114,10 +127,11 @@ class EpisodeCounter:
         if env.successes is not None:
             # the count of an episode that has just ended is kept in the task's metrics
             total = torch.where(done, metrics["successes"], env.successes) if "successes" in metrics else env.successes
+            total = torch.where(ended & ~done, self._goals, total)
             goals = (total - self._goals).clamp(min=0.0)
             first_goal = torch.where((total > 0) & self._first_goal.isnan(), counted.lengths, self._first_goal)
-            self._goals.copy_(total.masked_fill(done, 0.0))
-            self._first_goal.copy_(first_goal.masked_fill(done, math.nan))
+            self._goals.copy_(total.masked_fill(ended, 0.0))
+            self._first_goal.copy_(first_goal.masked_fill(ended, math.nan))
         return replace(counted, ends=ends, goals=goals, first_goal=first_goal)
 
     def forget(self) -> None:
@@ -148,9 +162,11 @@ class LastEpisodes:
             "episode_length": torch.zeros(num_envs, device=device),
         }
 
-    def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any]) -> None:
+    def step(
+        self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None
+    ) -> None:
         """Count one environment step; arguments as for :meth:`EpisodeCounter.step`."""
-        counted = self.running.step(rewards, dones, extras)
+        counted = self.running.step(rewards, dones, extras, void)
         outcomes = {"return": counted.returns, "episode_length": counted.lengths, **counted.metrics}
         for name, value in outcomes.items():
             value = value.to(counted.returns.device, torch.float32)
@@ -218,9 +234,11 @@ class EpisodeSums:
         self.running = EpisodeCounter(num_envs, device)
         self._sums = torch.zeros(3, device=device)
 
-    def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any]) -> None:
+    def step(
+        self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None
+    ) -> None:
         """Count one environment step; arguments as for :meth:`EpisodeCounter.step`."""
-        counted = self.running.step(rewards, dones, extras)
+        counted = self.running.step(rewards, dones, extras, void)
         # where(), not a product: an infinite return times zero would be NaN in the environments that did not finish
         zero = torch.zeros_like(counted.returns[0])
         finished = [torch.where(counted.done, value, zero).sum() for value in (counted.returns, counted.lengths)]

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Watches for non-finite numbers on the device, so that none reaches the weights and none costs a host sync."""
+"""Watches for numbers that are not finite or absurd on the device, so that none costs a host sync."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -29,39 +30,59 @@ class FiniteGuard:
         self._raw: dict[str, Tensor] = {}
         self.flag = torch.zeros((), device=device)
 
-    def clean(self, name: str, tensor: Tensor, step: int) -> Tensor:
-        """Note environments with a non-finite entry and return the tensor with such entries set to 0.
+    def clean(self, name: str, tensor: Tensor, step: int, most: float = math.inf) -> tuple[Tensor, Tensor]:
+        """Note environments with an entry that is not finite or beyond a magnitude.
 
         Args:
             name: What the tensor is, for the report.
             tensor: [N] or [N, ...].
             step: Step within the rollout.
+            most: Largest magnitude that is not absurd.
+
+        Returns:
+            The tensor with such entries set to 0, and the environments that had any, bool [N].
         """
-        finite = torch.isfinite(tensor)
-        bad = ~(finite if tensor.dim() == 1 else finite.flatten(1).all(1))
+        good = torch.isfinite(tensor) if most == math.inf else tensor.abs() <= most
+        bad = ~(good if tensor.dim() == 1 else good.flatten(1).all(1))
+        newly = self.note(name, bad, step)
+        if name not in self._raw:
+            self._raw[name] = torch.zeros_like(tensor)
+        raw = self._raw[name]
+        raw.copy_(torch.where(newly.view(-1, *[1] * (tensor.dim() - 1)), tensor, raw))
+        return torch.where(good, tensor, 0.0), bad
+
+    def note(self, name: str, bad: Tensor, step: int) -> Tensor:
+        """Note bad environments [N] at a step of the rollout; return those that were not yet noted for ``name``."""
         if name not in self._first:
             self._first[name] = torch.full((self.num_envs,), self.NEVER, device=self.device, dtype=torch.int64)
-            self._raw[name] = torch.zeros_like(tensor)
-        first, raw = self._first[name], self._raw[name]
-        newly = (bad & (first == self.NEVER)).view(-1, *[1] * (tensor.dim() - 1))
-        raw.copy_(torch.where(newly, tensor, raw))
-        first.copy_(torch.where(bad & (first == self.NEVER), step, first))
-        self.flag = torch.maximum(self.flag, bad.any().to(self.flag.dtype))
-        return torch.where(finite, tensor, 0.0)
+        first = self._first[name]
+        newly = bad & (first == self.NEVER)
+        first.copy_(torch.where(newly, step, first))
+        return newly
 
-    def report(self) -> dict[str, Any] | None:
-        """The first tensor that went bad: its name, step and environments; None if nothing did. Reads the device."""
-        found = [(int(f.min()), name) for name, f in self._first.items() if int(f.min()) < self.NEVER]
+    def hold_back(self, bad: Tensor) -> None:
+        """Say that the iteration must not change the weights if any environment is bad, bool [N]."""
+        self.flag = torch.maximum(self.flag, bad.any().to(self.flag.dtype))
+
+    def report(self, *names: str) -> dict[str, Any] | None:
+        """Which of the named tensors went bad first, at which step, where; None if none did. Reads the device.
+
+        Returns:
+            ``tensor``, ``step``, ``env_ids`` and ``finite``: whether the numbers were absurd but finite.
+        """
+        steps = {name: int(self._first[name].min()) for name in names if name in self._first}
+        found = [(step, name) for name, step in steps.items() if step < self.NEVER]
         if not found:
             return None
         step, name = min(found, key=lambda item: item[0])
         envs = (self._first[name] == step).nonzero().flatten().tolist()
-        return {"tensor": name, "step": step, "env_ids": envs}
+        finite = name in self._raw and bool(self._raw[name][envs].isfinite().all())
+        return {"tensor": name, "step": step, "env_ids": envs, "finite": finite}
 
     def raw(self, env_ids: list[int]) -> dict[str, Tensor]:
         """The untouched entries of environments when each tensor first went bad in any of them, by name."""
         return {
-            name: self._raw[name][env_ids] for name, f in self._first.items() if bool((f[env_ids] < self.NEVER).any())
+            name: raw[env_ids] for name, raw in self._raw.items() if bool((self._first[name][env_ids] < self.NEVER).any())
         }
 
     def clear(self) -> None:

@@ -13,6 +13,7 @@ from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import ROW_SETS, EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian
+from cpo_rl.formulas.means import valid_mean
 from cpo_rl.formulas.schedule import adapt
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
 
@@ -49,7 +50,7 @@ class AdaptiveLearningRate:
 
     @torch.no_grad()
     def measure(self, batch: MiniBatch, out: Evaluation, rollout: Rollout, own_policy: Tensor) -> Tensor:
-        """Mean KL(new || reference) of the configured rows of a mini-batch, before its gradient step.
+        """Mean KL(new || reference) of valid steps of the configured rows of a mini-batch, before its gradient step.
 
         Args:
             batch: The mini-batch.
@@ -65,7 +66,7 @@ class AdaptiveLearningRate:
         reference_log_std = self._history[self._visits[batch.target], own_policy].unsqueeze(1)
         row_kl = gaussian.kl(mean, log_std, rollout.target_means[batch.target], reference_log_std)
         counted = slice(0, sum(batch.sizes[: len(ROW_SETS[self.cfg.learning_rate_rows])]))
-        kl = self.ranks.mean(row_kl[counted].mean())
+        kl = self.ranks.mean(valid_mean(row_kl[counted], rollout.target_valid[batch.target[counted]]))
         if self._rolls_forward:
             rollout.target_means[batch.target] = mean
             self._next_visits[batch.target] = batch.index

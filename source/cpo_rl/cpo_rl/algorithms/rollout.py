@@ -35,6 +35,10 @@ class Rows(NamedTuple):
     resets: Tensor | None
     """Whether the state is cleared before a step, [n, q]; None without a recurrent model."""
 
+    valid: Tensor
+    """1 for steps to learn from, 0 for void ones (docs/algorithms.md), [n, q]; losses of single steps are multiplied by
+    it, and means divided by its sum."""
+
     action: Tensor
     """Actions as sampled, not clipped, [n, q, A]."""
 
@@ -99,11 +103,12 @@ class Rollout:
         self.rewards = steps()
         self.dones = steps(kind=torch.bool)
         self.last_values = torch.zeros(num_envs, device=device, dtype=dtype)
-        # per target row (rollout sequences, then borrowed ones): values, returns, advantages, reference means
+        # per target row (rollout sequences, then borrowed ones): values, returns, advantages, validity, reference means
         shape = (tables.num_targets, sequence_length)
         self.target_values = torch.zeros(shape, device=device, dtype=dtype)
         self.target_returns = torch.zeros(shape, device=device, dtype=dtype)
         self.target_advantages = torch.zeros(shape, device=device, dtype=dtype)
+        self.target_valid = torch.ones(shape, device=device, dtype=dtype)
         self.target_means = torch.zeros(*shape, model.num_actions, device=device, dtype=dtype)
         self.borrowed_log_probs = torch.zeros(
             tables.num_targets - tables.num_sequences, sequence_length, device=device, dtype=dtype
@@ -138,6 +143,11 @@ class Rollout:
         return self.target_advantages[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon)
 
     @property
+    def valid(self) -> Tensor:
+        """1 for steps to learn from, 0 for void ones, [N, T] (a view of the target rows)."""
+        return self.target_valid[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon)
+
+    @property
     def means(self) -> Tensor:
         """Action means of the rollout, [N, T, A] (a view of the target rows)."""
         return self.target_means[: self.num_envs * self.num_chunks].view(self.num_envs, self.horizon, -1)
@@ -169,8 +179,12 @@ class Rollout:
             for buffer, tensor in zip(stored, current, strict=True):
                 buffer[:, chunk].copy_(tensor.transpose(0, 1))
 
-    def record_outcome(self, rewards: Tensor, dones: Tensor) -> None:
-        """Store the scaled reward [N] and end of episode [N] of the current step, and advance."""
+    def record_outcome(self, rewards: Tensor, dones: Tensor, void: Tensor) -> None:
+        """Store scaled reward, end of episode and whether the step is void, each [N], and advance.
+
+        A void step must have a finite reward and count as an end.
+        """
+        self.valid[:, self.step].copy_(~void)
         self.rewards[:, self.step].copy_(rewards)
         self.dones[:, self.step].copy_(dones)
         self.step += 1
@@ -210,6 +224,7 @@ class Rollout:
             inputs=self._model.mark(inputs, batch.policy),
             state=self.start_states(batch.source),
             resets=None if resets is None else resets[batch.source],
+            valid=self.sequences(self.valid)[batch.source],
             action=self.sequences(self.actions)[batch.source],
             old_log_prob=self.sequences(self.log_probs)[batch.source[:g]],
             advantage=self.target_advantages[batch.target],

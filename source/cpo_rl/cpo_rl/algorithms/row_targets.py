@@ -16,6 +16,7 @@ from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import gaussian, losses
+from cpo_rl.formulas.means import valid_mean
 from cpo_rl.formulas.targets import explained_variance, generalized_advantages, mean_and_std, one_step_returns
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation, clear_state
 
@@ -55,11 +56,11 @@ class RowTargets:
     def _on_policy(self, rollout: Rollout, bonus: Tensor | None, metrics: DeviceMetrics) -> None:
         rewards = rollout.rewards if bonus is None else rollout.rewards + bonus
         advantages = generalized_advantages(
-            rewards, rollout.values, rollout.dones, rollout.last_values, self.cfg.gamma, self.cfg.lam
+            rewards, rollout.values, rollout.dones, rollout.last_values, self.cfg.gamma, self.cfg.lam, rollout.valid
         )
         rollout.advantages.copy_(advantages)
         rollout.returns.copy_(advantages + rollout.values)
-        metrics.add("Value/explained_variance", explained_variance(rollout.values, rollout.returns))
+        metrics.add("Value/explained_variance", explained_variance(rollout.values, rollout.returns, rollout.valid))
 
     def _borrowed(self, rollout: Rollout, borrowed: list[int]) -> None:
         """One-step targets of borrowed rows under the leader's value, and the leader's own distribution there."""
@@ -72,6 +73,7 @@ class RowTargets:
             shape = rollout.target_values[target].shape
             rollout.target_values[target] = seen.values[:, :-1].reshape(shape)
             rollout.target_returns[target] = returns.reshape(shape)
+            rollout.target_valid[target] = rollout.valid[envs].reshape(shape)
             rollout.target_advantages[target] = (returns - seen.values[:, :-1]).reshape(shape)
             log_prob = gaussian.log_prob(rollout.actions[envs], seen.means, self.model.log_std[leader])
             rollout.borrowed_log_probs[k * rows : (k + 1) * rows] = log_prob.reshape(shape)
@@ -97,14 +99,21 @@ class RowTargets:
         """The part of an array of target rows that counts in statistics."""
         return target_rows[: self.tables.num_sequences] if self.cfg.statistics_rows == "on_policy" else target_rows
 
+    def _awac_valid(self, rollout: Rollout) -> Tensor:
+        """Which steps of the regression's rows are valid, [awac, q]."""
+        leader = self.tables.num_policies - 1
+        valid = rollout.valid[self.tables.follower_envs(leader)]
+        return valid.reshape(self.tables.per_block, -1).repeat(leader, 1)
+
     def _normalize_values(self, rollout: Rollout, awac_returns: list[Tensor]) -> None:
         """Update the value statistics from returns and express values and returns in normalized units."""
         if not self.cfg.normalize_values:
             return
         normalizer = self.model.value_normalizer
-        normalizer.gather(self._counted(rollout.target_returns).reshape(-1, 1))
+        normalizer.gather(self._counted(rollout.target_returns).reshape(-1, 1), self._counted(rollout.target_valid))
         for returns in awac_returns:
-            normalizer.gather(returns.reshape(-1, 1))
+            leader = self.tables.follower_envs(self.tables.num_policies - 1)
+            normalizer.gather(returns.reshape(-1, 1), rollout.valid[leader])
         normalizer.commit(self.ranks)
         for rows in (rollout.target_values, rollout.target_returns):
             rows.copy_(normalizer.normalize(rows.unsqueeze(-1)).squeeze(-1))
@@ -112,16 +121,13 @@ class RowTargets:
     def _normalize_advantages(self, rollout: Rollout, awac_advantages: Tensor, metrics: DeviceMetrics) -> None:
         """Scale advantages over the counted rows; turn those of awac rows into weights with the same constants."""
         if self.cfg.normalize_advantages:
-            counted = [self._counted(rollout.target_advantages)]
+            counted = [(self._counted(rollout.target_advantages), self._counted(rollout.target_valid))]
             if self.cfg.statistics_rows == "all" and self.tables.num_awac:
-                counted.append(awac_advantages)
-            exact = [rows.to(torch.float64) for rows in counted]
+                counted.append((awac_advantages, self._awac_valid(rollout)))
+            ones = [valid.to(torch.float64) for _, valid in counted]
+            exact = [rows.to(torch.float64) * one for (rows, _), one in zip(counted, ones, strict=True)]
             sums = torch.stack(
-                [
-                    torch.full_like(exact[0].sum(), float(sum(r.numel() for r in exact))),
-                    torch.stack([r.sum() for r in exact]).sum(),
-                    torch.stack([r.square().sum() for r in exact]).sum(),
-                ]
+                [torch.stack([part.sum() for part in parts]).sum() for parts in (ones, exact, map(torch.square, exact))]
             )
             mean, std = mean_and_std(*self.ranks.sum(sums))
             scale = (1.0 / (std + 1.0e-8)).to(rollout.target_advantages.dtype)
@@ -130,8 +136,9 @@ class RowTargets:
                 rows.sub_(shift).mul_(scale)
         if self.tables.num_awac:
             weights = losses.awac_weight(awac_advantages, self.cfg.awac_temperature, self.cfg.awac_weight_max)
-            metrics.add("Ensemble/awac_weight", weights.mean())
-            metrics.add("Ensemble/awac_saturation", (weights >= 0.999 * self.cfg.awac_weight_max).float().mean())
+            valid, saturated = self._awac_valid(rollout), weights >= 0.999 * self.cfg.awac_weight_max
+            metrics.add("Ensemble/awac_weight", valid_mean(weights, valid))
+            metrics.add("Ensemble/awac_saturation", valid_mean(saturated.to(valid.dtype), valid))
             awac_advantages.copy_(weights)
 
 

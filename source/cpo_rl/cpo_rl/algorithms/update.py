@@ -19,6 +19,7 @@ from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import coupling, gaussian, losses
+from cpo_rl.formulas.means import number, valid_mean
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -162,32 +163,33 @@ class PolicyUpdate:
     def _total_loss(self, rows: Rows, out: Evaluation, leader_mean: Tensor | None) -> Loss:
         """Total loss of a mini-batch and what it is made of (docs/algorithms.md).
 
-        Every row of a role counts with the role's weight; sums are divided by the number of rows that carry the
-        surrogate, or by all rows (``loss_normalization``).
+        Every valid step of a row counts with the role's weight; sums are divided by the number of valid steps that
+        carry the surrogate, or by all valid steps (``loss_normalization``).
 
         Args:
             rows: The rows.
             out: What the current network says about them.
             leader_mean: Current leader's means on the followers' rows, [follower, q, A], or None.
         """
-        c, q = self.cfg, out.mean.shape[1]
-        n, n_awac = sum(rows.sizes[:3]), rows.sizes[3]
+        c, n = self.cfg, sum(rows.sizes[:3])
+        valid, valid_awac = rows.valid[:n], rows.valid[n:]
+        steps, steps_awac = number(valid), number(valid_awac)
         log_prob = gaussian.log_prob(rows.action, out.mean, out.log_std)
         total, parts = self._policy_loss(rows, out, leader_mean, log_prob[:n])
-        if n_awac and c.awac_coef > 0:
-            regression = losses.awac(rows.awac_weight, log_prob[n:]).sum()
+        if rows.sizes[3] and c.awac_coef > 0:
+            regression = (losses.awac(rows.awac_weight, log_prob[n:]) * valid_awac).sum()
             total = total + c.awac_coef / c.awac_fraction * regression
-            parts["Loss/awac"] = regression / (n_awac * q)
+            parts["Loss/awac"] = regression / steps_awac
         clip = c.clip_param if c.use_clipped_value_loss else None
-        value = losses.value(out.value, rows.old_value, rows.return_, clip).sum()  # type: ignore[arg-type]
-        bound = losses.bound(out.mean[:n], c.bound_limit).sum()
+        value = (losses.value(out.value, rows.old_value, rows.return_, clip) * valid).sum()  # type: ignore[arg-type]
+        bound = (losses.bound(out.mean[:n], c.bound_limit) * valid).sum()
         entropy = gaussian.entropy(self.model.log_std)  # by policy, [M]
-        steps = (rows.policy[:n, None] == self._policies).sum(0) * q  # by policy, [M]
-        bonus = (entropy * self._entropy_coefs * steps).sum()
+        own = (rows.policy[:n, None] == self._policies).to(valid.dtype)
+        bonus = (entropy * self._entropy_coefs * (own * valid.sum(1, keepdim=True)).sum(0)).sum()
         total = total + c.value_loss_coef * value - bonus + c.bound_loss_coef * bound
-        parts.update({"Loss/value": value / (n * q), "Loss/bound": bound / (n * q), "Loss/entropy": entropy.mean()})
-        counted = q * (n if c.loss_normalization == "gradient_rows" else n + n_awac / c.awac_fraction)
-        loss = total / counted
+        parts.update({"Loss/value": value / steps, "Loss/bound": bound / steps, "Loss/entropy": entropy.mean()})
+        every = c.loss_normalization == "all_rows" and rows.sizes[3] > 0
+        loss = total / (steps + steps_awac / c.awac_fraction if every else steps)
         for name, term in self.extra_losses(rows, out).items():
             loss = loss + term
             parts[f"Loss/{name}"] = term
@@ -199,11 +201,13 @@ class PolicyUpdate:
         ratio = (log_prob - rows.old_log_prob).exp()
         center = self._clip_center(rows, ratio)
         row_loss, kl = self._surrogate(rows, out, leader_mean, log_prob, ratio, center)
-        total, parts = self._by_role(row_loss, ratio, rows.advantage, center, rows.sizes)
+        valid = rows.valid[: len(row_loss)]
+        total, parts = self._by_role(row_loss, ratio, rows.advantage, center, rows.sizes, valid)
         if kl is not None:
-            parts["Loss/kl"] = kl.mean()
+            own = valid[: len(kl)]
+            parts["Loss/kl"] = valid_mean(kl, own)
             if c.kl_form == "closed_form":
-                total = total + c.follower_weight * c.kl_coef * kl.sum()
+                total = total + c.follower_weight * c.kl_coef * (kl * own).sum()
         return total, parts
 
     def _clip_center(self, rows: Rows, ratio: Tensor) -> Tensor | float:
@@ -246,8 +250,9 @@ class PolicyUpdate:
         advantage: Tensor,
         center: Tensor | float,
         sizes: tuple[int, int, int, int],
+        valid: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the surrogate over roles, and its means and clipped fractions by role.
+        """Weighted sum of the surrogate's valid steps over roles, and its means and clipped fractions by role.
 
         The share of the leader's policy gradient that borrowed rows supply is measured where the gradient enters the
         network: the flow of borrowed rows over that of borrowed and own rows.
@@ -256,14 +261,15 @@ class PolicyUpdate:
         weights = {"follower": c.follower_weight, "leader": c.leader_weight, "borrowed": c.borrowed_weight}
         with torch.no_grad():
             clipped = coupling.clipped(ratio, center, c.clip_param).split(sizes[:3])
-            flow = coupling.gradient_flow(row_loss, advantage, ratio).split(sizes[:3])
+            flow = (coupling.gradient_flow(row_loss, advantage, ratio) * valid).split(sizes[:3])
         total, parts = row_loss.new_zeros(()), {}
-        for i, (name, rows) in enumerate(zip(weights, row_loss.split(sizes[:3]), strict=True)):
-            if sizes[i]:
+        by_role = zip(weights, (row_loss * valid).split(sizes[:3]), valid.split(sizes[:3]), clipped, strict=True)
+        for size, (name, rows, valid_rows, clipped_rows) in zip(sizes, by_role, strict=False):
+            if size:
                 loss = rows.sum()
                 total = total + weights[name] * loss
-                parts[f"Loss/surrogate_{name}"] = loss / rows.numel()
-                parts[f"Ensemble/clipped_fraction_{name}"] = clipped[i].mean()
+                parts[f"Loss/surrogate_{name}"] = loss / number(valid_rows)
+                parts[f"Ensemble/clipped_fraction_{name}"] = valid_mean(clipped_rows, valid_rows)
         if sizes[2]:
             own, lent = c.leader_weight * flow[1].sum(), c.borrowed_weight * flow[2].sum()
             parts["Ensemble/borrowed_gradient_share"] = lent / (lent + own).clamp(min=1.0e-12)

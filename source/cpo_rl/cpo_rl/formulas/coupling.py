@@ -9,45 +9,57 @@ import torch
 from torch import Tensor
 
 from cpo_rl.formulas import gaussian
+from cpo_rl.formulas.means import number, valid_mean, valid_variance
 
 
-def kl_matrix(means: Tensor, log_std: Tensor) -> Tensor:
+def kl_matrix(means: Tensor, log_std: Tensor, valid: Tensor | None = None) -> Tensor:
     """Closed-form inter-policy KL.
 
     Args:
         means: Mean of policy j on states of block i, [M_i, M_j, n, A].
         log_std: [M, A].
+        valid: 1 for states that count, 0 for void ones, [M_i, n]; None for all.
 
     Returns:
-        Entry (i, j) = mean over states of block i of KL(pi_i || pi_j) [nat], [M, M] (docs/algorithms.md).
+        Entry (i, j) = mean over valid states of block i of KL(pi_i || pi_j) [nat], [M, M] (docs/algorithms.md).
     """
     count = means.shape[0]
     own = means[torch.arange(count), torch.arange(count)].unsqueeze(1)  # [M, 1, n, A]
-    return gaussian.kl(own, log_std[:, None, None], means, log_std[None, :, None]).mean(-1)
+    kl = gaussian.kl(own, log_std[:, None, None], means, log_std[None, :, None])
+    return kl.mean(-1) if valid is None else valid_mean(kl, valid.unsqueeze(1), -1)
 
 
-def effective_sample_size(weights: Tensor) -> Tensor:
-    """(sum w)^2 / (n sum w^2) over the last axis, in (0, 1] (Kong 1992); computed on w / max w against overflow."""
+def effective_sample_size(weights: Tensor, valid: Tensor | None = None) -> Tensor:
+    """(sum w)^2 / (n sum w^2) over valid samples of the last axis, in (0, 1] (Kong 1992); on w / max w against overflow.
+
+    Args:
+        weights: w, [..., n].
+        valid: 1 for samples that count, 0 for void ones, [..., n]; None for all.
+    """
+    valid = torch.ones_like(weights) if valid is None else valid
+    weights = weights * valid
     scaled = weights / weights.amax(-1, keepdim=True).clamp(min=1.0e-30)
-    return scaled.sum(-1).square() / (weights.shape[-1] * scaled.square().sum(-1)).clamp(min=1.0e-30)
+    return scaled.sum(-1).square() / (number(valid, -1) * scaled.square().sum(-1)).clamp(min=1.0e-30)
 
 
-def importance_summary(log_ratio: Tensor) -> dict[str, Tensor]:
+def importance_summary(log_ratio: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:
     """Spread of importance ratios per follower.
 
     Args:
         log_ratio: Log pi_L - log pi_i on follower i's actions, [M-1, n].
+        valid: 1 for samples that count, 0 for void ones, [M-1, n]; None for all.
 
     Returns:
         ``ess`` and ``importance_deviation`` (mean |w - 1|), ``importance_log_var`` (variance of log w), each [M-1], and
         ``ess_pooled`` over all followers' data, scalar.
     """
+    valid = torch.ones_like(log_ratio) if valid is None else valid
     weights = log_ratio.exp()
     return {
-        "ess": effective_sample_size(weights),
-        "importance_deviation": (weights - 1.0).abs().mean(-1),
-        "importance_log_var": log_ratio.var(-1, unbiased=False),
-        "ess_pooled": effective_sample_size(weights.flatten()),
+        "ess": effective_sample_size(weights, valid),
+        "importance_deviation": valid_mean((weights - 1.0).abs(), valid, -1),
+        "importance_log_var": valid_variance(log_ratio, valid, -1, unbiased=False),
+        "ess_pooled": effective_sample_size(weights.flatten(), valid.flatten()),
     }
 
 

@@ -12,13 +12,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cpo_rl.formulas.means import valid_variance
+
 
 def generalized_advantages(
-    rewards: Tensor, values: Tensor, dones: Tensor, last_values: Tensor, gamma: float, lam: float
+    rewards: Tensor,
+    values: Tensor,
+    dones: Tensor,
+    last_values: Tensor,
+    gamma: float,
+    lam: float,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Generalized advantage estimates.
 
-    delta_t = r_t + gamma m_t V_{t+1} - V_t and A_t = delta_t + gamma lam m_t A_{t+1} with m_t = 1 - done_t.
+    delta_t = r_t + gamma m_t V_{t+1} - V_t and A_t = v_t (delta_t + gamma lam m_t A_{t+1}) with m_t = 1 - done_t. A void
+    step (v_t = 0) has advantage 0, so the step before it ends like a truncated one, with V(s_t).
 
     Args:
         rewards: [N, T].
@@ -27,6 +36,7 @@ def generalized_advantages(
         last_values: V(s_T), [N].
         gamma: Discount in (0, 1].
         lam: Decay in [0, 1].
+        valid: v_t, 1 or 0 for a void step, [N, T]; None for all valid. A void step must be done as well.
 
     Returns:
         Advantages [N, T]; returns are advantages plus values. Source: a2c_common.py:634-649.
@@ -39,6 +49,8 @@ def generalized_advantages(
     for t in reversed(range(horizon)):
         delta = rewards[:, t] + gamma * alive[:, t] * next_values - values[:, t]
         running = delta + gamma * lam * alive[:, t] * running
+        if valid is not None:
+            running = running * valid[:, t]
         advantages[:, t] = running
         next_values = values[:, t]
     return advantages
@@ -90,7 +102,14 @@ def mean_and_std(count: Tensor, total: Tensor, total_square: Tensor) -> tuple[Te
     return mean, variance.clamp(min=0.0).sqrt()
 
 
-def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
-    """1 - Var(R - V) / Var(R) over all entries; NaN where returns do not vary."""
-    variance = returns.var()
-    return torch.where(variance > 0, 1.0 - (returns - values).var() / variance, torch.nan)
+def explained_variance(values: Tensor, returns: Tensor, valid: Tensor | None = None) -> Tensor:
+    """1 - Var(R - V) / Var(R); NaN where R does not vary.
+
+    Args:
+        values: V, any shape.
+        returns: R, the same shape.
+        valid: 1 for entries that count, 0 for void ones, the same shape; None for all.
+    """
+    valid = torch.ones_like(returns) if valid is None else valid
+    variance = valid_variance(returns, valid)
+    return torch.where(variance > 0, 1.0 - valid_variance(returns - values, valid) / variance, torch.nan)

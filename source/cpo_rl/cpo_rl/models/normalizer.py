@@ -56,11 +56,18 @@ class RunningNormalizer(nn.Module):
         return y.clamp(-self.clip, self.clip) * std.to(y.dtype) + self.mean.to(y.dtype)
 
     @torch.no_grad()
-    def gather(self, x: Tensor) -> None:
-        """Add rows [n, D] to the pending statistics; a batch with a non-finite entry is left out whole."""
+    def gather(self, x: Tensor, valid: Tensor | None = None) -> None:
+        """Add rows [n, D] to the pending statistics; a batch with a non-finite entry is left out whole.
+
+        Args:
+            x: The rows, [..., D].
+            valid: 1 for rows that count, 0 for void ones, as many as rows; None for all.
+        """
         x = x.reshape(-1, x.shape[-1]).to(torch.float64)
-        mean = x.mean(0)
-        self.gather_moments(torch.full_like(self.count, x.shape[0]), mean, (x - mean).square().sum(0))
+        weight = torch.ones_like(x[:, :1]) if valid is None else valid.reshape(-1, 1).to(torch.float64)
+        count = weight.sum()
+        mean = (x * weight).sum(0) / count.clamp(min=1.0)
+        self.gather_moments(count, mean, ((x - mean).square() * weight).sum(0))
 
     @torch.no_grad()
     def gather_moments(self, count: Tensor, mean: Tensor, m2: Tensor) -> None:

@@ -69,6 +69,7 @@ class EnsembleRunner(CheckpointedRunner):
             on_step=self._after_step,
             on_iteration=self._after_iteration,
             diagnostics=self.offers.diagnostics,
+            void=lambda: self.offers.void,
             log_dir=log_dir,
             cfg=self.cfg,
             env_cfg=Environment(env).cfg or {},

@@ -69,6 +69,9 @@ class GuardWatch:
         self.skipped_in_a_row += round(skipped)
         report = self._alg.base.guard_report() or {"tensor": "gradients", "step": None, "env_ids": []}
         said = f"{sentence(report)} of iteration {iteration}"
+        if "quarantined" in report:
+            most = f"algorithm.quarantine_stop_fraction={self._alg.cfg.quarantine_stop_fraction:g}"
+            said += f"; {report['quarantined']} of {report['environments']} environments had a void step, {most}"
         if folder is not None and (self.skipped_in_a_row == round(skipped) or self._stops()):
             path = folder / f"dump_{iteration}.pt"
             if try_write("the dump", lambda: self._dump(path, report, iteration, env_steps)):

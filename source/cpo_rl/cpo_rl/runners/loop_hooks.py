@@ -44,6 +44,7 @@ class LoopHooks(Logger):
         on_step: Called after every environment step.
         on_iteration: Called with the number of finished iterations and the metrics, last of all.
         diagnostics: Returns the algorithm's matrices of this iteration, or None.
+        void: Returns which environments' last step the algorithm found void, bool [N], or None.
         **kwargs: Arguments of rsl_rl's logger.
     """
 
@@ -56,6 +57,7 @@ class LoopHooks(Logger):
         on_step: Callable[[], None],
         on_iteration: Callable[[int, dict[str, float]], None],
         diagnostics: Callable[[], Mapping[str, Any] | None],
+        void: Callable[[], torch.Tensor | None],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -66,7 +68,7 @@ class LoopHooks(Logger):
         self.score: float | None = None
         self.last_learn_time = 0.0
         self._on_start, self._on_step, self._on_iteration = on_start, on_step, on_iteration
-        self._diagnostics = diagnostics
+        self._diagnostics, self._void = diagnostics, void
         self._episodes = EpisodeSums(self.num_envs, self.device)
         self._extras = ExtrasMeans()
         self._metrics_table = folder.metrics() if folder else None
@@ -101,7 +103,8 @@ class LoopHooks(Logger):
         self, rewards: torch.Tensor, dones: torch.Tensor, extras: dict, intrinsic_rewards: torch.Tensor | None = None
     ) -> None:
         """Accumulate one step on the device: rewards [N], dones [N], scalars of ``extras``."""
-        self._episodes.step(rewards if intrinsic_rewards is None else rewards + intrinsic_rewards, dones, extras)
+        total = rewards if intrinsic_rewards is None else rewards + intrinsic_rewards
+        self._episodes.step(total, dones, extras, self._void())
         self._extras.step(extras)
         self._on_step()
 

@@ -28,13 +28,19 @@ def sentence(report: Mapping[str, Any]) -> str:
     """Return one sentence that names the first bad tensor, the environments and the step.
 
     Args:
-        report: ``tensor``, ``step`` (of the rollout; None when the numbers went bad in the update) and ``env_ids``.
+        report: ``tensor``, ``step`` (of the rollout; None when the numbers went bad in the update) and ``env_ids``;
+            perhaps ``finite``, whether the number was absurd only. The tensor ``environment`` means that the environment
+            said so itself, for ``reasons``.
     """
     ids = list(report["env_ids"])
     shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
     envs = f" of environment{'s' if len(ids) > 1 else ''} {shown}" if ids else ""
     when = f"at step {report['step']} of the rollout" if report["step"] is not None else "during the update"
-    return f"The first number that was not finite was in the {report['tensor']}{envs} {when}"
+    if report["tensor"] == "environment":
+        why = f" because of {', '.join(report['reasons'])}" if report.get("reasons") else ""
+        return f"The task first quarantined a step{envs}{why} {when}"
+    what = "absurd number" if report.get("finite") else "number that was not finite"
+    return f"The first {what} was in the {report['tensor']}{envs} {when}"
 
 
 def write_dump(path: str | os.PathLike[str], report: Mapping[str, Any], **content: Any) -> None:

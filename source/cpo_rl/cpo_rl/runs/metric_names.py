@@ -27,6 +27,7 @@ KL_MEAN = "Ensemble/kl_mean"
 ACCURACY = "Discriminator/accuracy"
 LEARNING_RATE = "Optimization/learning_rate"
 SKIPPED_UPDATES = "Optimization/skipped_updates"
+QUARANTINED = "Env/quarantined"
 STEPS_PER_S = "Perf/env_steps_per_s"
 
 LEADER, POLICIES, COUPLING = "Leader", "Policies", "Coupling"
@@ -199,6 +200,12 @@ METRICS = (
            "1: the critic predicts returns exactly; 0: no better than their mean.", "higher", expected=True),
     Metric(SKIPPED_UPDATES, OPTIMIZATION, "Skipped updates", "gradient steps",
            "Steps that the finite guard held back because a number was not finite.", "lower"),
+    Metric(QUARANTINED, OPTIMIZATION, "Quarantined steps", "steps per iteration",
+           "Environment steps left out of learning because state, observation or reward was not finite or absurd.",
+           "lower", console=(6, "quarantined"), form=".0f", chart="Quarantined steps [per iteration]"),
+    Metric("Env/<name>", OPTIMIZATION, "{name}", "steps per iteration",
+           "Steps left out of learning for this reason; a step may have several.",
+           chart="Quarantined steps [per iteration]", form=".0f"),
     Metric(LEADER_STD, OPTIMIZATION, "Leader action noise", "standard deviation",
            "Mean standard deviation of the leader's actions, before clamping. It shrinks while a policy settles."),
     Metric("Leader/entropy", OPTIMIZATION, "Leader entropy", "nats",
