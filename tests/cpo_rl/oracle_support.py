@@ -34,8 +34,13 @@ def make_algorithm(
     return EnsemblePPO(actor_critic, cfg, num_envs, horizon, seed)
 
 
-def collect(alg: EnsemblePPO, seed: int = 0, done_rate: float = 0.3, time_outs: bool = True) -> TensorDict:
-    """Record one rollout of random observations and rewards; returns the observation after it."""
+def collect(
+    alg: EnsemblePPO, seed: int = 0, done_rate: float = 0.3, time_outs: bool = True, void_rate: float = 0.0
+) -> TensorDict:
+    """Record one rollout of random observations and rewards; returns the observation after it.
+
+    A share ``void_rate`` of the steps is declared void by the environment.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def observe() -> TensorDict:
@@ -48,6 +53,8 @@ def collect(alg: EnsemblePPO, seed: int = 0, done_rate: float = 0.3, time_outs: 
         rewards = torch.randn(alg.num_envs, generator=generator, dtype=torch.float64)
         dones = torch.rand(alg.num_envs, generator=generator) < done_rate
         extras = {"time_outs": dones & (torch.rand(alg.num_envs, generator=generator) < 0.5)} if time_outs else {}
+        if void_rate:
+            extras["quarantined"] = torch.rand(alg.num_envs, generator=generator) < void_rate
         obs = observe()
         alg.process_env_step(obs, rewards, dones, extras)
     alg.compute_returns(obs)

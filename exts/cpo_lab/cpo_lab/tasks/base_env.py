@@ -35,6 +35,7 @@ from cpo_lab.physics.presets import (
 )
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
+from cpo_lab.tasks.quarantine import Bounds, Quarantine
 from cpo_lab.tasks.settings import check_values, defaults_of
 from cpo_lab.tasks.speed_limits import LimitedScene, SpeedLimiter
 from cpo_rl.errors import UserError
@@ -183,12 +184,18 @@ class TaskEnvCfg(DirectRLEnvCfg):
 
 
 class TaskEnv(DirectRLEnv):
-    """A :class:`DirectRLEnv` that also runs where there is no CUDA driver, and says how its episodes ended."""
+    """A :class:`DirectRLEnv` that also runs where there is no CUDA driver, and says how its episodes ended.
+
+    An environment whose state, reward or observation cannot be is quarantined (:mod:`cpo_lab.tasks.quarantine`).
+    """
 
     cfg: TaskEnvCfg
 
     mutable_rewards: ClassVar[tuple[str, ...]] = ()
     """Settings of the reward that a population may change; only for a task whose score does not depend on them."""
+
+    bounds: ClassVar[Bounds] = Bounds()
+    """What is absurd in this task."""
 
     def __init__(self, cfg: TaskEnvCfg, render_mode: str | None = None, **kwargs: Any) -> None:
         cfg.check()  # launchers other than ours have not
@@ -209,6 +216,30 @@ class TaskEnv(DirectRLEnv):
             write_every_target(cfg.scene)
         super().__init__(cfg, render_mode, **kwargs)
         self.scene.limiter = SpeedLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
+        self.quarantine = Quarantine(self.scene, self.bounds)
+
+    def _reset_envs_from_buffer(self) -> torch.Tensor | None:
+        """Reset environments whose episode ended, and those that are quarantined, which get no reward."""
+        void = self.quarantine.judge(self.reward_buf)
+        self.reset_terminated |= void
+        self.reset_time_outs &= ~void
+        self.reset_buf = self.reset_buf | void
+        self.reward_buf = self.reward_buf.masked_fill(void, 0.0)
+        return super()._reset_envs_from_buffer()
+
+    def _compute_observations(self) -> dict[str, torch.Tensor]:
+        return self.quarantine.inspect(super()._compute_observations(), self.extras)
+
+    def keep_outcome(self, last: torch.Tensor, value: torch.Tensor, env_ids: torch.Tensor) -> None:
+        """Keep what episodes ended with, except where they were quarantined; for :meth:`_reset_idx`.
+
+        Args:
+            last: Outcome of each environment's last finished episode [N, ...], changed in place.
+            value: The running episodes' [N, ...].
+            env_ids: Environments whose episode ends [K].
+        """
+        ended, void = value[env_ids], self.quarantine.void[env_ids]
+        last[env_ids] = torch.where(void.view(-1, *[1] * (ended.dim() - 1)), last[env_ids], ended)
 
     def reward_settings(self) -> dict[str, float]:
         """Return the values of :attr:`mutable_rewards`."""
@@ -220,8 +251,11 @@ class TaskEnv(DirectRLEnv):
             setattr(self.cfg, name, value)
 
     def fell(self) -> torch.Tensor:
-        """Environments whose episode the last step ended by a failure, bool [N]; all terminated ones here."""
-        return self.reset_terminated
+        """Environments whose episode the last step ended by a failure, bool [N].
+
+        Here all terminated ones that are not quarantined.
+        """
+        return self.reset_terminated & ~self.quarantine.void
 
     def joint_groups(self) -> list[JointGroup]:
         """Joints of every robot, for the checks of the physics; empty if the task does not say."""

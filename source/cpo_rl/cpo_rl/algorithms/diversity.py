@@ -18,8 +18,8 @@ from cpo_rl.formulas.means import valid_mean
 from cpo_rl.models.actor_critic import EnsembleActorCritic
 from cpo_rl.models.discriminator import Discriminator
 
-VOID = -1
-"""Label of transitions that the discriminator does not learn from."""
+VOID = -100
+"""Label of transitions that the discriminator does not learn from; torch's cross-entropy leaves it out."""
 
 
 class DiversityReward:
@@ -70,7 +70,7 @@ class DiversityReward:
         for rows in order.tensor_split(self.cfg.discriminator_mini_batches):
             labels = self.env_policy[torch.div(rows, rollout.horizon, rounding_mode="floor")]
             logits = self.discriminator(torch.cat((obs[rows], actions[rows]), -1))
-            loss = F.cross_entropy(logits, torch.where(valid[rows] > 0, labels, VOID), ignore_index=VOID)
+            loss = F.cross_entropy(logits, torch.where(valid[rows] > 0, labels, VOID))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.ranks.average_gradients(self.discriminator.parameters())

@@ -188,7 +188,7 @@ class EnsemblePPO:
         shaped = rewards * self.cfg.reward_scale
         if self.cfg.bootstrap_time_outs and "time_outs" in extras:
             shaped = with_time_outs(shaped, self.rollout.values[:, step], extras["time_outs"], self.cfg.gamma)
-        self.rollout.record_outcome(shaped, done, void)
+        self.rollout.record_outcome(shaped.masked_fill(void, 0.0), done, void)
         self._state = clear_state(self._state, done)
 
     @torch.no_grad()

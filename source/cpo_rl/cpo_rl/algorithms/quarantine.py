@@ -84,7 +84,7 @@ class Quarantine:
             step: Step within the rollout.
 
         Returns:
-            Rewards with those of void steps set to 0, [N], and which steps are void, bool [N].
+            Rewards with what is not finite or absurd set to 0, [N], and which steps are void, bool [N].
         """
         rewards, bad_reward = self.guard.clean("rewards", rewards, step, self.cfg.absurd_reward)
         self._next = self._look(next_obs, step + 1)
@@ -99,7 +99,7 @@ class Quarantine:
             void = void | declared
         self._count({"": void, **found}, declared, step)
         self.void, self.touched = void, self.touched | void
-        return rewards.masked_fill(void, 0.0), void
+        return rewards, void
 
     def settle(self, metrics: DeviceMetrics) -> Tensor:
         """Report the iteration's counts; return 1 if its update must leave the weights alone, else 0, scalar.
@@ -125,7 +125,7 @@ class Quarantine:
         if first["tensor"] == "environment" and self._declared:
             names, found = self._declared
             first["reasons"] = [n for n, where in zip(names, found[:, first["env_ids"]], strict=True) if n and where.any()]
-        return {**first, "quarantined": int(self.touched.sum()), "environments": self.num_envs}
+        return first
 
     def _look(self, obs: TensorDict, step: int) -> tuple[TensorDict, Tensor, Tensor]:
         """The observations, what is learned from of them [N, D], and where something had to be set to 0, [N]."""

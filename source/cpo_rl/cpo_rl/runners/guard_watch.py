@@ -18,9 +18,12 @@ from typing import Any
 
 from cpo_rl.contracts import Algorithm
 from cpo_rl.runs.dump import MAX_ENVS, sentence, write_dump
-from cpo_rl.runs.metric_names import SKIPPED_UPDATES
+from cpo_rl.runs.metric_names import QUARANTINED, SKIPPED_UPDATES
 
 _log = logging.getLogger(__name__)
+
+OUR_OWN = ("actions", "gradients")
+"""Tensors that the algorithm makes; what goes wrong in others is the environments' and quarantined."""
 
 
 class GuardWatch:
@@ -69,9 +72,9 @@ class GuardWatch:
         self.skipped_in_a_row += round(skipped)
         report = self._alg.base.guard_report() or {"tensor": "gradients", "step": None, "env_ids": []}
         said = f"{sentence(report)} of iteration {iteration}"
-        if "quarantined" in report:
-            most = f"algorithm.quarantine_stop_fraction={self._alg.cfg.quarantine_stop_fraction:g}"
-            said += f"; {report['quarantined']} of {report['environments']} environments had a void step, {most}"
+        if report["tensor"] not in OUR_OWN:
+            void, most = metrics.get(QUARANTINED, 0.0), self._alg.cfg.quarantine_stop_fraction
+            said += f"; {void:.0f} steps were void, in more than quarantine_stop_fraction={most:g} of the environments"
         if folder is not None and (self.skipped_in_a_row == round(skipped) or self._stops()):
             path = folder / f"dump_{iteration}.pt"
             if try_write("the dump", lambda: self._dump(path, report, iteration, env_steps)):

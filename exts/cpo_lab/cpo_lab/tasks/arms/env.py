@@ -230,8 +230,8 @@ class AllegroKukaEnv(TaskEnv):
     def fell(self) -> torch.Tensor:
         """Environments whose episode the last step ended by a failure, bool [N]; reaching the last goal is none."""
         if not self.cfg.max_successes:
-            return self.reset_terminated
-        return self.reset_terminated & (self.episode_successes < self.cfg.max_successes)
+            return super().fell()
+        return super().fell() & (self.episode_successes < self.cfg.max_successes)
 
     def _get_rewards(self) -> torch.Tensor:
         return self.reward
@@ -242,9 +242,9 @@ class AllegroKukaEnv(TaskEnv):
         mask = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         mask[env_ids] = True
         objective = self.curriculum.objective(self.successes)
-        self.episode_successes[env_ids] = self.successes[env_ids]
-        self.episode_objective[env_ids] = objective[env_ids]
-        self.episode_term_sums[env_ids] = self.progress.term_sums[env_ids]
+        self.keep_outcome(self.episode_successes, self.successes, env_ids)
+        self.keep_outcome(self.episode_objective, objective, env_ids)
+        self.keep_outcome(self.episode_term_sums, self.progress.term_sums, env_ids)
         self.progress.begin_episode(env_ids, mask)
         for arm in self.arms:
             uniform = torch.rand(count, 1 + CANDIDATES, Arm.num_joints, device=self.device)

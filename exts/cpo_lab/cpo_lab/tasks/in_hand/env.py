@@ -139,7 +139,7 @@ class InHandEnv(TaskEnv):
     def _reset_idx(self, env_ids: torch.Tensor) -> None:
         super()._reset_idx(env_ids)
         count = len(env_ids)
-        self.episode_successes[env_ids] = self.successes[env_ids]
+        self.keep_outcome(self.episode_successes, self.successes, env_ids)
         self.successes[env_ids] = 0.0
         self.last_actions[env_ids] = 0.0
         self.goal_reached[env_ids] = False
@@ -203,8 +203,8 @@ class InHandEnv(TaskEnv):
         log = self.extras["log"]
         log["Task/successes"] = self.episode_successes.mean()
         if self._has_stepped:
-            log["Task/goal_distance"] = self.distance.mean()
-            log["Task/rotation_distance"] = self.angle.mean()
+            log["Task/goal_distance"] = self.quarantine.mean(self.distance)
+            log["Task/rotation_distance"] = self.quarantine.mean(self.angle)
 
     # -----------------------------------------------------------------------------------------------------------------
     # what a viewer shows
