@@ -170,17 +170,13 @@ class Environment:
 
 
 def quarantined(extras: Mapping[str, Any]) -> Tensor | None:
-    """Environments whose last transition is void (``extras["quarantined"]``), bool [N]; None where extras do not say.
-
-    Its state, observation or reward was not finite or absurd, and the environment was reset in that step, or will be in
-    the next, which is then void as well. Nothing is learned or counted from a void transition.
-    """
+    """Environments whose step is void (``extras["quarantined"]``, docs/add_a_task.md), bool [N]; None if not said."""
     mask = extras.get("quarantined")
     return None if mask is None else mask.bool()
 
 
 def quarantine_reasons(extras: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """Why, bool [N] by name, the same names in every step (``extras["quarantine_reasons"]``); only for counting."""
+    """Why, bool [N] by name, the same names in every step (``extras["quarantine_reasons"]``); for counting only."""
     return extras.get("quarantine_reasons") or {}
 
 
@@ -259,7 +255,7 @@ class GuardedAlgorithm(Protocol):
     """An algorithm that keeps numbers that are not finite away from its weights.
 
     It reports ``Optimization/skipped_updates`` among its metrics, and its ``cfg`` has ``non_finite`` ("stop" or
-    "skip") and ``max_skipped_updates``.
+    "skip") and ``max_skipped_updates``; one that reports ``Env/quarantined`` also has ``quarantine_stop_fraction``.
     """
 
     def guard_report(self) -> dict[str, Any] | None:

@@ -72,8 +72,8 @@ class GuardWatch:
         self.skipped_in_a_row += round(skipped)
         report = self._alg.base.guard_report() or {"tensor": "gradients", "step": None, "env_ids": []}
         said = f"{sentence(report)} of iteration {iteration}"
-        if report["tensor"] not in OUR_OWN:
-            void, most = metrics.get(QUARANTINED, 0.0), self._alg.cfg.quarantine_stop_fraction
+        if report["tensor"] not in OUR_OWN and QUARANTINED in metrics:
+            void, most = metrics[QUARANTINED], self._alg.cfg.quarantine_stop_fraction
             said += f"; {void:.0f} steps were void, in more than quarantine_stop_fraction={most:g} of the environments"
         if folder is not None and (self.skipped_in_a_row == round(skipped) or self._stops()):
             path = folder / f"dump_{iteration}.pt"
