@@ -59,7 +59,7 @@ CONFIGURATIONS = {
 }
 
 
-NOT_IN_TOYS = ("Leader/successes", "Leader/<success>", "Loss/<name>", "Task/<name>")
+NOT_IN_TOYS = ("Leader/successes", "Leader/<success>", "Loss/<name>", "Task/<name>", "Env/<name>")
 """Rows that the toy runs do not need: for tasks that count successes, and for algorithms and tasks of others."""
 
 

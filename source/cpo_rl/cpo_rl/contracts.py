@@ -259,7 +259,7 @@ class GuardedAlgorithm(Protocol):
     """
 
     def guard_report(self) -> dict[str, Any] | None:
-        """What :func:`cpo_rl.runs.dump.sentence` tells about the first number that was not finite or absurd, or None."""
+        """What :func:`cpo_rl.runs.dump.sentence` tells: the first number that was not finite or absurd; or None."""
 
 
 class RankedAlgorithm(Protocol):

@@ -22,8 +22,6 @@ BODY = {"body_position nan", "body_position inf", "body_velocity nan", "body_vel
 """What OvPhysX refuses or bounds itself, with an error on the screen: nothing is wrong then."""
 
 
-
-
 @pytest.mark.parametrize(("task", "engine"), RUNS)
 def test_a_broken_environment_is_quarantined_and_the_others_train_on(task, engine, tmp_path):
     output = tmp_path / "seen.json"

@@ -22,7 +22,7 @@ from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.episodes import EpisodeCounter, EpisodeSums, LastEpisodes
 from cpo_rl.contracts import Environment, quarantine_reasons, quarantined
 from cpo_rl.distributed import Ranks
-from cpo_rl.formulas.means import number, valid_mean, valid_variance
+from cpo_rl.formulas.means import valid_count, valid_mean, valid_variance
 from cpo_rl.formulas.targets import generalized_advantages
 from cpo_rl.models import RunningNormalizer
 
@@ -62,7 +62,7 @@ def test_means_are_those_of_the_valid_entries(seed, n):
     x = torch.randn(n, generator=generator, dtype=torch.float64)
     valid = (torch.rand(n, generator=generator) < 0.7).double()
     kept = x[valid > 0]
-    assert number(valid).item() == max(len(kept), 1)
+    assert valid_count(valid).item() == max(len(kept), 1)
     assert valid_mean(x, valid).item() == pytest.approx(kept.mean().item() if len(kept) else 0.0, abs=1e-12)
     if len(kept) > 1:
         assert valid_variance(x, valid).item() == pytest.approx(kept.var().item(), abs=1e-12)
@@ -83,7 +83,7 @@ def test_statistics_leave_void_rows_out():
     assert all(torch.equal(a, b) for a, b in zip(with_void.buffers(), without.buffers(), strict=True))
 
 
-# -- a run without the environment's rows --------------------------------------------------------------------------------
+# -- a run without the environment's rows ------------------------------------------------------------------------------
 
 
 class BadEnv(ToyEnv):
@@ -146,7 +146,7 @@ def test_weights_and_statistics_are_those_of_a_run_without_the_environments(name
     assert all(math.isfinite(v) for n, v in metrics[1].items() if not n.startswith(("Leader/", "Policy_")))
 
 
-# -- single void steps ---------------------------------------------------------------------------------------------------
+# -- single void steps -------------------------------------------------------------------------------------------------
 
 
 def reference_loss(alg, batch):
@@ -173,7 +173,8 @@ def reference_loss(alg, batch):
     entropy = torch.distributions.Normal(0.0, alg.model.log_std.exp()).entropy().sum(-1)
     regression = -(rows.awac_weight * log_prob[n:])[keep[n:]].sum() * c.awac_coef
     total = surrogate + c.value_loss_coef * critic + c.bound_loss_coef * over - (ladder * entropy)[policy]
-    return (total.sum() + regression) / (int(g.sum()) + (int(keep[n:].sum()) if c.loss_normalization == "all_rows" else 0))
+    counted = keep if c.loss_normalization == "all_rows" else g
+    return (total.sum() + regression) / counted.sum()
 
 
 @pytest.mark.parametrize("normalization", ["gradient_rows", "all_rows"])
@@ -301,7 +302,7 @@ def test_the_last_observation_of_an_iteration_voids_a_step_of_both():
     assert [m["Env/quarantined_observation"] for m in metrics] == [1.0 - done, 1.0]
 
 
-# -- counting ------------------------------------------------------------------------------------------------------------
+# -- counting ----------------------------------------------------------------------------------------------------------
 
 
 def test_reasons_are_counted_and_too_many_environments_hold_the_update_back():
@@ -354,7 +355,7 @@ def test_counts_are_sums_over_processes():
     assert metrics.read(Ranks(None))[0] == {"Env/quarantined": 6.0, "Env/quarantined_reward": 2.0}
 
 
-# -- episodes ------------------------------------------------------------------------------------------------------------
+# -- episodes ----------------------------------------------------------------------------------------------------------
 
 
 def flags(*names):

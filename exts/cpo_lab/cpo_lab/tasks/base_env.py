@@ -190,6 +190,8 @@ class TaskEnv(DirectRLEnv):
     """
 
     cfg: TaskEnvCfg
+    reward_buf: torch.Tensor
+    reset_buf: torch.Tensor
 
     mutable_rewards: ClassVar[tuple[str, ...]] = ()
     """Settings of the reward that a population may change; only for a task whose score does not depend on them."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Quarantine: environments whose state, reward or observation cannot be are reset in that step and learned from no more.
+"""Quarantine: an environment whose state, reward or observation cannot be is reset, and nobody learns from that step.
 
 Once per step, on the device and without waiting for it: before the resets, :meth:`Quarantine.judge` looks at the joints
 of all robots, at all bodies and at the reward; after them, :meth:`Quarantine.inspect` at the observation. What they
@@ -16,6 +16,9 @@ from typing import Any
 
 import torch
 from isaaclab.scene import InteractiveScene
+
+STATE = ("joint_position", "joint_velocity", "body_position", "body_velocity")
+"""What can be wrong with a state, as it is counted."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Quarantine:
 
     def _state(self) -> dict[str, torch.Tensor]:
         """Which environments are in a state that cannot be, bool [N] by what is wrong."""
-        found = {name: [] for name in ("joint_position", "joint_velocity", "body_position", "body_velocity")}
+        found: dict[str, list[torch.Tensor]] = {name: [] for name in STATE}
         for robot in self._scene.articulations.values():
             found["joint_position"].append(_beyond(robot.data.joint_pos.torch, self.bounds.joint_position))
             found["joint_velocity"].append(_beyond(robot.data.joint_vel.torch, self.bounds.joint_velocity))

@@ -80,7 +80,8 @@ class DiversityReward:
             self.optimizer.found_inf = torch.maximum((~finite).to(bad.dtype), bad)  # type: ignore[attr-defined]
             self.optimizer.step()
             metrics.add("Discriminator/loss", loss)
-            metrics.add("Discriminator/accuracy", valid_mean((logits.argmax(-1) == labels).to(valid.dtype), valid[rows]))
+            named = (logits.argmax(-1) == labels).to(valid.dtype)
+            metrics.add("Discriminator/accuracy", valid_mean(named, valid[rows]))
         metrics.add("Discriminator/chance", torch.full_like(bad, 1.0 / (self.leader + 1)))
 
     def settings_changed(self) -> None:

@@ -162,9 +162,7 @@ class LastEpisodes:
             "episode_length": torch.zeros(num_envs, device=device),
         }
 
-    def step(
-        self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None
-    ) -> None:
+    def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None) -> None:
         """Count one environment step; arguments as for :meth:`EpisodeCounter.step`."""
         counted = self.running.step(rewards, dones, extras, void)
         outcomes = {"return": counted.returns, "episode_length": counted.lengths, **counted.metrics}
@@ -234,9 +232,7 @@ class EpisodeSums:
         self.running = EpisodeCounter(num_envs, device)
         self._sums = torch.zeros(3, device=device)
 
-    def step(
-        self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None
-    ) -> None:
+    def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any], void: Tensor | None = None) -> None:
         """Count one environment step; arguments as for :meth:`EpisodeCounter.step`."""
         counted = self.running.step(rewards, dones, extras, void)
         # where(), not a product: an infinite return times zero would be NaN in the environments that did not finish

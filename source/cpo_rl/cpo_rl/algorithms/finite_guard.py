@@ -81,9 +81,8 @@ class FiniteGuard:
 
     def raw(self, env_ids: list[int]) -> dict[str, Tensor]:
         """The untouched entries of environments when each tensor first went bad in any of them, by name."""
-        return {
-            name: raw[env_ids] for name, raw in self._raw.items() if bool((self._first[name][env_ids] < self.NEVER).any())
-        }
+        noted = {name: bool((self._first[name][env_ids] < self.NEVER).any()) for name in self._raw}
+        return {name: raw[env_ids] for name, raw in self._raw.items() if noted[name]}
 
     def clear(self) -> None:
         """Forget everything, at the start of a rollout."""

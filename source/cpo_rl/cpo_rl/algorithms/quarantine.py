@@ -3,8 +3,8 @@
 
 """Quarantine: which transitions are void, how many there were, and when they are too many.
 
-A transition (s_t, a_t, r_t, s_{t+1}) is void where the environment says so (:func:`cpo_rl.contracts.quarantined`), where
-its reward is not finite or beyond ``absurd_reward``, where its observation s_t is not finite or beyond
+A transition (s_t, a_t, r_t, s_{t+1}) is void where the environment says so (:func:`cpo_rl.contracts.quarantined`),
+where its reward is not finite or beyond ``absurd_reward``, where its observation s_t is not finite or beyond
 ``absurd_observation``, and where s_{t+1} is, unless the episode ended. Everything stays on the device: an iteration
 reads the counts together with its other metrics.
 """
@@ -124,7 +124,8 @@ class Quarantine:
             return {"tensor": "environments of another process", "step": None, "env_ids": []}
         if first["tensor"] == "environment" and self._declared:
             names, found = self._declared
-            first["reasons"] = [n for n, where in zip(names, found[:, first["env_ids"]], strict=True) if n and where.any()]
+            why = found[:, first["env_ids"]].any(1).tolist()
+            first["reasons"] = [name for name, is_one in zip(names, why, strict=True) if name and is_one]
         return first
 
     def _look(self, obs: TensorDict, step: int) -> tuple[TensorDict, Tensor, Tensor]:

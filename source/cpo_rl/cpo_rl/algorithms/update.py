@@ -19,7 +19,7 @@ from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas import coupling, gaussian, losses
-from cpo_rl.formulas.means import number, valid_mean
+from cpo_rl.formulas.means import valid_count, valid_mean
 from cpo_rl.models.actor_critic import EnsembleActorCritic, Evaluation
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -173,7 +173,7 @@ class PolicyUpdate:
         """
         c, n = self.cfg, sum(rows.sizes[:3])
         valid, valid_awac = rows.valid[:n], rows.valid[n:]
-        steps, steps_awac = number(valid), number(valid_awac)
+        steps, steps_awac = valid_count(valid), valid_count(valid_awac)
         log_prob = gaussian.log_prob(rows.action, out.mean, out.log_std)
         total, parts = self._policy_loss(rows, out, leader_mean, log_prob[:n])
         if rows.sizes[3] and c.awac_coef > 0:
@@ -268,7 +268,7 @@ class PolicyUpdate:
             if size:
                 loss = rows.sum()
                 total = total + weights[name] * loss
-                parts[f"Loss/surrogate_{name}"] = loss / number(valid_rows)
+                parts[f"Loss/surrogate_{name}"] = loss / valid_count(valid_rows)
                 parts[f"Ensemble/clipped_fraction_{name}"] = valid_mean(clipped_rows, valid_rows)
         if sizes[2]:
             own, lent = c.leader_weight * flow[1].sum(), c.borrowed_weight * flow[2].sum()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cpo_rl.formulas import gaussian
-from cpo_rl.formulas.means import number, valid_mean, valid_variance
+from cpo_rl.formulas.means import valid_count, valid_mean, valid_variance
 
 
 def kl_matrix(means: Tensor, log_std: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -30,7 +30,7 @@ def kl_matrix(means: Tensor, log_std: Tensor, valid: Tensor | None = None) -> Te
 
 
 def effective_sample_size(weights: Tensor, valid: Tensor | None = None) -> Tensor:
-    """(sum w)^2 / (n sum w^2) over valid samples of the last axis, in (0, 1] (Kong 1992); on w / max w against overflow.
+    """(sum w)^2 / (n sum w^2) over valid samples of the last axis, in (0, 1] (Kong 1992); w is divided by max w.
 
     Args:
         weights: w, [..., n].
@@ -39,7 +39,7 @@ def effective_sample_size(weights: Tensor, valid: Tensor | None = None) -> Tenso
     valid = torch.ones_like(weights) if valid is None else valid
     weights = weights * valid
     scaled = weights / weights.amax(-1, keepdim=True).clamp(min=1.0e-30)
-    return scaled.sum(-1).square() / (number(valid, -1) * scaled.square().sum(-1)).clamp(min=1.0e-30)
+    return scaled.sum(-1).square() / (valid_count(valid, -1) * scaled.square().sum(-1)).clamp(min=1.0e-30)
 
 
 def importance_summary(log_ratio: Tensor, valid: Tensor | None = None) -> dict[str, Tensor]:

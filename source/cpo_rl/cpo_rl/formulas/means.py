@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 
-def number(valid: Tensor, dim: int | None = None) -> Tensor:
-    """Number of valid entries, at least 1 so that one may divide by it; scalar or without ``dim``, type of ``valid``."""
+def valid_count(valid: Tensor, dim: int | None = None) -> Tensor:
+    """Number of valid entries, at least 1, so that one may divide by it; scalar, or without ``dim``."""
     total = valid.sum(dtype=torch.float64) if dim is None else valid.sum(dim, dtype=torch.float64)
     return total.clamp(min=1.0).to(valid.dtype)
 
@@ -21,7 +21,7 @@ def number(valid: Tensor, dim: int | None = None) -> Tensor:
 def valid_mean(x: Tensor, valid: Tensor, dim: int | None = None) -> Tensor:
     """Mean of valid entries of a finite tensor, over all or over ``dim``; 0 where there are none."""
     weighted = x * valid
-    return (weighted.sum() if dim is None else weighted.sum(dim)) / number(valid.expand_as(x), dim)
+    return (weighted.sum() if dim is None else weighted.sum(dim)) / valid_count(valid.expand_as(x), dim)
 
 
 def valid_variance(x: Tensor, valid: Tensor, dim: int | None = None, unbiased: bool = True) -> Tensor:
@@ -38,7 +38,7 @@ def valid_variance(x: Tensor, valid: Tensor, dim: int | None = None, unbiased: b
     """
     if dim is None:
         x, valid, dim = x.flatten(), valid.flatten(), 0
-    count = number(valid, dim)
+    count = valid_count(valid, dim)
     squares = ((x - valid_mean(x, valid, dim).unsqueeze(dim)).square() * valid).sum(dim)
     of_valid = squares / ((count - 1.0).clamp(min=1.0) if unbiased else count)
     return torch.where((valid > 0).all(dim), x.var(dim, unbiased=unbiased), of_valid)

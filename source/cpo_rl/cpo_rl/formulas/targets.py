@@ -26,8 +26,8 @@ def generalized_advantages(
 ) -> Tensor:
     """Generalized advantage estimates.
 
-    delta_t = r_t + gamma m_t V_{t+1} - V_t and A_t = v_t (delta_t + gamma lam m_t A_{t+1}) with m_t = 1 - done_t. A void
-    step (v_t = 0) has advantage 0, so the step before it ends like a truncated one, with V(s_t).
+    delta_t = r_t + gamma m_t V_{t+1} - V_t and A_t = v_t (delta_t + gamma lam m_t A_{t+1}) with m_t = 1 - done_t. A
+    void step (v_t = 0) has advantage 0, so the step before it ends like a truncated one, with V(s_t).
 
     Args:
         rewards: [N, T].

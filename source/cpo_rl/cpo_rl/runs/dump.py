@@ -29,8 +29,8 @@ def sentence(report: Mapping[str, Any]) -> str:
 
     Args:
         report: ``tensor``, ``step`` (of the rollout; None when the numbers went bad in the update) and ``env_ids``;
-            perhaps ``finite``, whether the number was absurd only. The tensor ``environment`` means that the environment
-            said so itself, for ``reasons``.
+            perhaps ``finite``, whether the number was absurd only. The tensor ``environment`` means that the task said
+            so itself, for ``reasons``.
     """
     ids = list(report["env_ids"])
     shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
