@@ -52,9 +52,10 @@ AREAS = {
          "tests/cpo_rl/runners/test_ensemble_runner.py::test_the_place_of_a_bad_number_is_named"],
     ),
     "losses": Area(
-        [f"formulas/{n}.py" for n in ("losses", "targets", "gaussian", "coupling", "schedule")],
+        [f"formulas/{n}.py" for n in ("losses", "targets", "gaussian", "coupling", "schedule", "means")],
         ["tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_batch.py",
-         "tests/cpo_rl/test_oracles_gradients.py", "tests/cpo_rl/test_oracles_rollout.py"],
+         "tests/cpo_rl/test_oracles_gradients.py", "tests/cpo_rl/test_oracles_rollout.py",
+         "tests/cpo_rl/algorithms/test_quarantine.py"],
     ),
     "mixing": Area(
         ["algorithms/roles.py", "algorithms/row_targets.py", "algorithms/update.py"],

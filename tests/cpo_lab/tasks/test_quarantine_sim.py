@@ -40,7 +40,7 @@ def test_a_broken_environment_is_quarantined_and_the_others_train_on(task, engin
             end = steps[1] if void[1] else steps[0]
             assert end["terminated"] == [BAD] and not end["time_out"] and end["reward"] == 0.0 and end["length"] == 0
             assert end["outcome"] == OUTCOME, "a quarantined end is no finished episode"
-    assert injections["joint_velocity nan"][0]["reasons"] == ["joint_position", "joint_velocity"]
+    assert {"joint_position", "joint_velocity"} <= set(injections["joint_velocity nan"][0]["reasons"])
     assert injections["_get_rewards 1e+30"][0]["reasons"] == ["reward"]
     training = seen["training"]
     assert training["status"] == "finished", training["message"]
