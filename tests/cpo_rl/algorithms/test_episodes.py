@@ -135,3 +135,44 @@ def test_running_episodes_survive_a_checkpoint_of_as_many_environments(num_envs)
     second.load_state_dict(first.state_dict())
     second.step(torch.ones(num_envs), torch.ones(num_envs), {})
     assert second.read().tolist() == ([2.0, 2.0 + 3.0, 2.0 + 2.0] if num_envs == 2 else [3.0, 3.0, 3.0])
+
+
+# -- quarantine --------------------------------------------------------------------------------------------------------
+
+
+def flags(*names):
+    return torch.tensor(names, dtype=torch.bool)
+
+
+def test_a_quarantined_end_is_no_finished_episode_and_the_next_one_starts_anew():
+    counter = EpisodeCounter(2, "cpu")
+    extras = {"quarantined": flags(True, False)}
+    first = counter.step(torch.tensor([1.0e30, 1.0]), torch.tensor([1, 1]), extras)
+    assert first.done.tolist() == [False, True]
+    second = counter.step(torch.tensor([2.0, 3.0]), torch.tensor([1, 1]), {})
+    assert second.done.all() and second.returns.tolist() == [2.0, 3.0] and second.lengths.tolist() == [1.0, 1.0]
+
+
+def test_an_episode_with_a_void_step_that_went_on_does_not_count():
+    sums, last = EpisodeSums(2, "cpu"), LastEpisodes(2, 1, "cpu")
+    steps = [([1.0, 1.0], [0, 0], [True, False]), ([1.0, 1.0], [0, 0], [False] * 2), ([1.0, 1.0], [1, 1], [False] * 2)]
+    for rewards, dones, void in steps:
+        for view in (sums, last):
+            view.step(torch.tensor(rewards), torch.tensor(dones), {"episode_metrics": {}}, flags(*void))
+    assert sums.read().tolist() == [1.0, 3.0, 3.0]
+    assert last.finished.tolist() == [False, True] and last.last["return"].tolist() == [0.0, 3.0]
+    again = LastEpisodes(2, 1, "cpu")
+    again.load_state_dict(last.state_dict())
+    again.step(torch.ones(2), torch.ones(2), {})
+    assert again.last["return"].tolist() == [1.0, 1.0]
+
+
+def test_a_quarantined_end_is_no_fall_and_reaches_no_goal():
+    env = SimpleNamespace(reset_terminated=flags(True, True), successes=torch.tensor([0.0, 0.0]))
+    counter = EpisodeCounter(2, "cpu", Environment(env))
+    counter._goals.copy_(torch.tensor([2.0, 2.0]))
+    extras = {"quarantined": flags(True, False), "episode_metrics": {"successes": torch.tensor([5.0, 3.0])}}
+    counted = counter.step(torch.zeros(2), torch.ones(2), extras)
+    assert counted.ends.fall.tolist() == [False, True]
+    assert counted.goals.tolist() == [0.0, 1.0]
+    assert counter._goals.tolist() == [0.0, 0.0]

@@ -19,8 +19,7 @@ from tests.cpo_rl.oracle_support import collect, gradient_step, prepare
 from tests.cpo_rl.toy import ToyEnv, hashed, iterate, make_algorithm
 
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
-from cpo_rl.algorithms.episodes import EpisodeCounter, EpisodeSums, LastEpisodes
-from cpo_rl.contracts import Environment, quarantine_reasons, quarantined
+from cpo_rl.contracts import quarantine_reasons, quarantined
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas.means import valid_count, valid_mean, valid_variance
 from cpo_rl.formulas.targets import generalized_advantages
@@ -355,45 +354,7 @@ def test_counts_are_sums_over_processes():
     assert metrics.read(Ranks(None))[0] == {"Env/quarantined": 6.0, "Env/quarantined_reward": 2.0}
 
 
-# -- episodes ----------------------------------------------------------------------------------------------------------
-
-
-def flags(*names):
-    return torch.tensor(names, dtype=torch.bool)
-
-
-def test_a_quarantined_end_is_no_finished_episode_and_the_next_one_starts_anew():
-    counter = EpisodeCounter(2, "cpu")
-    extras = {"quarantined": flags(True, False)}
-    first = counter.step(torch.tensor([1.0e30, 1.0]), torch.tensor([1, 1]), extras)
-    assert first.done.tolist() == [False, True]
-    second = counter.step(torch.tensor([2.0, 3.0]), torch.tensor([1, 1]), {})
-    assert second.done.all() and second.returns.tolist() == [2.0, 3.0] and second.lengths.tolist() == [1.0, 1.0]
-
-
-def test_an_episode_with_a_void_step_that_went_on_does_not_count():
-    sums, last = EpisodeSums(2, "cpu"), LastEpisodes(2, 1, "cpu")
-    steps = [([1.0, 1.0], [0, 0], [True, False]), ([1.0, 1.0], [0, 0], [False] * 2), ([1.0, 1.0], [1, 1], [False] * 2)]
-    for rewards, dones, void in steps:
-        for view in (sums, last):
-            view.step(torch.tensor(rewards), torch.tensor(dones), {"episode_metrics": {}}, flags(*void))
-    assert sums.read().tolist() == [1.0, 3.0, 3.0]
-    assert last.finished.tolist() == [False, True] and last.last["return"].tolist() == [0.0, 3.0]
-    again = LastEpisodes(2, 1, "cpu")
-    again.load_state_dict(last.state_dict())
-    again.step(torch.ones(2), torch.ones(2), {})
-    assert again.last["return"].tolist() == [1.0, 1.0]
-
-
-def test_a_quarantined_end_is_no_fall_and_reaches_no_goal():
-    env = SimpleNamespace(reset_terminated=flags(True, True), successes=torch.tensor([0.0, 0.0]))
-    counter = EpisodeCounter(2, "cpu", Environment(env))
-    counter._goals.copy_(torch.tensor([2.0, 2.0]))
-    extras = {"quarantined": flags(True, False), "episode_metrics": {"successes": torch.tensor([5.0, 3.0])}}
-    counted = counter.step(torch.zeros(2), torch.ones(2), extras)
-    assert counted.ends.fall.tolist() == [False, True]
-    assert counted.goals.tolist() == [0.0, 1.0]
-    assert counter._goals.tolist() == [0.0, 0.0]
+# -- contract ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_contract_answers_for_what_is_absent():

@@ -5,22 +5,29 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import math
 
 import pytest
 import torch
+from tests.cpo_rl.runners.injection import (
+    HORIZON,
+    HUGE,
+    INF,
+    NAN,
+    CountReads,
+    InjectingEnv,
+    all_finite,
+    learned,
+    run,
+    weights,
+)
 from tests.cpo_rl.runners.support import (
-    NoisyTrackingEnv,
     differing,
     ensemble_cfg,
-    final_state,
     make_env,
     make_runner,
     stock_ppo_cfg,
 )
-from torch.overrides import TorchFunctionMode
 
 from cpo_rl.contracts import Algorithm
 from cpo_rl.formulas import losses
@@ -28,84 +35,6 @@ from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.signals import GUARD_EXIT_CODE
 from cpo_rl.runs.checkpoints import CheckpointStore
 from cpo_rl.runs.dump import describe, read_dump
-from cpo_rl.runs.tables import read_metrics
-
-HORIZON = 8
-NAN, INF, HUGE = float("nan"), float("inf"), 3.0e38
-
-
-class InjectingEnv(NoisyTrackingEnv):
-    """Tracking that puts a value into a tensor of some environments at one step, counted from 1."""
-
-    at = -1
-    where = ""
-    value = 0.0
-    env_ids = (4, 7)
-    every_iteration = False
-    steps = 0
-
-    def step(self, actions):
-        self.steps += 1
-        obs, rewards, dones, extras = super().step(actions)
-        due = self.steps == self.at or (
-            self.every_iteration and self.steps >= self.at and self.steps % HORIZON == self.at % HORIZON
-        )
-        if due:
-            ids = list(self.env_ids)
-            if self.where == "observations":
-                obs = obs.clone()
-                obs["policy"][ids, 2] = self.value
-            elif self.where == "rewards":
-                rewards = rewards.clone()
-                rewards[ids] = self.value
-            elif self.where == "declared":
-                bad = torch.zeros(self.num_envs, dtype=torch.bool)
-                bad[ids] = True
-                extras |= {"quarantined": bad, "quarantine_reasons": {"spin": bad}}
-            elif self.where == "log":
-                extras["log"] = {"broken": torch.tensor(self.value)}
-            elif self.where == "episode metrics":
-                extras["episode_metrics"] = {"solved": torch.full((self.num_envs,), self.value)}
-        return obs, rewards, dones, extras
-
-
-def learned(runner):
-    """Return everything that learning changes, as copies."""
-    saved = runner.alg.save()
-    return copy.deepcopy({name: saved[name] for name in ("model", "optimizer", "adversary")})
-
-
-def all_finite(value):
-    if isinstance(value, torch.Tensor):
-        return bool(torch.isfinite(value).all())
-    if isinstance(value, dict):
-        return all(all_finite(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return all(all_finite(item) for item in value)
-    return not isinstance(value, float) or math.isfinite(value)
-
-
-def weights(state):
-    """Return parameters and optimizer moments, without the running statistics."""
-    model = {n: t for n, t in state["model"].items() if "normalizer" not in n}
-    moments = {i: {n: t for n, t in s.items()} for i, s in state["optimizer"]["state"].items()}
-    return {
-        "model": model,
-        "moments": moments,
-        "discriminator": state["adversary"] and state["adversary"]["discriminator"],
-    }
-
-
-def run(tmp_path, where, value, step, *, rnn="none", iterations=4, env_ids=(4, 7), **algorithm):
-    """Train two iterations, then on with an injection; return the runner and what was learned before it."""
-    env = make_env(InjectingEnv)
-    runner = make_runner(ensemble_cfg("cpo", rnn, **algorithm), tmp_path / "run", env=env)
-    runner.learn(2)
-    before = learned(runner)
-    env.where, env.value, env.at, env.env_ids = where, value, env.steps + step, env_ids
-    runner.learn(iterations - 2)
-    return runner, before
-
 
 # Where it is put, the value, at which step of the third iteration, and where the report has to place it.
 INJECTIONS = [
@@ -324,38 +253,6 @@ def test_a_full_disk_does_not_keep_the_guard_from_stopping(tmp_path, monkeypatch
     assert runner.outcome.exit_code == GUARD_EXIT_CODE and "doctor" not in runner.outcome.message
 
 
-class CountReads(TorchFunctionMode):
-    """Counts calls that make the host wait for the device."""
-
-    READS = frozenset(
-        {
-            "item",
-            "tolist",
-            "cpu",
-            "numpy",
-            "nonzero",
-            "masked_select",
-            "unique",
-            "equal",
-            "allclose",
-            "__bool__",
-            "__float__",
-            "__int__",
-            "__index__",
-            "__contains__",
-            "__iter__",
-        }
-    )
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.count += getattr(func, "__name__", "") in self.READS
-        return func(*args, **(kwargs or {}))
-
-
 def test_watching_costs_no_read_of_the_device_per_step():
     counts = []
     for steps in (8, 16, 32):
@@ -391,104 +288,3 @@ def test_the_watch_asks_only_when_something_was_skipped():
         None,
         None,
     )
-
-
-# -- quarantine: few environments cost their transitions, not the run --------------------------------------------------
-
-
-def run_on(tmp_path, where, value, rnn="none", **algorithm):
-    """Train four iterations; two of twelve environments, which are few here, are bad in the third and the fourth."""
-    env = make_env(InjectingEnv)
-    cfg = ensemble_cfg("cpo", rnn, quarantine_stop_fraction=0.2, **algorithm)
-    runner = make_runner(cfg, tmp_path / "run", env=env)
-    runner.learn(2)
-    before = learned(runner)
-    env.where, env.value, env.at, env.every_iteration = where, value, env.steps + 3, True
-    runner.learn(2)
-    return runner, before
-
-
-@pytest.mark.parametrize("rnn", ["none", "lstm"])
-@pytest.mark.parametrize("value", [NAN, INF, -INF, HUGE, 1.0e30])
-@pytest.mark.parametrize(("where", "void"), [("observations", 4.0), ("rewards", 2.0), ("declared", 2.0)])
-def test_few_bad_environments_are_quarantined_and_training_goes_on(tmp_path, where, void, value, rnn):
-    runner, before = run_on(tmp_path, where, value, rnn)
-    assert (runner.outcome.status, runner.completed_iterations) == ("finished", 4), runner.outcome.message
-    after = learned(runner)
-    assert all_finite(after) and differing(weights(before)["model"], weights(after)["model"]) != []
-    columns = read_metrics(tmp_path / "run/metrics.csv")
-    assert columns["Env/quarantined"][:2] == [0.0, 0.0]
-    # an observation that comes with the end of an episode voids one step instead of two
-    assert all(void / 2 <= count <= void for count in columns["Env/quarantined"][2:])
-    assert columns["Optimization/skipped_updates"] == [0.0] * 4
-    assert all(math.isfinite(value) for name in columns for value in columns[name] if name.startswith("Loss/"))
-    assert all(abs(value) < 1e3 for name in ("Leader/return", "Train/mean_reward") for value in columns[name][2:])
-    assert list((tmp_path / "run").glob("dump_*.pt")) == [] and runner.alg.guard_report() is None
-
-
-def test_an_absurd_number_is_called_so(tmp_path):
-    runner, _ = run(tmp_path, "rewards", -1.0e30, 3)
-    assert runner.outcome.exit_code == GUARD_EXIT_CODE
-    expected = (
-        "The first absurd number was in the rewards of environments 4, 7 at step 2 of the rollout of iteration 3; "
-        "2 steps were void, in more than quarantine_stop_fraction=0.01 of the environments (details:"
-    )
-    assert runner.outcome.message.startswith(expected)
-    assert describe(tmp_path / "run/dump_3.pt").startswith("The first absurd number was in the rewards")
-
-
-def test_what_the_task_declares_is_told_with_its_reason(tmp_path):
-    runner, before = run(tmp_path, "declared", NAN, 3)
-    expected = "The task first quarantined a step of environments 4, 7 because of spin at step 2 of the rollout"
-    assert runner.outcome.message.startswith(expected)
-    assert differing(weights(before), weights(learned(runner))) == []
-    assert read_dump(tmp_path / "run/dump_3.pt")["state_env_ids"] == [4, 7]
-
-
-def test_a_run_continues_bit_for_bit_after_a_quarantine(tmp_path):
-    """The episodes that quarantine spoiled are part of a checkpoint."""
-
-    def environment():
-        env = make_env(InjectingEnv)
-        env.where, env.value, env.at, env.every_iteration = "rewards", NAN, 7, True
-        return env
-
-    cfg = ensemble_cfg("cpo", quarantine_stop_fraction=0.2)
-    whole = make_runner(cfg, tmp_path / "whole", env=environment())
-    whole.learn(4)
-    make_runner(cfg, tmp_path / "parts", env=environment()).learn(2)
-    rest = make_runner(cfg, tmp_path / "parts", env=environment(), seed=99)
-    assert rest.resume()
-    rest.env.steps = 2 * HORIZON
-    rest.learn(2)
-    assert differing(final_state(whole), final_state(rest)) == []
-
-
-@pytest.mark.parametrize("where", ["declared", "rewards"])
-def test_the_stock_runner_trains_on_too(where):
-    from rsl_rl.runners import OnPolicyRunner
-
-    env = make_env(InjectingEnv)
-    env.where, env.value, env.at, env.every_iteration = where, NAN, 3, True
-    # rsl_rl's runner raises on a NaN of the environment by itself unless it is told not to look
-    cfg = {**ensemble_cfg("cpo", quarantine_stop_fraction=0.2), "check_for_nan": where == "declared"}
-    runner = OnPolicyRunner(env, cfg)
-    runner.learn(3)
-    assert all_finite(runner.alg.save()["model"]) and runner.alg.quarantine.touched.nonzero().flatten().tolist() == [
-        4,
-        7,
-    ]
-
-
-def test_quarantine_costs_no_read_of_the_device_per_step():
-    counts = []
-    for steps in (8, 16):
-        env = make_env(InjectingEnv)
-        env.where, env.at, env.every_iteration = "declared", 3, True
-        cfg = ensemble_cfg(diagnostics_interval=100, quarantine_stop_fraction=0.2)
-        runner = make_runner({**cfg, "num_steps_per_env": steps}, env=env)
-        runner.learn(1)
-        with CountReads() as reads:
-            runner.learn(1)
-        counts.append(reads.count)
-    assert counts[0] == counts[1] > 0, counts
