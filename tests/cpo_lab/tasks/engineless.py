@@ -151,7 +151,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
     """Make environments without an engine; viewers are there and tell what they are given."""
     from isaaclab.envs import DirectRLEnv
 
-    from cpo_lab.tasks import speed_limits
+    from cpo_lab.tasks import motion_limits
     from cpo_lab.tasks.arms import goals
     from cpo_lab.tasks.in_hand import goal_marker, shadow
 
@@ -171,7 +171,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
         for owner, name, value in (
             (DirectRLEnv, "__init__", start),
             (DirectRLEnv, "set_debug_vis", lambda self, on: self._set_debug_vis_impl(on)),
-            (speed_limits, "moves_freely", lambda body: True),
+            (motion_limits, "moves_freely", lambda body: True),
             (goals, "VisualizationMarkers", markers),
             (goal_marker, "VisualizationMarkers", markers),
             (shadow, "joint_frames", lambda root, links: torch.eye(3).repeat(len(links), 1, 1)),

@@ -51,7 +51,7 @@ class Scripted:
         )  # fmt: skip
         self.cfg = SimpleNamespace(scene=SimpleNamespace())
         self.num_envs, self.num_actions, self.device, self.physics_step = ENVS, 2, "cpu", 0
-        self.script, self.unwrapped = script, self
+        self.script, self.unwrapped, self.extras = script, self, {}
 
     def reset(self) -> None:
         """Nothing to reset."""
@@ -61,7 +61,7 @@ class Scripted:
             self.script(self, self.physics_step)
             self.physics_step += 1
             self.scene.update(0.01)
-        return {"policy": torch.zeros(ENVS, 3)}, torch.zeros(ENVS), torch.zeros(ENVS), {}
+        return {"policy": torch.zeros(ENVS, 3)}, torch.zeros(ENVS), torch.zeros(ENVS), self.extras
 
 
 def run(script, env_steps: int = 10 * ENVS):
@@ -76,6 +76,7 @@ def test_what_lasts_a_single_physics_step_is_counted_once():
     result = run(script)
     assert result.total.counts == {
         "non_finite": 0, "fast_joint": 1, "past_limit": 0, "fast_object": 0, "spinning_object": 0,
+        "quarantined": 0,
     }  # fmt: skip
     assert [kind.counts["fast_joint"] for kind in result.kinds] == [0, 0, 1]
     assert result.total.maxima["joint speed / limit"] == pytest.approx(15.1 / 5.0)
@@ -93,11 +94,22 @@ def test_every_criterion_is_met_by_its_own_state():
             env.robot.data.joint_pos.torch[3, 0] = math.nan
 
     result = run(script, env_steps=2 * ENVS)
-    counts = dict.fromkeys(("past_limit", "fast_object", "spinning_object", "non_finite", "fast_joint"), 1)
-    counts["fast_joint"] = 0
+    counts = dict.fromkeys(stress_test.CRITERIA, 1)
+    counts["fast_joint"] = counts["quarantined"] = 0
     counts["past_limit"] = 2  # nothing is known of a joint whose position is no number
     assert result.total.counts == counts
     assert set(result.events) == {"past_limit", "fast_object", "spinning_object", "non_finite"}
+
+
+def test_what_the_task_quarantines_is_counted_although_it_is_replaced_before_anyone_sees_it():
+    def script(env, step):
+        mask = torch.arange(ENVS) == (4 if step == 5 else -1)
+        env.extras = {"quarantined": mask, "quarantine_reasons": {"reward": mask, "observation": mask & False}}
+
+    result = run(script)
+    assert [kind.counts["quarantined"] for kind in result.kinds] == [0, 0, 1]
+    assert result.events == {"quarantined": "environment 4, 2 steps after a reset: quarantined by the task (reward)"}
+    assert not result.passed
 
 
 def test_one_joint_past_a_limit_in_a_hundred_thousand_is_allowed_and_nothing_else():

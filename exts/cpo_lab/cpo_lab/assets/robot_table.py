@@ -118,7 +118,7 @@ class Joint:
     """Rotor inertia, kg m^2. Written to USD and to be repeated in the actuator config."""
     velocity_limit: float = math.inf
     """Largest speed, rad/s. For the actuator config, not written to USD: PhysX lets a joint at its own velocity limit
-    slip past its position limits, so :mod:`cpo_lab.tasks.speed_limits` bounds the speed instead."""
+    slip past its position limits, so :mod:`cpo_lab.tasks.motion_limits` bounds the speed instead."""
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ from cpo_lab.physics.presets import (
     fit_to_device,
 )
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
+from cpo_lab.tasks.motion_limits import LimitedScene, MotionLimiter
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
 from cpo_lab.tasks.quarantine import Bounds, Quarantine
 from cpo_lab.tasks.settings import check_values, defaults_of
-from cpo_lab.tasks.speed_limits import LimitedScene, SpeedLimiter
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
 
@@ -88,7 +88,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
     """Environments on a CPU unless ``--num_envs`` says otherwise; a multiple of the 6 policies."""
 
     object_speed_limit: float = setting(20.0, above=0.0)
-    """Largest speed of objects [m/s]; see :mod:`cpo_lab.tasks.speed_limits`, which also bounds joints."""
+    """Largest speed of objects [m/s]; see :mod:`cpo_lab.tasks.motion_limits`, which also bounds joints."""
 
     object_spin_limit: float = setting(64.0, above=0.0)
     """Largest angular speed of objects [rad/s]: the default of the reference's engine."""
@@ -217,7 +217,7 @@ class TaskEnv(DirectRLEnv):
         if not cfg.only_changed_targets:
             write_every_target(cfg.scene)
         super().__init__(cfg, render_mode, **kwargs)
-        self.scene.limiter = SpeedLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
+        self.scene.limiter = MotionLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
         self.quarantine = Quarantine(self.scene, self.bounds)
 
     def _reset_envs_from_buffer(self) -> torch.Tensor | None:

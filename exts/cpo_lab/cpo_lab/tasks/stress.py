@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from cpo_lab.tasks.speed_limits import joint_velocity_limits, moves_freely
+from cpo_lab.tasks.motion_limits import joint_velocity_limits, moves_freely
 from cpo_lab.tasks.stress_event import describe_event
+from cpo_rl.contracts import quarantine_reasons, quarantined
 
 KINDS = ("uniform", "normal", "sticky extreme")
 """Kinds of actions: uniform in [-1, 1], standard normal, and -1 or 1 per entry, kept for 20 steps on average."""
@@ -33,6 +34,7 @@ CRITERIA = {
     "past_limit": "joint more than 0.3 rad past a limit",
     "fast_object": "object above 20 m/s",
     "spinning_object": "object above 192 rad/s",
+    "quarantined": "quarantined by the task",
 }
 """What makes an environment's step absurd, in words."""
 
@@ -124,7 +126,7 @@ class StateWatch:
     def clear(self) -> None:
         """Begin a policy step."""
         self.flags = torch.zeros(len(CRITERIA), self.env.num_envs, dtype=torch.bool, device=self.env.device)
-        """Which criteria each environment has met in this policy step [5, N]."""
+        """Which criteria each environment has met in this policy step [6, N]."""
 
     def look(self) -> None:
         """Judge the state that the engine holds now."""
@@ -151,6 +153,13 @@ class StateWatch:
     def judge(self, values: torch.Tensor, name: str) -> None:
         """Count environments whose observation or reward, shape [N, ...], is not finite."""
         self._note("non_finite", ~torch.isfinite(values.reshape(len(values), -1)).all(dim=1), name)
+
+    def judge_quarantine(self, extras: Mapping[str, Any]) -> None:
+        """Count environments that the task itself found absurd, also where it has already replaced what it found."""
+        mask = quarantined(extras)
+        if mask is not None and bool(mask.any()):
+            found = [name for name, each in quarantine_reasons(extras).items() if bool(each[mask].any())]
+            self._note("quarantined", mask, ", ".join(found) or "no reason given")
 
     def _keep(self, column: int, values: torch.Tensor) -> None:
         largest = values.reshape(len(values), -1).amax(dim=1)
@@ -227,10 +236,11 @@ def stress(
         for step in range(steps):
             watch.clear()
             actions = draw_actions(actions, generator)
-            observations, rewards, ends, _ = wrapped.step(actions)
+            observations, rewards, ends, extras = wrapped.step(actions)
             for name, values in observations.items():
                 watch.judge(values, f"observation {name!r}")
             watch.judge(rewards, "reward")
+            watch.judge_quarantine(extras)
             totals += watch.flags
             watch.steps += 1
             watch.steps.masked_fill_(ends.bool(), 0)

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Bounds on speeds, kept in the engine's state after every physics step.
+"""Bounds on motion, kept in the engine's state after every physics step.
 
 Joints never turn faster than their motors' velocity limits, and objects never spin faster than the reference's engine
 allows nor fly faster than anything in these tasks throws them. Without them a finger that a table or another finger
 squeezes reaches 1e4 rad/s, and a cuboid that tumbles freely can gain spin until it is no number. PhysX's own limit of
-joint velocity does not serve: with it joints slip past their position limits by radians. Nothing here waits for a GPU.
+joint velocity does not serve: with it joints slip past their position limits by radians. A joint past a position limit
+moves inwards only, and one that contacts push farther all the same is put back. Nothing here waits for a GPU.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from isaaclab.scene import InteractiveScene
 STOP = 0.1
 """How far past a position limit a joint is stopped [rad]: from there on it moves inwards only. A finger that something
 squeezes otherwise goes on outwards at its velocity limit."""
+
+FARTHEST = 0.2
+"""How far past a position limit a joint can be after a physics step [rad]; one that was pushed farther, at rest as it
+may be, is put back to there."""
 
 NO_LIMIT = 1e3
 """Velocity limits from here on are none [rad/s]: engines write large numbers where a file states no limit."""
@@ -56,8 +61,8 @@ def moves_freely(body: Any) -> bool:
     return not any(UsdPhysics.RigidBodyAPI(each).GetKinematicEnabledAttr().Get() for each in found)
 
 
-class SpeedLimiter:
-    """Cuts velocities off at their limits, in every articulation and free object of a scene."""
+class MotionLimiter:
+    """Cuts velocities off, and puts joints back, in every articulation and free object of a scene that has limits."""
 
     def __init__(self, scene: InteractiveScene, speed: float, spin: float) -> None:
         """Read the limits.
@@ -73,7 +78,7 @@ class SpeedLimiter:
             if torch.isfinite(limit).any():
                 low, high = robot.data.joint_pos_limits.torch.unbind(dim=-1)
                 stopped = torch.where(torch.isfinite(limit), 0.0, limit)
-                self._robots.append((robot, limit, stopped, low - STOP, high + STOP))
+                self._robots.append((robot, limit, stopped, low, high))
         self._objects = [body for body in scene.rigid_objects.values() if moves_freely(body)]
         self._most = torch.tensor([[speed, spin]], device=scene.device)
         # asking whether anything is too fast is free on a CPU and would stall a GPU
@@ -83,13 +88,16 @@ class SpeedLimiter:
         """Bound what the engine's state holds now."""
         for robot, limit, stopped, low, high in self._robots:
             velocity, position = robot.data.joint_vel.torch, robot.data.joint_pos.torch
-            upper = torch.where(position > high, stopped, limit)
-            lower = -torch.where(position < low, stopped, limit)
+            upper = torch.where(position > high + STOP, stopped, limit)
+            lower = -torch.where(position < low - STOP, stopped, limit)
             fast = ((velocity > upper) | (velocity < lower)).any(dim=1)
-            if self._asks and not fast.any():
-                continue
-            bounded = torch.clamp(velocity, lower, upper)
-            robot.write_joint_velocity_to_sim_mask(velocity=bounded, env_mask=wp.from_torch(fast))
+            lowest, highest = low - FARTHEST, high + FARTHEST
+            out = ((position < lowest) | (position > highest)).any(dim=1)
+            bounded, within = torch.clamp(velocity, lower, upper), torch.clamp(position, lowest, highest)
+            if not self._asks or out.any():
+                robot.write_joint_position_to_sim_mask(position=within, env_mask=wp.from_torch(out))
+            if not self._asks or fast.any():
+                robot.write_joint_velocity_to_sim_mask(velocity=bounded, env_mask=wp.from_torch(fast))
         for body in self._objects:
             velocity = body.data.root_com_vel_w.torch.unflatten(1, (2, 3))  # linear, angular
             speed = velocity.norm(dim=2)
@@ -101,9 +109,9 @@ class SpeedLimiter:
 
 
 class LimitedScene(InteractiveScene):
-    """A scene whose speeds stay bounded once its environment has set :attr:`limiter`."""
+    """A scene whose motion stays bounded once its environment has set :attr:`limiter`."""
 
-    limiter: SpeedLimiter | None = None
+    limiter: MotionLimiter | None = None
     """What bounds them."""
 
     def update(self, dt: float) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Speeds are cut off at their limits by hand-computed amounts, only where they exceed them. Starts no engine."""
+"""Motion is cut off at its limits by hand-computed amounts, only where it exceeds them. Starts no engine."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import torch
 from cpo_lab.assets.allegro_hand_table import allegro_hand
 from cpo_lab.assets.kuka_allegro_table import kuka_allegro
 from cpo_lab.assets.shadow_hand_table import shadow_hand
-from cpo_lab.tasks import speed_limits
-from cpo_lab.tasks.speed_limits import SpeedLimiter, joint_velocity_limits
+from cpo_lab.tasks import motion_limits
+from cpo_lab.tasks.motion_limits import MotionLimiter, joint_velocity_limits
 
 
 class Written:
@@ -38,6 +38,9 @@ class Written:
         where = torch.from_numpy(mask.numpy())
         getattr(self.data, name).torch[where] = value[where]
 
+    def write_joint_position_to_sim_mask(self, position, env_mask) -> None:
+        self._write("joint_pos", position, env_mask)
+
     def write_joint_velocity_to_sim_mask(self, velocity, env_mask) -> None:
         self._write("joint_vel", velocity, env_mask)
 
@@ -45,12 +48,12 @@ class Written:
         self._write("root_com_vel_w", root_velocity, env_mask)
 
 
-def limiter(robot: Written | None = None, body: Written | None = None) -> SpeedLimiter:
+def limiter(robot: Written | None = None, body: Written | None = None) -> MotionLimiter:
     scene = SimpleNamespace(
         device="cpu", articulations={"robot": robot} if robot else {}, rigid_objects={"object": body} if body else {}
     )
-    with patch.object(speed_limits, "moves_freely", lambda body: True):
-        return SpeedLimiter(scene, 20.0, 64.0)
+    with patch.object(motion_limits, "moves_freely", lambda body: True):
+        return MotionLimiter(scene, 20.0, 64.0)
 
 
 def test_joints_are_cut_off_where_they_exceed_their_limits():
@@ -71,6 +74,17 @@ def test_joints_past_their_limits_move_inwards_only():
     limiter(robot).apply()
     # within 0.1 rad of the limits nothing changes; beyond, what leads outwards is stopped
     assert torch.equal(robot.data.joint_vel.torch, torch.tensor([[5.0, -5.0], [0.0, -5.0], [5.0, 0.0]]))
+
+
+def test_a_joint_that_was_pushed_far_past_a_limit_is_put_back():
+    position = torch.tensor([[1.19, -1.19], [1.35, 0.5], [-0.5, -7.0], [math.nan, 0.0]])
+    robot = Written(joint_vel=torch.zeros(4, 2), joint_pos=position.clone(), joint_vel_limits=torch.full((4, 2), 10.0))
+    limits = limiter(robot)
+    limits.apply()
+    expected = torch.tensor([[1.19, -1.19], [1.2, 0.5], [-0.5, -1.2], [math.nan, 0.0]])
+    torch.testing.assert_close(robot.data.joint_pos.torch, expected, equal_nan=True)
+    limits.apply()
+    assert robot.writes == 1, "nothing is written while every joint is near enough"
 
 
 def test_large_numbers_of_an_engine_are_no_limits():
