@@ -13,12 +13,15 @@ import pytest
 
 pytest.importorskip("isaaclab")
 import torch
+import warp as wp
 
 from cpo_lab.assets.allegro_hand_table import allegro_hand
 from cpo_lab.assets.kuka_allegro_table import kuka_allegro
 from cpo_lab.assets.shadow_hand_table import shadow_hand
 from cpo_lab.tasks import motion_limits
 from cpo_lab.tasks.motion_limits import MotionLimiter, joint_velocity_limits
+
+wp.init()
 
 
 class Written:
@@ -77,11 +80,13 @@ def test_joints_past_their_limits_move_inwards_only():
 
 
 def test_a_joint_that_was_pushed_far_past_a_limit_is_put_back():
-    position = torch.tensor([[1.19, -1.19], [1.35, 0.5], [-0.5, -7.0], [math.nan, 0.0]])
-    robot = Written(joint_vel=torch.zeros(4, 2), joint_pos=position.clone(), joint_vel_limits=torch.full((4, 2), 10.0))
+    position = torch.tensor([[1.19, -1.19], [1.35, 0.5], [-0.5, -1.9], [math.nan, 0.0], [2.1, 1.3]])
+    robot = Written(joint_vel=torch.zeros(5, 2), joint_pos=position.clone(), joint_vel_limits=torch.full((5, 2), 10.0))
     limits = limiter(robot)
     limits.apply()
-    expected = torch.tensor([[1.19, -1.19], [1.2, 0.5], [-0.5, -1.2], [math.nan, 0.0]])
+    expected = torch.tensor(
+        [[1.19, -1.19], [1.2, 0.5], [-0.5, -1.2], [math.nan, 0.0], [2.1, 1.3]]
+    )  # the last two are broken
     torch.testing.assert_close(robot.data.joint_pos.torch, expected, equal_nan=True)
     limits.apply()
     assert robot.writes == 1, "nothing is written while every joint is near enough"

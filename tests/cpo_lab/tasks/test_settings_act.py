@@ -127,6 +127,7 @@ def spawned(scene: Any) -> list[str]:
         if is_dataclass(asset) and "spawn" in vars(asset):
             found.append(f"{name}: {asset.spawn.func} {vars(asset.spawn).get('usd_path')}")
         if is_dataclass(asset) and "actuators" in vars(asset):
+            found.append(f"{name}: {asset.class_type}")
             found += [f"{part}: {motor.stiffness} {motor.damping}" for part, motor in asset.actuators.items()]
     return found
 
@@ -278,7 +279,7 @@ def test_the_fields_are_found():
     assert not {"goal_low", "use_bucket", "num_arms", "seed", "scene.robot"} & names
     names = set(own_fields(CONFIGURATIONS[ALLEGRO, "ovphysx"]))
     assert {"fall_distance", "joint_torque", "names.joints", "names.tendon_range"} <= names
-    assert not {"object_shape", "self_collision", "fingertip_wrench", "names.fingertips", "scene.joint_wrench"} & names
+    assert not {"object_shape", "fingertip_wrench", "names.fingertips", "scene.joint_wrench"} & names
 
 
 @pytest.mark.parametrize(("task", "changes"), CASES, ids=[f"{task}: {','.join(given)}" for task, given in CASES])

@@ -262,7 +262,7 @@ _EPILOG = """\
 examples:
   cpo-lab doctor
   cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp
-  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct --stress 100000 --json stress.json
+  cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct --stress 100000
   cpo-lab doctor --dump RUN_FOLDER/dump_120.pt"""
 
 

@@ -94,12 +94,9 @@ class ChangedTargets(OvPhysxActuatorControl):
         """
         now = wp.to_torch(values)
         written = self._written.get(kind)
-        if written is None:
-            self._written[kind] = now.clone()
-        elif due or not _same_bits(written, now) or (not keeps and bool(now.any())):
-            written.copy_(now)
-        else:
+        if written is not None and not due and _same_bits(written, now) and (keeps or not bool(now.any())):
             return
+        self._written[kind] = now.clone()  # not in place: a tensor of the inference mode is fixed outside of it
         self._articulation._root_view.set_attribute(kind, values)
 
 

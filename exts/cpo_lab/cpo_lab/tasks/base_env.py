@@ -18,6 +18,7 @@ from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
+from isaaclab.utils.string import ResolvableString
 from isaaclab_tasks.utils import PresetCfg
 
 from cpo_lab.assets.availability import check_files, file_of
@@ -34,7 +35,7 @@ from cpo_lab.physics.presets import (
     fit_to_device,
 )
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
-from cpo_lab.tasks.motion_limits import LimitedScene, MotionLimiter
+from cpo_lab.tasks.motion_limits import MotionLimiter
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
 from cpo_lab.tasks.quarantine import Bounds, Quarantine
 from cpo_lab.tasks.settings import check_values, defaults_of
@@ -213,7 +214,7 @@ class TaskEnv(DirectRLEnv):
         for line in self.choices:
             logger.warning(line)
         if cfg.scene.class_type == InteractiveSceneCfg(num_envs=1, env_spacing=1.0).class_type:  # none of your own
-            cfg.scene.class_type = LimitedScene
+            cfg.scene.class_type = ResolvableString("cpo_lab.tasks.limited_scene:LimitedScene")
         if not cfg.only_changed_targets:
             write_every_target(cfg.scene)
         super().__init__(cfg, render_mode, **kwargs)

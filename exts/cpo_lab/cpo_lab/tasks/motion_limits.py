@@ -12,13 +12,15 @@ moves inwards only, and one that contacts push farther all the same is put back.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import isaaclab.sim as sim_utils
 import torch
 import warp as wp
 from isaaclab.actuators import ActuatorBase
-from isaaclab.scene import InteractiveScene
+
+if TYPE_CHECKING:
+    from isaaclab.scene import InteractiveScene
 
 STOP = 0.1
 """How far past a position limit a joint is stopped [rad]: from there on it moves inwards only. A finger that something
@@ -27,6 +29,12 @@ squeezes otherwise goes on outwards at its velocity limit."""
 FARTHEST = 0.2
 """How far past a position limit a joint can be after a physics step [rad]; one that was pushed farther, at rest as it
 may be, is put back to there."""
+
+ROUNDING = 1.0e-4
+"""How much farther [rad], so that a joint which was put back stays alone."""
+
+LOST = 1.0
+"""A joint so far past a limit [rad] was not pushed there: its environment is broken and left to the quarantine."""
 
 NO_LIMIT = 1e3
 """Velocity limits from here on are none [rad/s]: engines write large numbers where a file states no limit."""
@@ -91,9 +99,12 @@ class MotionLimiter:
             upper = torch.where(position > high + STOP, stopped, limit)
             lower = -torch.where(position < low - STOP, stopped, limit)
             fast = ((velocity > upper) | (velocity < lower)).any(dim=1)
-            lowest, highest = low - FARTHEST, high + FARTHEST
-            out = ((position < lowest) | (position > highest)).any(dim=1)
-            bounded, within = torch.clamp(velocity, lower, upper), torch.clamp(position, lowest, highest)
+            past = torch.maximum(low - position, position - high).amax(dim=1)
+            out = (past > FARTHEST + ROUNDING) & (past < LOST)
+            bounded, within = (
+                torch.clamp(velocity, lower, upper),
+                torch.clamp(position, low - FARTHEST, high + FARTHEST),
+            )
             if not self._asks or out.any():
                 robot.write_joint_position_to_sim_mask(position=within, env_mask=wp.from_torch(out))
             if not self._asks or fast.any():
@@ -106,20 +117,3 @@ class MotionLimiter:
                 continue
             bounded = (velocity * (self._most / speed).clamp(max=1.0).unsqueeze(2)).flatten(1)
             body.write_root_velocity_to_sim_mask(root_velocity=bounded, env_mask=wp.from_torch(fast))
-
-
-class LimitedScene(InteractiveScene):
-    """A scene whose motion stays bounded once its environment has set :attr:`limiter`."""
-
-    limiter: MotionLimiter | None = None
-    """What bounds them."""
-
-    def update(self, dt: float) -> None:
-        """Take over what a physics step led to, within the limits.
-
-        Args:
-            dt: Time since the last call [s].
-        """
-        super().update(dt)
-        if self.limiter is not None:
-            self.limiter.apply()

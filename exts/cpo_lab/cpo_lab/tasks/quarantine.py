@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from isaaclab.scene import InteractiveScene
+
+if TYPE_CHECKING:
+    from isaaclab.scene import InteractiveScene
 
 STATE = ("joint_position", "joint_velocity", "body_position", "body_velocity")
 """What can be wrong with a state, as it is counted."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,7 @@ def test_an_episode_that_reached_its_last_goal_is_no_fall():
     env.cfg = settings.RegraspKukaEnvCfg()
     env.reset_terminated = torch.tensor([True, True, False])
     env.episode_successes = torch.tensor([env.cfg.max_successes, 3.0, 50.0])
+    env.quarantine = SimpleNamespace(void=torch.zeros(3, dtype=torch.bool))
     assert env.fell().tolist() == [False, True, False]
     env.cfg.max_successes = 0  # goals end no episode
     assert env.fell().tolist() == [True, True, False]

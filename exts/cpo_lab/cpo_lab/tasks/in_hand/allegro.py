@@ -23,7 +23,7 @@ from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry
 from cpo_lab.tasks.base_env import simulation_cfg
 from cpo_lab.tasks.in_hand.agents import HandAgent
 from cpo_lab.tasks.in_hand.env import InHandEnv
-from cpo_lab.tasks.in_hand.env_cfg import HandNamesCfg, HandSceneCfg, InHandEnvCfg, Vec3
+from cpo_lab.tasks.in_hand.env_cfg import CollidingHandEnvCfg, HandNamesCfg, HandSceneCfg, Vec3
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_rl.fields import setting
 
@@ -86,7 +86,7 @@ class AllegroHandSceneCfg(HandSceneCfg):
 
 
 @configclass
-class AllegroHandEnvCfg(InHandEnvCfg):
+class AllegroHandEnvCfg(CollidingHandEnvCfg):
     """In-hand reorientation of a cube, ``CpoLab-Reorient-Cube-Allegro-Direct``."""
 
     no_nucleus_assets: ClassVar[str] = ""

@@ -75,10 +75,6 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
     names: Any = MISSING
     """What the hand's file calls its joints and motors, a :class:`HandNamesCfg`."""
 
-    self_collision: bool = setting(True)
-    """Whether links of our hand touch each other: the pairs of its table, for NVIDIA's hand and files of your own what
-    they say themselves."""
-
     observation_clip: float = setting(5.0, above=0.0)
     """Largest magnitude of an observation."""
 
@@ -130,19 +126,7 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
             return
         if self.assets == NUCLEUS and is_generated(self.scene.robot.spawn.usd_path):
             raise UserError("env.assets=nucleus is set by presets=nucleus_assets, not by hand; give that instead.")
-        if not is_generated(self.scene.robot.spawn.usd_path):
-            refuse_changed(self, ["self_collision"], "on a hand that is not ours, whose file decides")
         self._check_names()
-
-    def hand_usd(self) -> str:
-        """Return the path of our hand's file; a hand of yours is named by ``scene.robot.spawn.usd_path``."""
-        raise NotImplementedError
-
-    def derive(self) -> None:
-        """Fill in what follows from other fields, our hand's file among it."""
-        super().derive()
-        if self.presets_are_chosen() and is_generated(self.scene.robot.spawn.usd_path):
-            self.scene.robot.spawn.usd_path = self.hand_usd()
 
     def check_robots(self) -> None:
         """Refuse a hand whose file lacks joints or links that are named.
@@ -166,3 +150,32 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
             raise UserError(f"env.names.tendons.{loose[0]} has no effect, because env.names.motors does not name it.")
         if not self.names.tendons:
             refuse_changed(self.names, ["tendon_range"], "on a hand without tendon motors", "names.")
+
+
+@configclass
+class CollidingHandEnvCfg(InHandEnvCfg):
+    """Settings of hands whose file we write with links that touch each other, or without."""
+
+    self_collision: bool = setting(True)
+    """Whether links of our hand touch each other: the pairs of its table, for NVIDIA's hand and files of your own what
+    they say themselves."""
+
+    def hand_usd(self) -> str:
+        """Return the path of our hand's file; a hand of yours is named by ``scene.robot.spawn.usd_path``."""
+        raise NotImplementedError
+
+    def check_settings(self) -> None:
+        """Refuse settings that cannot work or have no effect.
+
+        Raises:
+            UserError: Naming the first one.
+        """
+        super().check_settings()
+        if self.presets_are_chosen() and not is_generated(self.scene.robot.spawn.usd_path):
+            refuse_changed(self, ["self_collision"], "on a hand that is not ours, whose file decides")
+
+    def derive(self) -> None:
+        """Fill in what follows from other fields, our hand's file among it."""
+        super().derive()
+        if self.presets_are_chosen() and is_generated(self.scene.robot.spawn.usd_path):
+            self.scene.robot.spawn.usd_path = self.hand_usd()

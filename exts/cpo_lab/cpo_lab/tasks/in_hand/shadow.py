@@ -29,7 +29,7 @@ from cpo_lab.tasks.agents import RslRlBaseRunnerCfg, agent_entry
 from cpo_lab.tasks.base_env import simulation_cfg
 from cpo_lab.tasks.in_hand.agents import HandAgent
 from cpo_lab.tasks.in_hand.env import InHandEnv
-from cpo_lab.tasks.in_hand.env_cfg import HandNamesCfg, HandSceneCfg, InHandEnvCfg, Vec3
+from cpo_lab.tasks.in_hand.env_cfg import CollidingHandEnvCfg, HandNamesCfg, HandSceneCfg, Vec3
 from cpo_lab.tasks.in_hand.hand_map import joint_frames
 from cpo_lab.tasks.in_hand.rules import ReorientRules, flat_pen_rotation
 from cpo_lab.tasks.joints import indices_of
@@ -152,7 +152,7 @@ class ShadowHandSceneCfg(HandSceneCfg):
 
 
 @configclass
-class ShadowHandEnvCfg(InHandEnvCfg):
+class ShadowHandEnvCfg(CollidingHandEnvCfg):
     """In-hand reorientation of a cube, ``CpoLab-Reorient-Cube-Shadow-Direct``."""
 
     no_nucleus_assets: ClassVar[str] = ""
