@@ -41,6 +41,27 @@ def test_oracle_15_time_out(bootstrap, stored):
     assert alg.rollout.returns[:, 0].tolist() == pytest.approx([stored, 1.0, 1.0 + 0.99 * 1.0e3], abs=1e-9)
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+def test_oracle_15_values_are_in_reward_units_whether_they_are_normalized_or_not(normalize):
+    """Reward 1 for ever and gamma 0.99 are worth 100, which a critic that learns in reward units says as it is."""
+    alg = make_algorithm(num_envs=3, horizon=2, gamma=0.99, normalize_values=normalize, adversarial_coef=0.0)
+    with torch.no_grad():
+        alg.model.value_head.weight.zero_()
+        alg.model.value_head.bias.fill_(100.0)
+    obs = TensorDict({"policy": torch.zeros(3, NUM_OBS, dtype=torch.float64)}, batch_size=[3])
+    for _ in range(2):
+        alg.act(obs)
+        alg.process_env_step(obs, torch.ones(3, dtype=torch.float64), torch.zeros(3), {})
+    alg.compute_returns(obs)
+    expected = 5.0 * math.sqrt(1.0 + 1.0e-5) if normalize else 100.0  # normalized units are clipped at 5
+    assert alg.rollout.values.flatten().tolist() == pytest.approx([expected] * 6)
+    assert alg.rollout.last_values.tolist() == pytest.approx([expected] * 3)
+    seen = relabel(alg.model, alg.rollout, slice(1, 2), 1, 2, "target").values
+    assert seen.flatten().tolist() == pytest.approx([expected] * 3)
+    alg.update()
+    assert alg.rollout.target_returns.max() == pytest.approx(100.0) or normalize
+
+
 def test_oracle_30_statistics_after_one_iteration():
     envs, horizon = 600, 10
     alg = make_algorithm(num_envs=envs, horizon=horizon)

@@ -101,8 +101,9 @@ class EnsembleCfg:
     use_clipped_value_loss: bool = True
     """Whether the value may move at most ``clip_param`` (in normalized units) from its rollout estimate."""
 
-    normalize_values: bool = True
-    """Whether value targets are normalized by running statistics shared by all policies."""
+    normalize_values: bool = setting(True, fixed=True)
+    """Whether value targets are normalized by running statistics shared by all policies; else the critic learns in
+    units of the scaled reward, and the clip range of its loss is in these units too."""
 
     normalize_advantages: bool = True
     """Whether advantages are scaled to mean 0, standard deviation 1 over ``statistics_rows``."""

@@ -74,6 +74,37 @@ def test_a_coupling_can_be_switched_off_but_not_on(name):
 
 
 @pytest.mark.parametrize(
+    ("preset", "rnn"), [("ppo", "none"), ("sapg", "none"), ("independent", "lstm"), ("cpo", "none")]
+)
+def test_every_change_acts_or_is_refused(preset, rnn):
+    """For every field that can change: refused, or other weights, other metrics, or a rule that is asked elsewhere."""
+    elsewhere = {  # rules that nothing in these two iterations asks, and thresholds that nothing crosses
+        "desired_kl", "diagnostics_interval",
+        "non_finite", "max_skipped_updates", "absurd_reward", "absurd_observation", "quarantine_stop_fraction",
+        "learning_rate_min", "learning_rate_max", "kl_form", "max_grad_norm", "awac_weight_max",
+    }  # fmt: skip
+    base: dict[str, Any] = {"num_learning_epochs": 3, "clip_param": 0.02, "bound_limit": 0.02}
+    base |= {"num_policies": 1 if preset == "ppo" else 3, "borrowed_followers": int(preset in ("sapg", "cpo"))}
+    plain = make_algorithm(NUM_ENVS, name=preset, rnn=rnn, **base)
+    unchanged = [str(iterate(plain, ToyEnv(torch.arange(NUM_ENVS)), 2))]
+    unchanged += [p.tolist() for p in plain.model.parameters()]
+    for name, limits in limits_of(EnsembleCfg).items():
+        if limits.fixed or name in elsewhere:
+            continue
+        algorithm = make_algorithm(NUM_ENVS, name=preset, rnn=rnn, **base)
+        refusal = None
+        try:
+            algorithm.set_hyperparameters({name: another(name, getattr(algorithm.cfg, name))})
+        except UserError as error:
+            refusal = str(error)
+        if refusal is not None:
+            assert refusal.startswith(f"algorithm field {name}=") and "cannot change in a run" in refusal
+            continue
+        found = [str(iterate(algorithm, ToyEnv(torch.arange(NUM_ENVS)), 2))]
+        assert [*found, *(p.tolist() for p in algorithm.model.parameters())] != unchanged, name
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"gama": 0.9}, "Unknown algorithm field 'gama'; did you mean 'gamma'"),

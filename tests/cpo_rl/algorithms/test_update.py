@@ -68,6 +68,32 @@ def test_the_reference_of_borrowed_rows_is_the_follower_in_the_first_pass_only(r
         assert torch.equal(policy[: rows.start], batch.policy[: rows.start])
 
 
+@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("relabel_state", ["target", "behavior"])
+@pytest.mark.parametrize("sequence_length", [1, 2, 4])
+@pytest.mark.parametrize("reference", ["leader", "behavior"])
+def test_before_the_first_step_no_row_is_clipped_and_no_policy_has_moved(
+    recurrent, relabel_state, sequence_length, reference
+):
+    """With the old leader as the center of the clip range, the ratio of every row is its center at first."""
+    alg = make_algorithm(
+        model={"rnn_type": "lstm" if recurrent else "none"}, relabel_state=relabel_state, borrowed_reference=reference,
+        sequence_length=sequence_length, borrowed_clip_center="old_leader",
+    )  # fmt: skip
+    with torch.no_grad():
+        alg.model.embedding.mul_(3.0)
+        alg.model.log_std.add_(torch.tensor([[0.3], [0.1], [-0.2]]))
+    collect(alg, seed=0)
+    alg.update()
+    collect(alg, seed=1)  # starts from a state that is not zero
+    prepare(alg, [1])
+    alg.policy_update.learning_rate.start()
+    gradient_step(alg, alg.tables.passes([1], 1, 1, torch.Generator().manual_seed(0))[0][0])
+    found = alg.metrics.read(alg.ranks)[0]
+    assert [found[f"Ensemble/clipped_fraction_{role}"] for role in ("follower", "leader", "borrowed")] == [0.0] * 3
+    assert (abs(found["Optimization/kl"]) < 1e-12) == (reference == "leader")
+
+
 def test_an_update_reports_these_names_and_no_others():
     alg = make_algorithm(kl_coef=0.1, adversarial_coef=0.01)
     collect(alg)

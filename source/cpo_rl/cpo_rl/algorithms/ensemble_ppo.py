@@ -33,6 +33,7 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 from torch import Tensor
 
+from cpo_rl.algorithms.changes import refuse_changes
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.diagnostics import EnsembleDiagnostics
 from cpo_rl.algorithms.diversity import DiversityReward
@@ -46,7 +47,6 @@ from cpo_rl.algorithms.row_targets import RowTargets
 from cpo_rl.algorithms.update import PolicyUpdate
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.distributed import Ranks
-from cpo_rl.errors import UserError
 from cpo_rl.fields import build_cfg, limits_of, refuse_unknown
 from cpo_rl.formulas import gaussian
 from cpo_rl.formulas.targets import with_time_outs
@@ -90,6 +90,7 @@ class EnsemblePPO:
         cfg.validate()
         cfg.validate_batch(num_envs, horizon)
         self.model, self.cfg = model, cfg
+        model.normalizes_values = cfg.normalize_values
         self.ranks = Ranks(multi_gpu_cfg)
         self.device = model.log_std.device
         self.num_envs = num_envs
@@ -272,17 +273,16 @@ class EnsemblePPO:
             values: Values by field of :attr:`settings_class`.
 
         Raises:
-            UserError: If a value is out of range, or a field cannot change any more; nothing is changed then.
+            UserError: If a value is out of range, or the change would not act; nothing is changed then.
         """
-        limits = limits_of(type(self.cfg))
-        refuse_unknown(values, list(limits), "algorithm")
+        refuse_unknown(values, list(limits_of(type(self.cfg))), "algorithm")
         changed = dataclasses.replace(self.cfg, **values)
         changed.validate()
         changed.validate_batch(self.num_envs, self.rollout.horizon)
-        unused = {"awac_coef": not self.tables.num_awac, "adversarial_coef": self.diversity is None}
-        for name, value in values.items():
-            if value != getattr(self.cfg, name) and (limits[name].fixed or unused.get(name)):
-                raise UserError(f"algorithm field {name}={value!r} cannot change in a run; start a new one with it.")
+        refuse_changes(
+            self.cfg, values, regresses=self.tables.num_awac > 0, discriminates=self.diversity is not None,
+            recurrent=self.model.is_recurrent,
+        )  # fmt: skip
         for name, value in values.items():
             setattr(self.cfg, name, value)
         if "learning_rate" in values:

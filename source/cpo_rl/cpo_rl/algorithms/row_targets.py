@@ -75,10 +75,32 @@ class RowTargets:
             rollout.target_returns[target] = returns.reshape(shape)
             rollout.target_valid[target] = rollout.valid[envs].reshape(shape)
             rollout.target_advantages[target] = (returns - seen.values[:, :-1]).reshape(shape)
-            log_prob = gaussian.log_prob(rollout.actions[envs], seen.means, self.model.log_std[leader])
+            means = self._first_means(rollout, envs, leader, seen.means)
+            log_prob = gaussian.log_prob(rollout.actions[envs], means, self.model.log_std[leader])
             rollout.borrowed_log_probs[k * rows : (k + 1) * rows] = log_prob.reshape(shape)
-            means = seen.means if self.cfg.borrowed_reference == "leader" else rollout.means[envs]
+            means = means if self.cfg.borrowed_reference == "leader" else rollout.means[envs]
             rollout.target_means[target] = means.reshape(*shape, -1)
+
+    def _first_means(self, rollout: Rollout, envs: slice, target: int, means: Tensor) -> Tensor:
+        """Means of the target policy as the first gradient step will find them, [B, T, A].
+
+        A gradient step starts a sequence from the state of the policy that acted and goes on under the target id. Where
+        that is not what :func:`relabel` did for ``means``, rows would otherwise be clipped, and move the learning
+        rate, before the network has changed.
+        """
+        both = self.cfg.borrowed_clip_center, self.cfg.borrowed_reference
+        same = not self.model.is_recurrent or (self.cfg.relabel_state == "target" and rollout.num_chunks == 1)
+        if same or both == ("one", "behavior"):
+            return means
+        chunks, parts = rollout.num_chunks, []
+        for start in range(envs.start, envs.stop, max(MAX_ROWS // rollout.horizon, 1)):
+            stop = min(start + max(MAX_ROWS // rollout.horizon, 1), envs.stop)
+            pick = torch.arange(start * chunks, stop * chunks, device=means.device)
+            rows = self.model.mark(rollout.sequences(rollout.inputs)[pick], torch.full_like(pick, target))
+            resets = rollout.resets
+            assert resets is not None
+            parts.append(self.model.evaluate_inputs(rows, rollout.start_states(pick), resets[pick], num_values=0).mean)
+        return torch.cat(parts).view_as(means)
 
     def _awac(self, rollout: Rollout) -> tuple[Tensor, list[Tensor]]:
         """Raw advantages of the leader's transitions under each follower's value, written over the weights."""

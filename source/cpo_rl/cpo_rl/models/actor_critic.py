@@ -74,6 +74,8 @@ class EnsembleActorCritic(nn.Module):
             nn.init.zeros_(head.bias)
         self.obs_normalizer = RunningNormalizer(num_obs, cfg.observation_clip)
         self.value_normalizer = RunningNormalizer(1)
+        self.normalizes_values = True
+        """Whether the critic learns in units of ``value_normalizer``; an algorithm with other units says so."""
         self.register_buffer("_policies", torch.arange(num_policies), persistent=False)
         self.input_size = -(-(num_obs + num_policies) // 8) * 8
         """Width P of the rows that the network reads: observation, one-hot policy, zeros up to a multiple of 8."""
@@ -187,7 +189,9 @@ class EnsembleActorCritic(nn.Module):
         return Evaluation(mean, log_std, value, None if actor_state is None else (actor_state, critic_state))
 
     def denormalize_value(self, value: Tensor) -> Tensor:
-        """Values [...] in reward units from normalized ones."""
+        """Values [...] in reward units from what the critic says."""
+        if not self.normalizes_values:
+            return value
         return self.value_normalizer.denormalize(value.unsqueeze(-1)).squeeze(-1)
 
     # -- what inference uses (play, evaluate, export, rsl_rl's runner) ------------------------------------------------
