@@ -9,6 +9,7 @@ The toy of oracles 6 to 9 has T = 2, M = 3, N = 6 and borrows follower 1; the ta
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 
 import pytest
@@ -111,6 +112,26 @@ def test_oracle_09_relabelled_values_and_returns(sequence_length):
     # the weights the library stores are those of the advantages R - V
     expected = (torch.tensor(returns) - torch.tensor(values)).div(0.2).exp().clamp(max=100.0)
     assert rollout.awac_weights.flatten().tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+def test_oracle_09_relabelled_targets_are_one_discounted_step_that_ends_with_the_episode():
+    """As above, with an end after the first action of env 2, which is borrowed, and weights far from their cap.
+
+    Borrowed rows: env 2 gets its reward 0.02, then 0.12 + 0.9 * 22; env 3 0.03 + 0.9 * 13, then 0.13 + 0.9 * 23. Of the
+    regression's rows those of follower 0, whose values are 0.05 above the tag: 0.04 + 0.9 * 14.05 - 4.05, then
+    0.14 - 14.05 (the last step of env 4 is an end); 0.05 - 5.05, then 0.15 + 0.9 * 25.05 - 15.05.
+    """
+    tables, _, rollout, row_targets, _ = _toy(awac_temperature=50.0)
+    rollout.dones[2, 0] = True
+    row_targets.compute(rollout, BORROWED, None, DeviceMetrics("cpu"))
+    borrowed = slice(tables.num_sequences, None)
+    expected = [0.02, 19.92, 11.73, 20.83]
+    assert rollout.target_returns[borrowed].flatten().tolist() == pytest.approx(expected, abs=1e-12)
+    expected = [r - v for r, v in zip(expected, [2, 12, 3, 13], strict=True)]
+    assert rollout.target_advantages[borrowed].flatten().tolist() == pytest.approx(expected, abs=1e-12)
+    advantages = [8.635, -13.91, -5.0, 7.645]
+    weights = [math.exp(a / 50.0) for a in advantages]
+    assert rollout.awac_weights[:4].flatten().tolist() == pytest.approx(weights, rel=1e-12)
 
 
 def test_oracle_10_on_policy_rows_carry_gae_and_relabelled_rows_never_see_the_bonus():

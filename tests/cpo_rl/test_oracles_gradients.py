@@ -115,15 +115,17 @@ def _agree(ours, reference, factor=1.0):
 
 
 @pytest.mark.parametrize("normalization", ["gradient_rows", "all_rows"])
-@pytest.mark.parametrize("borrowed", [(), (1,), (1, 0)])
-def test_oracle_37_index_tables_equal_a_materialized_batch(normalization, borrowed):
+@pytest.mark.parametrize(("borrowed", "fraction"), [((), 1.0), ((1,), 1.0), ((1, 0), 1.0), ((1,), 0.25)])
+def test_oracle_37_index_tables_equal_a_materialized_batch(normalization, borrowed, fraction):
+    """A regression row that stands for 1 / ``awac_fraction`` of its kind counts as that many, above and below."""
     alg, batch = _ready(
         borrowed, borrowed_followers=len(borrowed), loss_normalization=normalization, awac_coef=0.05,
-        bound_loss_coef=0.1, follower_weight=0.7, borrowed_weight=0.4,
+        bound_loss_coef=0.1, follower_weight=0.7, borrowed_weight=0.4, awac_fraction=fraction,
     )  # fmt: skip
     surrogate, regression = _materialized(alg, batch)
-    rows = len(surrogate) + (len(regression) if normalization == "all_rows" else 0)
-    reference = (surrogate.sum() + regression.sum()) / rows
+    assert len(regression) == 32 * fraction
+    rows = len(surrogate) + (len(regression) / fraction if normalization == "all_rows" else 0)
+    reference = (surrogate.sum() + regression.sum() / fraction) / rows
     expected = _gradients(reference, alg.model)
     loss, gradients = _library(alg, batch)
     assert loss.item() == pytest.approx(reference.item(), rel=1e-12)
