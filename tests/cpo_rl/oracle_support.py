@@ -75,6 +75,7 @@ class TaggedModel:
 
     is_recurrent = False
     num_obs = 1
+    num_critic_obs = 0
     num_actions = 1
 
     def __init__(self, num_policies: int) -> None:

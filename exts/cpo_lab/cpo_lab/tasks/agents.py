@@ -61,8 +61,9 @@ class EnsembleRunnerCfg(RunnerOptions, RslRlBaseRunnerCfg):
     algorithm: EnsembleAlgorithmCfg = EnsembleAlgorithmCfg()
     """The ensemble algorithm."""
 
-    obs_groups: dict[str, list[str]] = {"actor": ["policy"]}  # noqa: RUF012  (configclass copies it)
-    """Observation groups of the environment that the model reads."""
+    obs_groups: dict[str, list[str]] = {"actor": ["policy"], "critic": ["policy"]}  # noqa: RUF012  (configclass copies it)
+    """Observation groups of the environment that actor and critic read. A critic that reads others than the actor has a
+    trunk and statistics of its own, and nothing of it is deployed (docs/add_a_task.md)."""
 
     experiment_name: str = "cpo_lab"
     """Folder of the runs below ``logs/rsl_rl``."""

@@ -11,7 +11,7 @@ block is the leader's. An iteration goes one way through the modules beside this
     targets          row_targets.compute                        row_targets: GAE, relabelled targets, weights
     diagnostics      coupling.measure                           diagnostics, every diagnostics_interval iterations
     gradient steps   policy_update.run                          update: roles' rows gathered, losses weighed, steps
-    statistics       obs_normalizer.commit                      models.normalizer: take effect in the next rollout
+    statistics       model.commit_statistics                    models.normalizer: take effect in the next rollout
 
 A subclass brings settings of its own with :attr:`EnsemblePPO.settings_class` and terms of the loss with
 :meth:`EnsemblePPO.extra_losses` (docs/add_an_algorithm.md).
@@ -51,7 +51,8 @@ from cpo_rl.fields import build_cfg, limits_of, refuse_unknown
 from cpo_rl.formulas import gaussian
 from cpo_rl.formulas.targets import with_time_outs
 from cpo_rl.models import EnsembleActorCritic
-from cpo_rl.models.actor_critic import Evaluation, clear_state, groups_to_read
+from cpo_rl.models.actor_critic import Evaluation, clear_state
+from cpo_rl.models.observation_groups import groups_to_read
 
 _log = logging.getLogger(__name__)
 
@@ -138,8 +139,10 @@ class EnsemblePPO:
             _log.warning(fitted)
         settings.validate_batch(env.num_envs, horizon)
         groups = groups_to_read(cfg.get("obs_groups"), obs)
-        num_obs = sum(obs[group].shape[-1] for group in groups)
-        model = EnsembleActorCritic(num_obs, env.num_actions, settings.num_policies, model_cfg, groups).to(device)
+        actor, critic = (sum(obs[group].shape[-1] for group in names) for names in groups)
+        model = EnsembleActorCritic(
+            actor, env.num_actions, settings.num_policies, model_cfg, groups[0], critic, groups[1]
+        ).to(device)
         return cls(model, settings, env.num_envs, horizon, int(cfg.get("seed") or 0), cfg.get("multi_gpu"))
 
     # -- rollout -------------------------------------------------------------------------------------------------------
@@ -182,8 +185,7 @@ class EnsemblePPO:
         done = dones.bool()
         step = self.rollout.step
         rewards, void = self.quarantine.judge(rewards.to(self.model.log_std.dtype), obs, done, extras, step)
-        if self.model.cfg.normalize_observations:
-            self.model.obs_normalizer.gather(self.quarantine.observation, ~void)
+        self.model.gather_statistics(self.quarantine.observation, ~void)
         self.episodes.step(rewards, done, extras, void)
         done = done | void
         shaped = rewards * self.cfg.reward_scale
@@ -218,8 +220,7 @@ class EnsemblePPO:
         if self.diversity:
             self.diversity.update(self.rollout, self.random.shuffle, bad, self.metrics)
         self.policy_update.run(self.borrowed, self.random.shuffle, bad, self.metrics)
-        if self.model.cfg.normalize_observations:
-            self.model.obs_normalizer.commit(self.ranks)
+        self.model.commit_statistics(self.ranks)
         self.rollout.step = 0
         self.iteration += 1
         return self._report(inspected)

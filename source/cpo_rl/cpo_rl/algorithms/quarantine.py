@@ -41,8 +41,8 @@ class Quarantine:
         self, model: EnsembleActorCritic, cfg: EnsembleCfg, guard: FiniteGuard, ranks: Ranks, num_envs: int
     ) -> None:
         self.model, self.cfg, self.guard, self.ranks, self.num_envs = model, cfg, guard, ranks, num_envs
-        self.observation = torch.zeros(num_envs, model.num_obs, device=guard.device)
-        """Observations of the current step as they are learned from, [N, D]."""
+        self.observation = torch.zeros(num_envs, model.num_read, device=guard.device)
+        """Observations of the current step as they are learned from, [N, D + D_c]."""
         self._bad_observation = torch.zeros(num_envs, device=guard.device, dtype=torch.bool)
         self._next: tuple[TensorDict, Tensor, Tensor] | None = None
         self.void = self._bad_observation
@@ -60,7 +60,7 @@ class Quarantine:
         self._counts, self._next, self._declared = {}, None, None
 
     def observe(self, obs: TensorDict, step: int) -> Tensor:
-        """Observations [N, D] that are acted on now, with what is not finite or absurd set to 0.
+        """Observations [N, D + D_c] that are acted on now, with what is not finite or absurd set to 0.
 
         Args:
             obs: Observations by group; those that :meth:`judge` has just seen are not looked at again.
@@ -129,8 +129,8 @@ class Quarantine:
         return first
 
     def _look(self, obs: TensorDict, step: int) -> tuple[TensorDict, Tensor, Tensor]:
-        """The observations, what is learned from of them [N, D], and where something had to be set to 0, [N]."""
-        raw = self.model.flatten_obs(obs).to(self.model.log_std.dtype)
+        """The observations, what is learned from of them [N, D + D_c], and where something had to be set to 0, [N]."""
+        raw = self.model.read_obs(obs).to(self.model.log_std.dtype)
         return obs, *self.guard.clean("observations", raw, step, self.cfg.absurd_observation)
 
     def _count(self, found: dict[str, Tensor], declared: Tensor | None, step: int) -> None:

@@ -119,12 +119,12 @@ class Rollout:
 
     @property
     def observations(self) -> Tensor:
-        """Normalized observations, [N, T, D] (a view of the inputs)."""
+        """Normalized observations of the actor, [N, T, D] (a view of the inputs)."""
         return self.inputs[..., : self._num_obs]
 
     @property
     def last_observation(self) -> Tensor:
-        """Normalized observation after the last step, [N, D] (a view of the last inputs)."""
+        """Normalized observation of the actor after the last step, [N, D] (a view of the last inputs)."""
         return self.last_input[:, 0, : self._num_obs]
 
     @property
@@ -157,9 +157,9 @@ class Rollout:
         return steps.view(self.num_envs * self.num_chunks, self.sequence_length, *steps.shape[2:])
 
     def record_observation(self, obs: Tensor) -> Tensor:
-        """Store the normalized observations [N, D] of the current step; return the network's rows, [N, 1, P]."""
+        """Store the normalized observations [N, D + D_c] of the current step; return the network's rows, [N, 1, P]."""
         rows = self.last_input if self.step == self.horizon else self.inputs[:, self.step : self.step + 1]
-        rows[:, 0, : self._num_obs].copy_(obs)
+        self._model.fill(rows[:, 0], obs)
         return rows
 
     def record_action(self, action: Tensor, mean: Tensor, log_prob: Tensor, value: Tensor) -> None:

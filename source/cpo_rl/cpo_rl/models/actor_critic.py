@@ -13,6 +13,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from cpo_rl.config import ModelCfg
+from cpo_rl.distributed import Ranks
 from cpo_rl.errors import UserError
 from cpo_rl.fields import build_cfg
 from cpo_rl.models.normalizer import RunningNormalizer
@@ -39,15 +40,18 @@ class EnsembleActorCritic(nn.Module):
     """Actor and critic of M policies in one network.
 
     Policy i is the network given row i of a learned table [M, E] beside the observation, and row i of a table of
-    state-independent log standard deviations [M, A]. Actor and critic share the trunk unless ``separate_critic``.
+    state-independent log standard deviations [M, A]. Actor and critic share the trunk unless ``separate_critic``, or
+    unless the critic reads an observation of its own, with statistics of its own; nothing of it is deployed.
     The leader is policy M-1, and acts wherever no policy id is given.
 
     Args:
-        num_obs: Observation size D.
+        num_obs: Observation size D of the actor.
         num_actions: Action size A.
         num_policies: M.
         cfg: Network settings.
-        obs_groups: Observation groups to concatenate, in order.
+        obs_groups: Observation groups that the actor concatenates, in order.
+        num_critic_obs: Size D_c of the critic's own observation; 0 if it reads what the actor reads.
+        critic_groups: Observation groups that the critic then concatenates, in order.
 
     Source: network_builder.py:204-210, 286-320 and models.py:36-62 of the reference; integer ids instead of floats.
     """
@@ -56,29 +60,41 @@ class EnsembleActorCritic(nn.Module):
     _policies: Tensor
 
     def __init__(
-        self, num_obs: int, num_actions: int, num_policies: int, cfg: ModelCfg, obs_groups: list[str] | None = None
+        self,
+        num_obs: int,
+        num_actions: int,
+        num_policies: int,
+        cfg: ModelCfg,
+        obs_groups: list[str] | None = None,
+        num_critic_obs: int = 0,
+        critic_groups: list[str] | None = None,
     ) -> None:
         super().__init__()
         cfg.validate()
         self.cfg = cfg
         self.num_obs, self.num_actions, self.num_policies = num_obs, num_actions, num_policies
-        self.obs_groups = list(obs_groups or ["policy"])
+        self.num_critic_obs = num_critic_obs
+        self.obs_groups, self.critic_groups = list(obs_groups or ["policy"]), list(critic_groups or [])
         self.is_recurrent = cfg.rnn_type != "none"
         self.embedding = nn.Parameter(torch.randn(num_policies, cfg.embedding_dim))
         self.log_std = nn.Parameter(torch.full((num_policies, num_actions), float(cfg.init_log_std)))
         self.trunk = Trunk(num_obs, cfg)
-        self.critic_trunk = Trunk(num_obs, cfg) if cfg.separate_critic else None
+        apart = cfg.separate_critic or num_critic_obs > 0
+        self.critic_trunk = Trunk(num_critic_obs or num_obs, cfg) if apart else None
         self.mean_head = nn.Linear(self.trunk.num_features, num_actions)
         self.value_head = nn.Linear(self.trunk.num_features, 1)
         for head in (self.mean_head, self.value_head):
             nn.init.zeros_(head.bias)
         self.obs_normalizer = RunningNormalizer(num_obs, cfg.observation_clip)
+        self.critic_normalizer = RunningNormalizer(num_critic_obs, cfg.observation_clip) if num_critic_obs else None
         self.value_normalizer = RunningNormalizer(1)
         self.normalizes_values = True
         """Whether the critic learns in units of ``value_normalizer``; an algorithm with other units says so."""
         self.register_buffer("_policies", torch.arange(num_policies), persistent=False)
-        self.input_size = -(-(num_obs + num_policies) // 8) * 8
-        """Width P of the rows that the network reads: observation, one-hot policy, zeros up to a multiple of 8."""
+        self._actor_size = _padded(num_obs + num_policies)
+        self.input_size = self._actor_size + (_padded(num_critic_obs + num_policies) if num_critic_obs else 0)
+        """Width P of the rows that the network reads: observation, one-hot policy, zeros up to a multiple of 8; then
+        the same for the critic, if it reads an observation of its own."""
         self._state: Any = None
 
     @classmethod
@@ -99,10 +115,11 @@ class EnsembleActorCritic(nn.Module):
         try:
             num_policies, num_actions = state["log_std"].shape
             num_obs = state["obs_normalizer.mean"].shape[0]
+            num_critic_obs = len(state.get("critic_normalizer.mean", ()))
         except (KeyError, ValueError, AttributeError, TypeError):
             raise UserError("checkpoint holds no ensemble model; export one that cpo_rl trained.") from None
         with torch.random.fork_rng(devices=[]):
-            model = cls(num_obs, num_actions, num_policies, cfg, obs_groups)
+            model = cls(num_obs, num_actions, num_policies, cfg, obs_groups, num_critic_obs)
         if state["log_std"].dtype == torch.float64:
             model.double()
         try:
@@ -116,14 +133,43 @@ class EnsembleActorCritic(nn.Module):
 
     # -- what the algorithm uses ---------------------------------------------------------------------------------------
 
+    @property
+    def num_read(self) -> int:
+        """Size of what training reads of an observation, D or D + D_c."""
+        return self.num_obs + self.num_critic_obs
+
     def flatten_obs(self, obs: TensorDict) -> Tensor:
-        """Concatenate the observation groups, [N, D]."""
+        """Concatenate the actor's observation groups, [N, D]."""
         groups = [obs[name] for name in self.obs_groups]
         return groups[0] if len(groups) == 1 else torch.cat(groups, -1)
 
+    def read_obs(self, obs: TensorDict) -> Tensor:
+        """What training reads: the actor's observation and then the critic's own, [N, D + D_c]."""
+        actor = self.flatten_obs(obs)
+        return torch.cat([actor, *(obs[name] for name in self.critic_groups)], -1) if self.num_critic_obs else actor
+
     def normalize_obs(self, obs: Tensor) -> Tensor:
-        """Normalize raw observations [..., D] by the statistics in effect."""
-        return self.obs_normalizer.normalize(obs) if self.cfg.normalize_observations else obs
+        """Normalize raw observations [..., D] or [..., D + D_c] by the statistics in effect."""
+        if not self.cfg.normalize_observations:
+            return obs
+        actor = self.obs_normalizer.normalize(obs[..., : self.num_obs])
+        if self.critic_normalizer is None or obs.shape[-1] == self.num_obs:
+            return actor
+        return torch.cat((actor, self.critic_normalizer.normalize(obs[..., self.num_obs :])), -1)
+
+    def gather_statistics(self, obs: Tensor, valid: Tensor) -> None:
+        """Add raw observations [n, D + D_c] to the pending statistics, where ``valid`` [n] says so."""
+        if self.cfg.normalize_observations:
+            self.obs_normalizer.gather(obs[:, : self.num_obs], valid)
+            if self.critic_normalizer is not None:
+                self.critic_normalizer.gather(obs[:, self.num_obs :], valid)
+
+    def commit_statistics(self, ranks: Ranks) -> None:
+        """Let what was gathered, on all ranks, take effect."""
+        if self.cfg.normalize_observations:
+            self.obs_normalizer.commit(ranks)
+            if self.critic_normalizer is not None:
+                self.critic_normalizer.commit(ranks)
 
     def initial_state(self, num: int) -> Any:
         """Zero recurrent state of ``num`` sequences: a state per trunk, each (h, c) of [layers, num, H]; or None."""
@@ -144,7 +190,7 @@ class EnsembleActorCritic(nn.Module):
         """Evaluate sequences of normalized observations.
 
         Args:
-            obs: [n, q, D], normalized.
+            obs: [n, q, D + D_c], normalized; [n, q, D] will do if no values are wanted.
             policy_ids: Integer ids [n] in [0, M); the caller vouches for the range (see :func:`check_policy_ids`).
             state: Recurrent state before the first step, as :meth:`initial_state` gives it.
             resets: Bool [n, q], whether the state is cleared before a step.
@@ -152,19 +198,33 @@ class EnsembleActorCritic(nn.Module):
 
         Returns:
             Means, log standard deviations, values and the last recurrent state.
+
+        Raises:
+            ValueError: If values are wanted and the critic's own observation is missing.
         """
+        if obs.shape[-1] != self.num_read and num_values != 0:
+            raise ValueError(f"the critic reads {self.num_read} numbers, not {obs.shape[-1]}.")
         return self.evaluate_inputs(self.inputs(obs, policy_ids), state, resets, num_values)
 
     def inputs(self, obs: Tensor, policy_ids: Tensor) -> Tensor:
-        """Rows that the network reads: observation [n, q, D], one-hot policy [n] and zeros, [n, q, P]."""
+        """Rows that the network reads: observation [n, q, D + D_c] and one-hot policy [n], laid out as [n, q, P]."""
         rows = obs.new_zeros(*obs.shape[:-1], self.input_size)
-        rows[..., : self.num_obs] = obs
-        return self.mark(rows, policy_ids)
+        return self.mark(self.fill(rows, obs), policy_ids)
+
+    def fill(self, rows: Tensor, obs: Tensor) -> Tensor:
+        """Write normalized observations [..., D + D_c] into rows [..., P] in place, and return them."""
+        rows[..., : self.num_obs] = obs[..., : self.num_obs]
+        if obs.shape[-1] > self.num_obs:
+            rows[..., self._actor_size : self._actor_size + self.num_critic_obs] = obs[..., self.num_obs :]
+        return rows
 
     def mark(self, rows: Tensor, policy_ids: Tensor) -> Tensor:
         """Mark rows [n, q, P] in place as those of policies [n], and return them."""
-        marks = (policy_ids.unsqueeze(-1) == self._policies).to(rows.dtype)
-        rows[..., self.num_obs : self.num_obs + self.num_policies] = marks.unsqueeze(1)
+        marks = (policy_ids.unsqueeze(-1) == self._policies).to(rows.dtype).unsqueeze(1)
+        rows[..., self.num_obs : self.num_obs + self.num_policies] = marks
+        if self.num_critic_obs:
+            start = self._actor_size + self.num_critic_obs
+            rows[..., start : start + self.num_policies] = marks
         return rows
 
     def evaluate_inputs(
@@ -172,7 +232,10 @@ class EnsembleActorCritic(nn.Module):
     ) -> Evaluation:
         """:meth:`evaluate` for rows [n, q, P] that are already marked."""
         actor_state, critic_state = _split_state(state)
-        features, actor_state = self.trunk(rows, self.embedding, actor_state, resets)
+        actor_rows, critic_rows = rows, rows
+        if self.num_critic_obs:
+            actor_rows, critic_rows = rows[..., : self._actor_size], rows[..., self._actor_size :]
+        features, actor_state = self.trunk(actor_rows, self.embedding, actor_state, resets)
         mean = self.mean_head(features)
         log_std = (rows[:, :1, self.num_obs : self.num_obs + self.num_policies]) @ self.log_std
         count = rows.shape[0] if num_values is None else num_values
@@ -183,7 +246,7 @@ class EnsembleActorCritic(nn.Module):
         if count:
             part = None if critic_state is None else tuple(s[:, :count] for s in critic_state)
             features, critic_state = self.critic_trunk(
-                rows[:count], self.embedding, part, None if resets is None else resets[:count]
+                critic_rows[:count], self.embedding, part, None if resets is None else resets[:count]
             )
             value = self.value_head(features).squeeze(-1)
         return Evaluation(mean, log_std, value, None if actor_state is None else (actor_state, critic_state))
@@ -266,25 +329,9 @@ class EnsembleActorCritic(nn.Module):
         return OnnxPolicy.build(self, policy)
 
 
-def groups_to_read(obs_groups: Mapping[str, list[str]] | None, obs: TensorDict) -> list[str]:
-    """Observation groups that the actor-critic concatenates, ``["policy"]`` if none are named.
-
-    Args:
-        obs_groups: The runner's setting: groups of the set ``actor``, the only one that there is.
-        obs: Observations by group.
-
-    Raises:
-        UserError: If a set is named that the model does not read, or a group that the environment does not give.
-    """
-    sets = obs_groups or {}
-    unread = [name for name in sets if name != "actor"]
-    if unread:
-        raise UserError(f"obs_groups names {unread[0]!r}, but actor and critic share what 'actor' names; leave it out.")
-    groups = list(sets.get("actor") or ["policy"])
-    missing = [name for name in groups if name not in obs.keys()]  # noqa: SIM118  (a TensorDict is no mapping)
-    if missing:
-        raise UserError(f"obs_groups names {missing[0]!r}, but the environment gives {', '.join(obs.keys())}.")
-    return groups
+def _padded(size: int) -> int:
+    """The next multiple of 8, which matrix units on a GPU want."""
+    return -(-size // 8) * 8
 
 
 def check_policy_ids(policy_ids: Tensor, num_policies: int) -> None:
