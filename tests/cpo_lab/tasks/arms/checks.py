@@ -156,6 +156,7 @@ def check_ends(env) -> dict:
         "fell": env.fell().tolist(),
         "timed_out": timed_out.tolist(),
         "episode_successes": extras["episode_metrics"]["successes"].tolist(),
+        "episode_lifted": extras["episode_metrics"]["lifted"].tolist(),
         "fresh_height": object_position(env)[1, 2].item(),
         "fresh_lifted": fresh[slices["lifted"]].item(),
         "fresh_progress": fresh[slices["log_progress"]].item(),

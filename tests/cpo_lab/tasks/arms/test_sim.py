@@ -135,6 +135,9 @@ def ends(seen: dict, task: str) -> None:
     assert seen["fell"] == [False, True, False, False, far, False]  # the third reached its last goal
     assert seen["timed_out"] == [False, False, False, True, False, False]
     assert seen["episode_successes"][1:4] == [0.0, 50.0, 4.0]
+    assert seen["episode_lifted"][1:4] == [0.0, 1.0, 1.0], (
+        "a success may put the object back; it was lifted all the same"
+    )
     assert seen["fresh_height"] == pytest.approx(0.63, abs=0.021)
     assert (seen["fresh_lifted"], seen["fresh_progress"], seen["fresh_reward"]) == (0.0, 0.0, 0.0)
     assert seen["log"]["Task/successes"] >= 9.0

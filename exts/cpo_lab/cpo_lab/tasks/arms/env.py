@@ -45,8 +45,8 @@ logger = logging.getLogger(__name__)
 class AllegroKukaEnv(TaskEnv):
     """Bring an object to one goal after the other.
 
-    ``extras["episode_metrics"]`` holds per environment, for its last finished episode, ``successes`` and ``objective``
-    (successes and curriculum progress in one number).
+    ``extras["episode_metrics"]`` holds per environment, for its last finished episode, ``successes``, ``objective``
+    (successes and curriculum progress in one number) and ``lifted`` (1 if the object was lifted, else 0).
     """
 
     cfg: AllegroKukaEnvCfg
@@ -79,7 +79,9 @@ class AllegroKukaEnv(TaskEnv):
         self._goal_marker: GoalMarker | None = None
         self.set_debug_vis(bool(self.sim.visualizers))
         self.extras["log"] = {}
-        self.extras["episode_metrics"] = {"successes": self.episode_successes, "objective": self.episode_objective}
+        self.extras["episode_metrics"] = {
+            "successes": self.episode_successes, "objective": self.episode_objective, "lifted": self.episode_lifted,
+        }  # fmt: skip
 
     @staticmethod
     def fit_to_engine(cfg: AllegroKukaEnvCfg) -> list[str]:
@@ -129,6 +131,8 @@ class AllegroKukaEnv(TaskEnv):
         """Goals reached in the last finished episode [N]; 0 before one has finished."""
         self.episode_objective = torch.zeros(n, device=device)
         """Objective of the last finished episode [N]."""
+        self.episode_lifted = torch.zeros(n, device=device)
+        """1 if the object was lifted in the last finished episode [N]."""
         self.reward = torch.zeros(n, device=device)
         """Reward of the last step, zero after a reset [N]."""
         self._memory = Memory(n, device)
@@ -244,6 +248,8 @@ class AllegroKukaEnv(TaskEnv):
         objective = self.curriculum.objective(self.successes)
         self.keep_outcome(self.episode_successes, self.successes, env_ids)
         self.keep_outcome(self.episode_objective, objective, env_ids)
+        lifted = (self.progress.lifted | (self.successes > 0)).to(self.episode_lifted.dtype)  # a success may forget it
+        self.keep_outcome(self.episode_lifted, lifted, env_ids)
         self.keep_outcome(self.episode_term_sums, self.progress.term_sums, env_ids)
         self.progress.begin_episode(env_ids, mask)
         for arm in self.arms:
@@ -291,6 +297,7 @@ class AllegroKukaEnv(TaskEnv):
         log = self.extras["log"]
         log["Task/successes"] = self.episode_successes.mean()
         log["Task/objective"] = self.episode_objective.mean()
+        log["Task/lifted"] = self.episode_lifted.mean()
         log["Task/success_tolerance"] = self.curriculum.tolerance
         log["Task/closest_keypoint_distance"] = self.progress.closest_keypoint.mean()
         for index, name in enumerate(REWARD_TERMS):
@@ -336,7 +343,7 @@ class AllegroKukaEnv(TaskEnv):
     # checkpoints
     # -----------------------------------------------------------------------------------------------------------------
 
-    _METRICS = ("episode_successes", "episode_objective", "episode_term_sums")
+    _METRICS = ("episode_successes", "episode_objective", "episode_lifted", "episode_term_sums")
 
     def state_for_checkpoint(self) -> dict[str, Any]:
         """Return what a resumed run needs beyond a fresh reset: curriculum, metrics, and which objects there are."""
@@ -350,8 +357,8 @@ class AllegroKukaEnv(TaskEnv):
         """
         self.curriculum.restore(state)
         for name in self._METRICS:
-            own, stored = getattr(self, name), state[name].to(self.device)
-            if own.shape == stored.shape:
+            own, stored = getattr(self, name), state.get(name)  # runs before 0.2 know nothing of lifting
+            if stored is not None and own.shape == stored.shape:
                 own.copy_(stored)
         if not torch.equal(state["objects"].cpu(), torch.tensor(self.shapes)):
             logger.warning("The objects differ from those of the checkpoint; object_set and num_objects select them.")
