@@ -11,9 +11,8 @@ from rsl_rl.utils import resolve_nn_activation
 from torch import Tensor, nn
 
 from cpo_rl.config import ModelCfg
-
-State = tuple[Tensor, Tensor]
-"""LSTM state (h, c), each [layers, n, units]."""
+from cpo_rl.models import lstm
+from cpo_rl.models.lstm import State
 
 
 class Trunk(nn.Module):
@@ -67,7 +66,7 @@ class Trunk(nn.Module):
             x = F.linear(inputs, self._first_weight(inputs, vectors, first.weight), first.bias)
             return self._mlp(self.activation(x), 1), None
         assert state is not None
-        x, state = self._scan(inputs, vectors, state, resets)
+        x, state = lstm.run(inputs, state, self._lstm_weights(inputs, vectors), resets)
         if self.norm is not None:
             x = self.norm(x)
         return self._mlp(x, 0), state
@@ -83,26 +82,9 @@ class Trunk(nn.Module):
         unused = weight.new_zeros(weight.shape[0], inputs.shape[-1] - self.num_obs - vectors.shape[0])
         return torch.cat((weight[:, : self.num_obs], marks, unused), 1)
 
-    def _scan(self, inputs: Tensor, vectors: Tensor, state: State, resets: Tensor | None) -> tuple[Tensor, State]:
-        """Run the LSTM over q steps, clearing the state where an episode starts, [n, q, P] -> [n, q, H]."""
+    def _lstm_weights(self, inputs: Tensor, vectors: Tensor) -> list[Tensor]:
+        """Weights of all layers in the order that torch's LSTM takes them, the first one for marked rows."""
         assert self.lstm is not None
-        h_all, c_all = state
-        out, h_last, c_last = inputs, [], []
-        for layer in range(self.lstm.num_layers):
-            w_ih, w_hh, b_ih, b_hh = (
-                getattr(self.lstm, f"{n}_l{layer}") for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
-            if layer == 0:
-                w_ih = self._first_weight(inputs, vectors, w_ih)
-            h, c = h_all[layer], c_all[layer]
-            steps = []
-            for t in range(out.shape[1]):
-                if resets is not None:
-                    alive = (~resets[:, t]).to(h.dtype).unsqueeze(-1)
-                    h, c = h * alive, c * alive
-                h, c = torch.lstm_cell(out[:, t], (h, c), w_ih, w_hh, b_ih, b_hh)
-                steps.append(h)
-            out = torch.stack(steps, 1)
-            h_last.append(h)
-            c_last.append(c)
-        return out, (torch.stack(h_last), torch.stack(c_last))
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        weights = [getattr(self.lstm, f"{name}_l{layer}") for layer in range(self.lstm.num_layers) for name in names]
+        return [self._first_weight(inputs, vectors, weights[0]), *weights[1:]]
