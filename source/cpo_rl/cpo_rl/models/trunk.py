@@ -44,6 +44,8 @@ class Trunk(nn.Module):
             self.layers.append(layer)
             size = width
         self.activation = resolve_nn_activation(cfg.activation)
+        if isinstance(self.activation, nn.ELU):
+            self.activation.inplace = True  # its derivative follows from its result, so what it is applied to can go
         self.num_features = size
 
     def forward(
@@ -63,15 +65,20 @@ class Trunk(nn.Module):
         if self.lstm is None:
             first = self.layers[0]
             assert isinstance(first, nn.Linear)
-            x = F.linear(inputs, self._first_weight(inputs, vectors, first.weight), first.bias)
-            return self._mlp(self.activation(x), 1), None
+            weight = self._first_weight(inputs, vectors, first.weight)
+            x = self.activation(F.linear(inputs.flatten(0, 1), weight, first.bias))
+            return self._mlp(x, 1).unflatten(0, inputs.shape[:2]), None
         assert state is not None
         x, state = lstm.run(inputs, state, self._lstm_weights(inputs, vectors), resets)
         if self.norm is not None:
             x = self.norm(x)
-        return self._mlp(x, 0), state
+        return self._mlp(x.flatten(0, 1), 0).unflatten(0, inputs.shape[:2]), state
 
     def _mlp(self, x: Tensor, start: int) -> Tensor:
+        """Rows [r, K] through the layers from a number on.
+
+        A matrix, because the result of a layer is a view otherwise, which an activation in place would copy.
+        """
         for layer in self.layers[start:]:
             x = self.activation(layer(x))
         return x
