@@ -143,7 +143,7 @@ def test_the_class_name_is_none_of_its_business():
         ({"sequence_length": 3}, 12, 8, "sequence_length=3 must divide num_steps_per_env=8"),
         ({}, 12, 0, "num_steps_per_env=0"),
         ({"num_mini_batches": 17}, 12, 8, "num_mini_batches=17 must not exceed the 16 sequences of one policy"),
-        ({"discriminator_mini_batches": 97}, 12, 8, "discriminator_mini_batches=97 must not exceed the 96 transitions"),
+        ({"discriminator_mini_batches": 97, "adversarial_coef": 0.1}, 12, 8, "must not exceed the 96 transitions"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused_by_name(settings, num_envs, horizon, message):
@@ -205,6 +205,15 @@ def test_what_a_preset_fixes_wins_over_the_task():
     assert preset("sapg", awac_coef=0.1, gamma=0.9)["awac_coef"] == 0.0
     assert preset("ppo", num_policies=6)["num_policies"] == 1
     assert preset("cpo", awac_coef=0.1)["awac_coef"] == 0.1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_only_one_preset_pays_for_diversity(name):
+    """The released code in effect pays nothing, so nothing is the default, also where a task has a coefficient."""
+    assert EnsembleCfg().adversarial_coef == 0.0
+    given = preset(name, adversarial_coef=0.5)["adversarial_coef"]
+    assert given == (0.5 if name == "cpo_diversity" else 0.0)
+    assert (preset(name)["adversarial_coef"] > 0.0) == (name == "cpo_diversity")
 
 
 def test_gradient_steps_can_be_compared():

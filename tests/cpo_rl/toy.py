@@ -83,7 +83,12 @@ def make_algorithm(
     model: dict[str, Any] | None = None,
     **settings: Any,
 ) -> EnsemblePPO:
-    """A small algorithm of a preset, whose parameters depend on nothing but the arguments."""
+    """A small algorithm of a preset, whose parameters depend on nothing but the arguments.
+
+    CPO has its diversity reward unless told otherwise, so that every part takes part.
+    """
+    if name == "cpo":
+        settings.setdefault("adversarial_coef", 0.01)
     defaults: dict[str, Any] = {
         "num_policies": 3,
         "num_mini_batches": 1,
@@ -93,9 +98,8 @@ def make_algorithm(
         "discriminator_mini_batches": 1,
         "diagnostics_interval": 2,
     }
-    wanted = {**defaults, **settings}
-    # the preset doubles CPO's mini-batches; here the given number is meant
-    values = {**preset(name, **wanted), "num_mini_batches": wanted["num_mini_batches"]}
+    # what is given is meant, as on a command line, and the preset doubles CPO's mini-batches
+    values = {**preset(name, **defaults), "num_mini_batches": defaults["num_mini_batches"], **settings}
     cfg = EnsembleCfg(**values)
     torch.manual_seed(seed)
     sizes = {"hidden_dims": [16, 8], "embedding_dim": 4, "rnn_type": rnn, "rnn_hidden_dim": 8, **(model or {})}

@@ -210,15 +210,14 @@ ALGORITHMS: dict[str, Callable[[GateTask], dict[str, Any]]] = {
     "sapg_double_steps": _ensemble("sapg_double_steps"),
     "cpo": _ensemble("cpo"),
     "cpo_equal_steps": _ensemble("cpo_equal_steps"),
-    "cpo_equal_steps_no_bonus": _ensemble("cpo_equal_steps", adversarial_coef=0.0),
-    "cpo_no_bonus": _ensemble("cpo", adversarial_coef=0.0),
-    "cpo_weak_bonus": _ensemble("cpo", adversarial_coef=0.001),
+    "cpo_bonus": _ensemble("cpo_diversity", adversarial_coef=0.01),
+    "cpo_weak_bonus": _ensemble("cpo_diversity", adversarial_coef=0.001),
     "cpo_strong_regression": _ensemble("cpo", awac_coef=0.01),
-    "cpo_strong_regression_no_bonus": _ensemble("cpo", awac_coef=0.01, adversarial_coef=0.0),
+    "cpo_strong_regression_bonus": _ensemble("cpo_diversity", awac_coef=0.01, adversarial_coef=0.01),
 }
 """Run settings by algorithm. ``ppo_entropy`` has the entropy bonus of the most exploring follower; ``ppo_mlp`` has no
-memory. Of CPO's variants ``no_bonus`` has no diversity reward, ``weak_bonus`` a tenth of it, and ``strong_regression``
-ten times the weight of the regression that couples followers to the leader."""
+memory. Of CPO's variants ``bonus`` has the diversity reward that CPO had by default until November 2026, ``weak_bonus``
+a tenth of it, and ``strong_regression`` ten times the weight of the regression that couples followers to the leader."""
 
 
 def _construct(task: GateTask, algorithm: str, seed: int, env: TorchVecEnv) -> PPO | EnsemblePPO:

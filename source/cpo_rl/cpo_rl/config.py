@@ -153,7 +153,7 @@ class EnsembleCfg:
     kl_form: str = setting("closed_form", choices=("closed_form", "sampled"))
     """``closed_form``: exact KL of the Gaussians outside the clip; ``sampled``: single-sample form inside it."""
 
-    adversarial_coef: float = setting(0.01, at_least=0.0)
+    adversarial_coef: float = setting(0.0, at_least=0.0)
     """Weight of the diversity reward log q(i|s,a) + ln M of followers; 0 drops the discriminator."""
 
     discriminator_hidden_dims: list[int] = setting([1024, 1024, 512, 512], at_least=1, entries=1, fixed=True)

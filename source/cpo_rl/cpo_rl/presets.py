@@ -18,16 +18,19 @@ from cpo_rl.config import EnsembleCfg
 from cpo_rl.errors import UserError
 from cpo_rl.fields import refuse_unknown
 
-_NO_COUPLING = {"awac_coef": 0.0, "kl_coef": 0.0, "adversarial_coef": 0.0}
+_NO_BONUS = {"adversarial_coef": 0.0}
+_NO_COUPLING = {**_NO_BONUS, "awac_coef": 0.0, "kl_coef": 0.0}
 _PPO = {**_NO_COUPLING, "num_policies": 1, "borrowed_followers": 0, "entropy_coef_scale": 0.0}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "ppo": _PPO,
     "sapg": _NO_COUPLING,
     "sapg_double_steps": _NO_COUPLING,
-    "cpo": {},
-    "cpo_equal_steps": {},
+    "cpo": _NO_BONUS,
+    "cpo_equal_steps": _NO_BONUS,
+    "cpo_diversity": {},
     "cpo_reference": {
+        **_NO_BONUS,
         "loss_normalization": "all_rows",
         "statistics_rows": "all",
         "learning_rate_rows": "gradient_rows",
@@ -41,7 +44,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Settings that each preset fixes. ``independent`` is M learners that share a trunk and nothing else."""
 
-MINI_BATCH_FACTOR = {"cpo": 2, "cpo_reference": 2, "sapg_double_steps": 2}
+DEFAULTS: dict[str, dict[str, Any]] = {"cpo_diversity": {"adversarial_coef": 3.0e-4}}
+"""Settings without which a preset would be another one, for tasks that do not give their own."""
+
+MINI_BATCH_FACTOR = {"cpo": 2, "cpo_diversity": 2, "cpo_reference": 2, "sapg_double_steps": 2}
 """How many times PPO's mini-batches a preset makes; 1 where absent."""
 
 
@@ -62,6 +68,6 @@ def preset(name: str, **settings: Any) -> dict[str, Any]:
     if name not in PRESETS:
         raise UserError(f"Unknown preset {name!r}; choose one of {', '.join(PRESETS)}.")
     refuse_unknown(settings, [f.name for f in dataclasses.fields(EnsembleCfg)], "algorithm")
-    values = {**settings, **PRESETS[name], "algorithm": name}
+    values = {**DEFAULTS.get(name, {}), **settings, **PRESETS[name], "algorithm": name}
     values["num_mini_batches"] = settings.get("num_mini_batches", 2) * MINI_BATCH_FACTOR.get(name, 1)
     return values

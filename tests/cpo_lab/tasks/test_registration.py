@@ -77,5 +77,5 @@ def test_shadow_hand_agents(algorithm, policies, mini_batches):
     assert agent.num_steps_per_env == 8
     assert agent.model.hidden_dims == [512, 512, 256, 128]
     assert (agent.algorithm.awac_coef == 0.001) == (algorithm == "cpo")
-    assert (agent.algorithm.adversarial_coef == 0.01) == (algorithm == "cpo")
+    assert agent.algorithm.adversarial_coef == 0.0
     assert agent.experiment_name == "shadow_hand_reorient_cube"

@@ -55,7 +55,7 @@ def test_agents_have_the_papers_settings(task, algorithm):
     assert (algo.learning_rate, algo.clip_param) == ((1e-4, 0.1) if arms else (5e-4, 0.2))
     assert algo.bootstrap_time_outs is not arms
     assert algo.awac_coef == {"cpo": 0.001 if arms else 0.0005}.get(algorithm, 0.0)
-    assert algo.adversarial_coef == (0.001 if algorithm == "cpo" and not arms else 0.0)
+    assert algo.adversarial_coef == 0.0
     assert algo.entropy_coef_scale == (0.0 if algorithm == "ppo" else entropy)
     assert algo.num_policies == (1 if algorithm == "ppo" else 6)
     if algorithm == "cpo":

@@ -65,10 +65,9 @@ def ensemble_cfg(name: str = "cpo", rnn: str = "none", **algorithm: Any) -> dict
         "num_learning_epochs": 2,
         "discriminator_hidden_dims": [8],
         "sequence_length": 4 if rnn != "none" else 1,
-        "adversarial_coef": 0.01,
         "diagnostics_interval": 2,
     }
-    values = {**preset(name, **settings), **algorithm}
+    values = {**preset(name, **settings), **({"adversarial_coef": 0.01} if name == "cpo" else {}), **algorithm}
     embedding = 0 if values["num_policies"] == 1 else 4
     return {
         "seed": 5,

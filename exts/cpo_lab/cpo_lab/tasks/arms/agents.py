@@ -42,7 +42,6 @@ ALGORITHM: dict[str, Any] = {
     "bootstrap_time_outs": False,
     "awac_coef": 0.001,
     "awac_temperature": 0.2,
-    "adversarial_coef": 0.0,
     "entropy_coef_scale": 0.0,
 }
 """What the algorithms and tasks share; each preset adds or switches off its own terms."""

@@ -47,7 +47,7 @@ class HandAgent:
     """Its temperature."""
 
     adversarial_coef: float
-    """Weight of CPO's diversity reward."""
+    """Weight of the diversity reward in the agent ``cpo_diversity``; the others have none."""
 
     entropy_coef_scale: float
     """Steepness of the ladder of entropy bonuses; 0 for none."""

@@ -47,7 +47,7 @@ AGENT = HandAgent(
     hidden_dims=(512, 256, 128),
     awac_coef=0.0005,
     awac_temperature=0.1,
-    adversarial_coef=0.001,
+    adversarial_coef=3.0e-5,
     entropy_coef_scale=0.0,
 )
 """Run settings of this hand."""

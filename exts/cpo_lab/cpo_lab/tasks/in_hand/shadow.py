@@ -74,7 +74,7 @@ AGENT = HandAgent(
     hidden_dims=(512, 512, 256, 128),
     awac_coef=0.001,
     awac_temperature=0.2,
-    adversarial_coef=0.01,
+    adversarial_coef=3.0e-4,
     entropy_coef_scale=0.005,
 )
 """Run settings of this hand."""
