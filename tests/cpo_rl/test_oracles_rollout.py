@@ -174,7 +174,9 @@ def test_oracle_32_the_bonus_is_at_most_coef_log_m():
 
 
 def test_oracle_33_disjoint_actions_are_told_apart():
-    alg = make_algorithm(num_envs=12, horizon=8, adversarial_coef=0.01, discriminator_learning_rate=0.01)
+    alg = make_algorithm(
+        num_envs=12, horizon=8, adversarial_coef=0.01, discriminator_learning_rate=0.01, adversarial_centered=False
+    )
     collect(alg)
     centers = torch.tensor([[-3.0, 0.0, 3.0], [3.0, -3.0, 0.0], [0.0, 3.0, -3.0]], dtype=torch.float64)
     noise = 0.1 * torch.randn(12, 8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

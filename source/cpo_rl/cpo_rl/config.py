@@ -156,6 +156,10 @@ class EnsembleCfg:
     adversarial_coef: float = setting(0.0, at_least=0.0)
     """Weight of the diversity reward log q(i|s,a) + ln M of followers; 0 drops the discriminator."""
 
+    adversarial_centered: bool = True
+    """Whether every follower's diversity reward is lowered by its mean over the rollout, so that it moves neither
+    values nor the weights of the regression."""
+
     discriminator_hidden_dims: list[int] = setting([1024, 1024, 512, 512], at_least=1, entries=1, fixed=True)
     """Widths of the discriminator's hidden layers."""
 

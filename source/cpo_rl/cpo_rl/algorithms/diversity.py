@@ -45,15 +45,27 @@ class DiversityReward:
 
     @torch.no_grad()
     def bonus(self, rollout: Rollout, metrics: DeviceMetrics) -> Tensor:
-        """Reward of every transition, [N, T], from the discriminator as it is before this iteration's update."""
+        """Reward of every transition, [N, T], from the discriminator as it is before this iteration's update.
+
+        The reported mean is that before centering, which says how well followers are told apart.
+        """
         rows = []
         for t in range(rollout.horizon):
             log_posterior = self.discriminator.log_posterior(rollout.observations[:, t], rollout.actions[:, t])
             rows.append(losses.diversity_bonus(log_posterior, self.env_policy, self.cfg.adversarial_coef, self.leader))
         bonus = torch.stack(rows, 1)
         followers = slice(0, bonus.shape[0] // (self.leader + 1) * self.leader)
-        metrics.add("Discriminator/bonus", valid_mean(bonus[followers], rollout.valid[followers]))
+        valid = rollout.valid[followers]
+        metrics.add("Discriminator/bonus", valid_mean(bonus[followers], valid))
+        if self.cfg.adversarial_centered:
+            bonus[followers] -= self._means(bonus[followers], valid)
         return bonus
+
+    def _means(self, bonus: Tensor, valid: Tensor) -> Tensor:
+        """Mean reward of the follower that acts in each of the followers' environments, [N - B, 1], of all ranks."""
+        by_follower = [x.reshape(self.leader, -1).sum(1) for x in (bonus * valid, valid)]
+        total, count = self.ranks.sum(torch.stack(by_follower))
+        return (total / count.clamp(min=1.0))[self.env_policy[: len(bonus)]].unsqueeze(1)
 
     def update(self, rollout: Rollout, generator: torch.Generator, bad: Tensor, metrics: DeviceMetrics) -> None:
         """One pass of cross-entropy over the rollout's valid transitions.
