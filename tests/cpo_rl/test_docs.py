@@ -16,7 +16,7 @@ import pytest
 import cpo_rl.formulas
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.fields import build_cfg, limits_of
-from cpo_rl.presets import PRESETS
+from cpo_rl.presets import ABOUT, PRESETS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["algorithms.md", "fidelity.md", "distributed.md", "export.md", "pbt.md"]
@@ -83,8 +83,11 @@ def test_the_reference_preset_is_the_released_column():
     """What fidelity.md gives as the released choice is what the preset sets, wherever ours differs by default."""
     table = text("fidelity.md").split("## Defects")[0]
     released = {name: eval(value, {}) for name, value in re.findall(r"`(\w+)=([^`]+)`", table)}
-    for name, value in PRESETS["cpo_reference"].items():
+    values = {**PRESETS["cpo_reference"], "sequence_length": 4, "mixed_precision": True}  # the last two by task
+    for name, value in values.items():
         assert released[name] == value, name
+    common = PRESETS["cpo_reference"].items() & PRESETS["sapg_reference"].items()
+    assert dict(common) == PRESETS["cpo_reference"], "SAPG's reference is the same choices without CPO's terms"
 
 
 def test_every_choice_is_explained():
@@ -92,9 +95,12 @@ def test_every_choice_is_explained():
         assert f"`{name}" in text("fidelity.md"), name
 
 
-def test_every_preset_is_explained():
-    for name in PRESETS:
-        assert f"`{name}`" in text("algorithms.md")
+@pytest.mark.parametrize("page", ["docs/algorithms.md", "README.md"])
+def test_every_preset_is_explained_in_the_words_of_the_code(page):
+    assert ABOUT.keys() == PRESETS.keys()
+    shown = (ROOT / page).read_text(encoding="utf-8")
+    for name, (what, relation) in ABOUT.items():
+        assert f"| `{name}` | {what} | {relation} |" in shown, name
 
 
 @pytest.mark.parametrize("page", PAGES)

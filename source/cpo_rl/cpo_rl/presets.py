@@ -22,30 +22,61 @@ _NO_BONUS = {"adversarial_coef": 0.0}
 _NO_COUPLING = {**_NO_BONUS, "awac_coef": 0.0, "kl_coef": 0.0}
 _PPO = {**_NO_COUPLING, "num_policies": 1, "borrowed_followers": 0, "entropy_coef_scale": 0.0}
 
+_REFERENCE = {
+    **_NO_BONUS,
+    "loss_normalization": "all_rows",
+    "statistics_rows": "all",
+    "learning_rate_rows": "gradient_rows",
+    "learning_rate_reference": "previous_epoch",
+    "borrowed_reference": "behavior",
+    "borrowed_clip_center": "one",
+    "relabel_state": "behavior",
+    "kl_form": "sampled",
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "ppo": _PPO,
     "sapg": _NO_COUPLING,
     "sapg_double_steps": _NO_COUPLING,
+    "sapg_reference": {**_REFERENCE, **_NO_COUPLING},
     "cpo": _NO_BONUS,
     "cpo_equal_steps": _NO_BONUS,
     "cpo_diversity": {},
-    "cpo_reference": {
-        **_NO_BONUS,
-        "loss_normalization": "all_rows",
-        "statistics_rows": "all",
-        "learning_rate_rows": "gradient_rows",
-        "learning_rate_reference": "previous_epoch",
-        "borrowed_reference": "behavior",
-        "borrowed_clip_center": "one",
-        "relabel_state": "behavior",
-        "kl_form": "sampled",
-    },
+    "cpo_reference": _REFERENCE,
     "independent": {**_NO_COUPLING, "borrowed_followers": 0},
 }
-"""Settings that each preset fixes. ``independent`` is M learners that share a trunk and nothing else."""
+"""Settings that each preset fixes."""
+
+ABOUT: dict[str, tuple[str, str]] = {
+    "cpo": (
+        "SAPG, and followers regress on the leader's data; twice PPO's mini-batches",
+        "the paper's method and the release in effect: its penalty is 0, its diversity reward pays next to nothing",
+    ),
+    "cpo_diversity": (
+        "cpo, and followers are paid for being told apart, beyond their mean",
+        "the paper's adversarial reward; the release has it with wrong labels and weaker",
+    ),
+    "cpo_equal_steps": ("cpo with PPO's number of gradient steps", "in neither: removes a difference from SAPG"),
+    "cpo_reference": (
+        "cpo with the averages, statistics, states and chunks of the release",
+        "nearest to the released CPO; its defects stay repaired",
+    ),
+    "sapg": ("the leader also learns from a follower's data", "the paper's baseline, a paper of its own"),
+    "sapg_double_steps": ("sapg with CPO's number of gradient steps", "in neither: removes a difference from CPO"),
+    "sapg_reference": (
+        "sapg with the statistics, states and chunks of the release",
+        "nearest to the released SAPG; the one to compare cpo_reference with",
+    ),
+    "ppo": ("one policy", "the paper's baseline; the release of CPO cannot run it"),
+    "independent": ("policies that share a trunk and nothing else", "in neither: what an ensemble is without exchange"),
+}
+"""What each preset is, and how that relates to the paper of CPO and to its released code; in reading order."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {"cpo_diversity": {"adversarial_coef": 3.0e-4}}
 """Settings without which a preset would be another one, for tasks that do not give their own."""
+
+REFERENCES = ("cpo_reference", "sapg_reference")
+"""Presets in which a task's numbers are the release's also where ours are others by default."""
 
 MINI_BATCH_FACTOR = {"cpo": 2, "cpo_diversity": 2, "cpo_reference": 2, "sapg_double_steps": 2}
 """How many times PPO's mini-batches a preset makes; 1 where absent."""

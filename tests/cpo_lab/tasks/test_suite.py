@@ -44,6 +44,25 @@ def test_sizes_and_rules(task):
 
 
 @pytest.mark.parametrize("task", SUITE)
+@pytest.mark.parametrize("algorithm", ["cpo", "cpo_reference", "sapg", "sapg_reference"])
+def test_reference_agents_have_the_releases_numbers(task, algorithm):
+    """Chunks of four steps on the hands, half precision for the arms; everybody else keeps ours."""
+    agent = load(gymnasium.spec(f"CpoLab-{task}-Direct").kwargs[f"rsl_rl_{algorithm}_cfg_entry_point"])
+    arms, reference = "Kuka" in task, algorithm.endswith("_reference")
+    assert agent.algorithm.sequence_length == (16 if arms else 4 if reference else 1)
+    assert agent.algorithm.mixed_precision is (arms and reference)
+    assert agent.algorithm.borrowed_reference == ("behavior" if reference else "leader")
+    assert (agent.algorithm.awac_coef > 0.0) == algorithm.startswith("cpo")
+
+
+@pytest.mark.parametrize(("task", "coef"), [("Reorient-Cube-Shadow", 3.0e-4), ("Reorient-Cube-Allegro", 3.0e-5)])
+def test_the_diversity_agents_coefficient(task, coef):
+    agent = load(gymnasium.spec(f"CpoLab-{task}-Direct").kwargs["rsl_rl_cpo_diversity_cfg_entry_point"])
+    assert agent.algorithm.adversarial_coef == coef
+    assert agent.algorithm.adversarial_centered
+
+
+@pytest.mark.parametrize("task", SUITE)
 @pytest.mark.parametrize("algorithm", ["cpo", "sapg", "ppo"])
 def test_agents_have_the_papers_settings(task, algorithm):
     *_, entropy, temperature = SUITE[task]

@@ -48,10 +48,28 @@ def run(argv: list[str]) -> int:
     for name, spec in chosen.items():
         table.add_row(name, ", ".join(agents_of(spec)))
     console.print(table)
+    _print_agents(console, {agent for spec in chosen.values() for agent in agents_of(spec)})
     console.print("\nA population (PBT) trains several of any agent but stock_ppo: cpo-lab pbt --help")
     if args.task:
         _print_engines(console, args.task)
     return 0
+
+
+def _print_agents(console: Console, shown: set[str]) -> None:
+    """Print what those of our agents are that the tasks have."""
+    from rich.table import Table
+
+    from cpo_rl.presets import ABOUT
+
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    table.add_column("agent", no_wrap=True)
+    table.add_column("what it is")
+    table.add_column("paper and released code")
+    for name, about in ABOUT.items():
+        if name in shown:
+            table.add_row(name, *about)
+    console.print()
+    console.print(table)
 
 
 def _print_engines(console: Console, task: str) -> None:

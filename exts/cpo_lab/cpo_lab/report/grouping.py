@@ -26,7 +26,7 @@ FINAL_SHARE = 0.1
 """Final score: mean over the last tenth of the environment steps compared, which one lucky iteration cannot decide."""
 EARLY_SHARE = 0.98
 """A run that ends before this share of the compared steps counts as stopped early and has no final score."""
-_ORDER = ("cpo", "cpo_reference", "sapg", "pbt", "ppo")
+_ORDER = ("cpo", "cpo_reference", "sapg", "sapg_reference", "pbt", "ppo")
 
 
 @dataclass

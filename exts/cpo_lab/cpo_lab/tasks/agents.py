@@ -23,7 +23,7 @@ from isaaclab_rl.rsl_rl import (
 )
 
 from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
-from cpo_rl.presets import preset
+from cpo_rl.presets import REFERENCES, preset
 
 
 @configclass
@@ -76,7 +76,12 @@ class EnsembleRunnerCfg(RunnerOptions, RslRlBaseRunnerCfg):
 
 
 def ensemble_runner_cfg(
-    preset_name: str, *, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any
+    preset_name: str,
+    *,
+    model: dict[str, Any],
+    algorithm: dict[str, Any],
+    reference: dict[str, Any] | None = None,
+    **runner: Any,
 ) -> EnsembleRunnerCfg:
     """Make a task's run settings for one algorithm.
 
@@ -84,12 +89,14 @@ def ensemble_runner_cfg(
         preset_name: ``cpo``, ``sapg``, ``ppo`` or another key of :data:`cpo_rl.presets.PRESETS`.
         model: Fields of :class:`cpo_rl.config.ModelCfg`.
         algorithm: The task's algorithm fields (``num_mini_batches`` counted for PPO); the preset's own settings win.
+        reference: Algorithm fields that the released code sets otherwise, for :data:`cpo_rl.presets.REFERENCES`.
         runner: Fields of :class:`EnsembleRunnerCfg`.
 
     Raises:
         UserError: On an unknown preset or field.
     """
-    values = preset(preset_name, **{"fit_mini_batches": True, **algorithm})
+    released = (reference or {}) if preset_name in REFERENCES else {}
+    values = preset(preset_name, **{"fit_mini_batches": True, **algorithm, **released})
     if values.get("num_policies") == 1:
         model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
     sections: dict[str, Any] = {"model": EnsembleModelCfg(**model), "algorithm": EnsembleAlgorithmCfg(**values)}
@@ -160,9 +167,14 @@ def agent_entry(agent: str, make: Callable[[str], RslRlBaseRunnerCfg]) -> Callab
 
 
 def task_runner_cfg(
-    agent: str, *, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any
+    agent: str,
+    *,
+    model: dict[str, Any],
+    algorithm: dict[str, Any],
+    reference: dict[str, Any] | None = None,
+    **runner: Any,
 ) -> RslRlBaseRunnerCfg:
     """Make a task's run settings for any agent: a preset of ours or rsl_rl's own PPO (``stock_ppo``)."""
     if agent == "stock_ppo":
         return stock_ppo_runner_cfg(model=model, algorithm=algorithm, **runner)
-    return ensemble_runner_cfg(agent, model=model, algorithm=algorithm, **runner)
+    return ensemble_runner_cfg(agent, model=model, algorithm=algorithm, reference=reference, **runner)

@@ -46,6 +46,9 @@ ALGORITHM: dict[str, Any] = {
 }
 """What the algorithms and tasks share; each preset adds or switches off its own terms."""
 
+REFERENCE: dict[str, Any] = {"mixed_precision": True}
+"""The release trains in half precision; ours is bfloat16."""
+
 TASKS: dict[str, dict[str, Any]] = {
     "regrasp": {},
     "reorient": {"entropy_coef_scale": 0.005},
@@ -62,6 +65,7 @@ def _runner(task: str, agent: str) -> RslRlBaseRunnerCfg:
         agent,
         model=MODEL,
         algorithm={**ALGORITHM, **TASKS[task]},
+        reference=REFERENCE,
         num_steps_per_env=16,
         max_iterations=52000,
         save_interval=100,

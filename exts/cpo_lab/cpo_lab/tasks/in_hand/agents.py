@@ -30,6 +30,10 @@ ALGORITHM: dict[str, Any] = {
 """What algorithms and hands share; each preset adds or switches off its own terms."""
 
 
+REFERENCE: dict[str, Any] = {"sequence_length": 4}
+"""The release shuffles chunks of four consecutive steps, also without a recurrent network."""
+
+
 @dataclass(frozen=True)
 class HandAgent:
     """What the run settings of one hand add."""
@@ -59,6 +63,7 @@ class HandAgent:
             agent,
             model={"hidden_dims": list(self.hidden_dims), "activation": "elu", "observation_clip": 5.0},
             algorithm={**ALGORITHM, **{name: getattr(self, name) for name in own}},
+            reference=REFERENCE,
             num_steps_per_env=8,
             max_iterations=104000,
             save_interval=200,
