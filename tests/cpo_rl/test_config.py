@@ -38,6 +38,9 @@ OUT_OF_RANGE = {
         "bound_loss_coef": [-1.0],
         "awac_coef": [-1.0e-3],
         "kl_coef": [-0.1],
+        "coupling_target_kl": [-0.1],
+        "coupling_rate": [0.0],
+        "action_std_max": [0.0],
         "adversarial_coef": [-0.01],
         "follower_weight": [-1.0],
         "leader_weight": [-1.0],
@@ -119,7 +122,8 @@ def test_every_field_is_described(section):
     """The text under a field is what documentation and colleagues read."""
     import inspect
 
-    source = inspect.getsource(CLASSES[section])
+    classes = [cls for cls in CLASSES[section].__mro__ if dataclasses.is_dataclass(cls)]
+    source = "\n".join(map(inspect.getsource, classes))
     for f in dataclasses.fields(CLASSES[section]):
         after = source.split(f"\n    {f.name}:")[1].split("\n", 1)[1].lstrip()
         assert after.startswith('"""'), f.name
@@ -214,6 +218,15 @@ def test_only_one_preset_pays_for_diversity(name):
     given = preset(name, adversarial_coef=0.5)["adversarial_coef"]
     assert given == (0.5 if name == "cpo_diversity" else 0.0)
     assert (preset(name)["adversarial_coef"] > 0.0) == (name == "cpo_diversity")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_only_one_preset_is_regulated(name):
+    assert EnsembleCfg().coupling_target_kl == 0.0
+    given = preset(name, coupling_target_kl=0.5)["coupling_target_kl"]
+    assert given == (0.5 if name == "cpo_regulated" else 0.0)
+    assert (preset(name)["coupling_target_kl"] > 0.0) == (name == "cpo_regulated")
+    assert preset("cpo_regulated", kl_coef=0.1)["kl_coef"] == 0.0, "one coefficient per penalty"
 
 
 def test_gradient_steps_can_be_compared():

@@ -62,13 +62,13 @@ SHAPES = {
         23,
         16,
         {"hidden_dims": [768, 512, 256], "rnn_type": "lstm", "rnn_hidden_dim": 768},
-        {"num_learning_epochs": 2, "num_mini_batches": 4, "sequence_length": 16, "adversarial_coef": 0.0},
+        {"num_learning_epochs": 2, "num_mini_batches": 4, "sequence_length": 16},
     ),
 }
 """Shapes by name: Shadow Hand and Allegro Hand (MLP), Allegro-Kuka reorientation (LSTM)."""
 
-VARIANTS = ("ppo", "sapg", "cpo", "cpo_without_adversary")
-"""What is timed; the last one is CPO with the discriminator off, as released for the arms."""
+VARIANTS = ("ppo", "sapg", "cpo", "cpo_regulated", "cpo_diversity")
+"""Presets that are timed; the last two pay for a leader's forward pass and for a discriminator."""
 
 
 class HostReads(TorchDispatchMode):
@@ -113,9 +113,7 @@ def build(shape: Shape, variant: str, num_envs: int, device: str, **overrides: A
     if variant not in VARIANTS:
         raise UserError(f"Unknown variant {variant!r}; choose one of {', '.join(VARIANTS)}.")
     task = {"entropy_coef_scale": 0.005, **shape.algorithm, **overrides}
-    if variant == "cpo_without_adversary":
-        task["adversarial_coef"] = 0.0
-    values = preset("cpo" if variant.startswith("cpo") else variant, **task)
+    values = preset(variant, **task)
     cfg = build_cfg(EnsembleCfg, values, "algorithm")
     model_cfg = build_cfg(ModelCfg, {**shape.model, "embedding_dim": 32 if cfg.num_policies > 1 else 0}, "model")
     cfg.validate_batch(num_envs, shape.horizon)
@@ -176,6 +174,8 @@ def time_update(alg: EnsemblePPO) -> tuple[float, dict[str, float]]:
         (alg.coupling, "measure", "diagnostics"),
         (alg.policy_update, "run", "policy"),
     ]
+    if alg.regulator:
+        points.append((alg.regulator, "step", "regulation"))
     if alg.diversity:
         points += [(alg.diversity, "bonus", "diversity bonus"), (alg.diversity, "update", "discriminator")]
     for owner, method, name in points:
@@ -250,8 +250,6 @@ def run(
     if shape_name not in SHAPES:
         raise UserError(f"Unknown shape {shape_name!r}; choose one of {', '.join(SHAPES)}.")
     shape = SHAPES[shape_name]
-    if shape.algorithm.get("adversarial_coef") == 0:
-        variants = tuple(v for v in variants if v != "cpo_without_adversary")
     algs = {name: build(shape, name, num_envs, device, **overrides) for name in variants}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     phases: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in variants}

@@ -18,6 +18,7 @@ from typing import Any
 
 from cpo_rl.errors import UserError
 from cpo_rl.fields import check_fields, require, setting
+from cpo_rl.regulation import RegulationCfg
 
 ROW_SETS = {
     "on_policy": ("follower", "leader"),
@@ -28,11 +29,11 @@ ROW_SETS = {
 
 
 @dataclass
-class EnsembleCfg:
+class EnsembleCfg(RegulationCfg):
     """Settings of :class:`cpo_rl.algorithms.EnsemblePPO`: PPO, SAPG and CPO are presets of it.
 
     ``num_policies=1`` is PPO. ``borrowed_followers>0`` adds SAPG's follower-to-leader data. ``awac_coef>0`` adds CPO's
-    leader-to-follower regression, ``adversarial_coef>0`` its diversity reward.
+    leader-to-follower regression, ``adversarial_coef>0`` a diversity reward, ``coupling_target_kl>0`` holds diversity.
     """
 
     algorithm: str = setting("cpo", fixed=True)
@@ -226,6 +227,11 @@ class EnsembleCfg:
         most = self.num_policies - 1
         rule = f"be at most num_policies - 1 = {most}"
         require(self, "algorithm", "borrowed_followers", self.borrowed_followers <= most, rule)
+        regulated = self.coupling_target_kl > 0.0
+        rule = "be 0 with a single policy, which has no follower"
+        require(self, "algorithm", "coupling_target_kl", not regulated or most > 0, rule)
+        rule = "be 0 where coupling_target_kl regulates the same penalty"
+        require(self, "algorithm", "kl_coef", not regulated or self.kl_coef == 0.0, rule)
 
     def validate_batch(self, num_envs: int, horizon: int) -> None:
         """Check the settings against the size of a rollout.

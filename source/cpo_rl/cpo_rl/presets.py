@@ -18,12 +18,13 @@ from cpo_rl.config import EnsembleCfg
 from cpo_rl.errors import UserError
 from cpo_rl.fields import refuse_unknown
 
-_NO_BONUS = {"adversarial_coef": 0.0}
-_NO_COUPLING = {**_NO_BONUS, "awac_coef": 0.0, "kl_coef": 0.0}
+_NOT_REGULATED = {"coupling_target_kl": 0.0}
+_PLAIN = {**_NOT_REGULATED, "adversarial_coef": 0.0}
+_NO_COUPLING = {**_PLAIN, "awac_coef": 0.0, "kl_coef": 0.0}
 _PPO = {**_NO_COUPLING, "num_policies": 1, "borrowed_followers": 0, "entropy_coef_scale": 0.0}
 
 _REFERENCE = {
-    **_NO_BONUS,
+    **_PLAIN,
     "loss_normalization": "all_rows",
     "statistics_rows": "all",
     "learning_rate_rows": "gradient_rows",
@@ -39,9 +40,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "sapg": _NO_COUPLING,
     "sapg_double_steps": _NO_COUPLING,
     "sapg_reference": {**_REFERENCE, **_NO_COUPLING},
-    "cpo": _NO_BONUS,
-    "cpo_equal_steps": _NO_BONUS,
-    "cpo_diversity": {},
+    "cpo": _PLAIN,
+    "cpo_equal_steps": _PLAIN,
+    "cpo_regulated": {"adversarial_coef": 0.0, "kl_coef": 0.0},
+    "cpo_diversity": _NOT_REGULATED,
     "cpo_reference": _REFERENCE,
     "independent": {**_NO_COUPLING, "borrowed_followers": 0},
 }
@@ -51,6 +53,10 @@ ABOUT: dict[str, tuple[str, str]] = {
     "cpo": (
         "SAPG, and followers regress on the leader's data; twice PPO's mini-batches",
         "the paper's method and the release in effect: its penalty is 0, its diversity reward pays next to nothing",
+    ),
+    "cpo_regulated": (
+        "cpo, and a penalty regulated to hold the followers' mean KL to the leader at a target",
+        "the paper's controlled diversity, controlled; the release has a fixed penalty, at 0",
     ),
     "cpo_diversity": (
         "cpo, and followers are paid for being told apart, beyond their mean",
@@ -72,13 +78,16 @@ ABOUT: dict[str, tuple[str, str]] = {
 }
 """What each preset is, and how that relates to the paper of CPO and to its released code; in reading order."""
 
-DEFAULTS: dict[str, dict[str, Any]] = {"cpo_diversity": {"adversarial_coef": 3.0e-4}}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "cpo_diversity": {"adversarial_coef": 3.0e-4},
+    "cpo_regulated": {"coupling_target_kl": 0.3},
+}
 """Settings without which a preset would be another one, for tasks that do not give their own."""
 
 REFERENCES = ("cpo_reference", "sapg_reference")
 """Presets in which a task's numbers are the release's also where ours are others by default."""
 
-MINI_BATCH_FACTOR = {"cpo": 2, "cpo_diversity": 2, "cpo_reference": 2, "sapg_double_steps": 2}
+MINI_BATCH_FACTOR = {"cpo": 2, "cpo_diversity": 2, "cpo_regulated": 2, "cpo_reference": 2, "sapg_double_steps": 2}
 """How many times PPO's mini-batches a preset makes; 1 where absent."""
 
 

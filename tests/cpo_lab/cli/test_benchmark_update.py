@@ -27,7 +27,7 @@ RESULT = {
     "variants": {
         "ppo": variant(1.0),
         "cpo": variant(2.86, **{"diversity bonus": 0.03, "discriminator": 0.06}),
-        "cpo_without_adversary": variant(2.0),
+        "cpo_regulated": variant(2.0),
     },
 }  # fmt: skip
 
@@ -77,4 +77,4 @@ def test_figures_are_shown_and_written(capsys, monkeypatch, tmp_path):
     file = tmp_path / "new" / "figures.json"
     assert main(["benchmark", "update", "--output", str(file)]) == 0
     assert json.loads(file.read_text()) == RESULT
-    assert "cpo without" in capsys.readouterr().out
+    assert "cpo regulated" in capsys.readouterr().out

@@ -90,6 +90,8 @@ def _cautions(report: Report) -> str:
     """What a reader must know before believing a difference, found in the runs themselves."""
     notes = _seed_notes([group for task in report.tasks for group in task.groups])
     notes += [note for task in report.tasks for note in _configuration_notes(task)]
+    alarms = {run.name: run.folder.noted("ensemble alarm") for run in report.runs}
+    notes += [f"Alarm in {name}: {said[-1]}" for name, said in alarms.items() if said]
     for field, text in (("hardware", "hardware"), ("physics", "physics engines"), ("git_commit", "commits")):
         for task in report.tasks:
             values = {

@@ -21,12 +21,26 @@ BORROWED = ("borrowed_weight", "borrowed_clip_center", "borrowed_reference", "le
 REGRESSION = ("awac_coef", "awac_temperature", "awac_weight_max", "loss_normalization")
 """Fields that act on regression rows only."""
 
-DISCRIMINATOR = ("adversarial_coef", "discriminator_learning_rate", "discriminator_mini_batches")
-"""Fields that act on the discriminator only."""
+DISCRIMINATOR = (
+    "adversarial_coef",
+    "adversarial_centered",
+    "discriminator_learning_rate",
+    "discriminator_mini_batches",
+)
+"""Fields that act on the discriminator and its reward only."""
+
+REGULATOR = ("coupling_target_kl", "coupling_rate")
+"""Fields that act on the regulated coupling only."""
 
 
 def refuse_changes(
-    cfg: EnsembleCfg, values: Mapping[str, Any], *, regresses: bool, discriminates: bool, recurrent: bool
+    cfg: EnsembleCfg,
+    values: Mapping[str, Any],
+    *,
+    regresses: bool,
+    discriminates: bool,
+    regulates: bool,
+    recurrent: bool,
 ) -> None:
     """Refuse new values that would not act any more.
 
@@ -35,6 +49,7 @@ def refuse_changes(
         values: New values by field.
         regresses: Whether there are regression rows.
         discriminates: Whether there is a discriminator.
+        regulates: Whether there is a regulated coupling.
         recurrent: Whether the model is recurrent.
 
     Raises:
@@ -46,6 +61,7 @@ def refuse_changes(
         **dict.fromkeys(BORROWED, "" if borrows else " without borrowed rows"),
         **dict.fromkeys(REGRESSION, "" if regresses else " without regression rows"),
         **dict.fromkeys(DISCRIMINATOR, "" if discriminates else " without a discriminator"),
+        **dict.fromkeys(REGULATOR, "" if regulates else " without a regulated coupling"),
         "statistics_rows": "" if borrows or regresses else " without relabelled rows",
         "relabel_state": ""
         if recurrent and (borrows or regresses)

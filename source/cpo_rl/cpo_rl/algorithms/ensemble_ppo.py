@@ -10,6 +10,7 @@ block is the leader's. An iteration goes one way through the modules beside this
     diversity bonus  diversity.bonus                            diversity (adversarial_coef > 0)
     targets          row_targets.compute                        row_targets: GAE, relabelled targets, weights
     diagnostics      coupling.measure                           diagnostics, every diagnostics_interval iterations
+    regulation       regulator.step                             coupling_regulator (coupling_target_kl > 0)
     gradient steps   policy_update.run                          update: roles' rows gathered, losses weighed, steps
     statistics       model.commit_statistics                    models.normalizer: take effect in the next rollout
 
@@ -34,6 +35,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from cpo_rl.algorithms.changes import refuse_changes
+from cpo_rl.algorithms.coupling_regulator import CouplingRegulator
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.diagnostics import EnsembleDiagnostics
 from cpo_rl.algorithms.diversity import DiversityReward
@@ -103,7 +105,9 @@ class EnsemblePPO:
         self.env_policy = torch.arange(num_envs, device=self.device) // self.tables.block
         self.row_targets = RowTargets(model, cfg, self.tables, self.ranks)
         self.coupling = EnsembleDiagnostics(model, cfg, self.tables)
-        self.policy_update = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks, self.extra_losses)
+        self.regulator = CouplingRegulator(model, cfg, self.tables, self.ranks) if cfg.coupling_target_kl > 0 else None
+        coefs = self.regulator.coef if self.regulator else None
+        self.policy_update = PolicyUpdate(model, cfg, self.tables, self.rollout, self.ranks, self.extra_losses, coefs)
         self.diversity: DiversityReward | None = None
         if cfg.adversarial_coef > 0 and cfg.num_policies > 1:
             self.diversity = DiversityReward(model, cfg, self.env_policy, self.ranks)
@@ -138,6 +142,7 @@ class EnsemblePPO:
         if fitted:
             _log.warning(fitted)
         settings.validate_batch(env.num_envs, horizon)
+        settings.validate_noise(model_cfg.init_log_std)
         groups = groups_to_read(cfg.get("obs_groups"), obs)
         actor, critic = (sum(obs[group].shape[-1] for group in names) for names in groups)
         model = EnsembleActorCritic(
@@ -217,6 +222,8 @@ class EnsemblePPO:
         inspected = self.iteration % self.cfg.diagnostics_interval == 0
         if inspected:
             self.coupling.measure(self.rollout, self.metrics)
+        if self.regulator:
+            self.regulator.step(self.rollout, bad, self.metrics)
         if self.diversity:
             self.diversity.update(self.rollout, self.random.shuffle, bad, self.metrics)
         self.policy_update.run(self.borrowed, self.random.shuffle, bad, self.metrics)
@@ -282,7 +289,7 @@ class EnsemblePPO:
         changed.validate_batch(self.num_envs, self.rollout.horizon)
         refuse_changes(
             self.cfg, values, regresses=self.tables.num_awac > 0, discriminates=self.diversity is not None,
-            recurrent=self.model.is_recurrent,
+            regulates=self.regulator is not None, recurrent=self.model.is_recurrent,
         )  # fmt: skip
         for name, value in values.items():
             setattr(self.cfg, name, value)
@@ -290,8 +297,8 @@ class EnsemblePPO:
             self.policy_update.learning_rate.rate.fill_(values["learning_rate"])
         self.policy_update.settings_changed()
         self.metrics.forget()  # a term that is switched off is no metric any more
-        if self.diversity:
-            self.diversity.settings_changed()
+        for part in filter(None, (self.diversity, self.regulator)):
+            part.settings_changed()
 
     def adopt(self, donor: dict[str, Any]) -> None:
         """Go on from another run's network, statistics, optimizer and discriminator, as :meth:`save` returned them.
@@ -331,6 +338,7 @@ class EnsemblePPO:
             "model": self.model.state_dict(),
             "optimizer": self.policy_update.optimizer.state_dict(),
             "adversary": self.diversity.state_dict() if self.diversity else None,
+            "regulator": self.regulator.state_dict() if self.regulator else None,
             **self.rank_state(),
             "generators": self.random.state_dict(),
             "algorithm_iteration": self.iteration,
@@ -369,6 +377,8 @@ class EnsemblePPO:
             self.learning_rate = float(self.policy_update.learning_rate.rate)
         if self.diversity and loaded.get("adversary"):
             self.diversity.load_state_dict(loaded["adversary"], with_optimizer)
+        if self.regulator and with_optimizer and loaded.get("regulator"):
+            self.regulator.load_state_dict(loaded["regulator"])
         if load_cfg is not None:
             return bool(wants.get("iteration", False))
         self.random.load_state_dict({"follower": loaded["generators"]["follower"]})

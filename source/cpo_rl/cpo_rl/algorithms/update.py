@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,7 @@ class PolicyUpdate:
         rollout: Buffers that hold data and targets when :meth:`run` is called.
         ranks: Processes that train together.
         extra_losses: Gives an own algorithm's terms of the loss.
+        coupling_coefs: Coefficients of the followers' regulated KL penalty, [M-1], at a fixed address; None without.
     """
 
     def __init__(
@@ -49,9 +51,10 @@ class PolicyUpdate:
         rollout: Rollout,
         ranks: Ranks,
         extra_losses: ExtraLosses,
+        coupling_coefs: Tensor | None = None,
     ) -> None:
         self.model, self.cfg, self.tables, self.rollout, self.ranks = model, cfg, tables, rollout, ranks
-        self.extra_losses = extra_losses
+        self.extra_losses, self.coupling_coefs = extra_losses, coupling_coefs
         self.learning_rate = AdaptiveLearningRate(cfg, tables, model, ranks)
         self.parameters = list(model.parameters())
         device, on_gpu = model.log_std.device, model.log_std.is_cuda
@@ -129,7 +132,7 @@ class PolicyUpdate:
     def _leader_means(self, rows: Rows) -> Tensor | None:
         """Current leader's means on the followers' rows, [follower, q, A]; None unless the KL penalty is on."""
         count = rows.sizes[0]
-        if self.cfg.kl_coef == 0.0 or count == 0:
+        if count == 0 or (self.cfg.kl_coef == 0.0 and not self._is_regulated):
             return None
         ids = torch.full_like(rows.policy[:count], self.model.num_policies - 1)
         state = None if rows.state is None else tuple(tuple(t[:, :count] for t in pair) for pair in rows.state)
@@ -138,8 +141,15 @@ class PolicyUpdate:
             marked = self.model.mark(rows.inputs[:count].clone(), ids)
             return self.model.evaluate_inputs(marked, state, resets, num_values=0).mean.to(self.model.log_std.dtype)
 
+    @property
+    def _is_regulated(self) -> bool:
+        return self.coupling_coefs is not None and self.cfg.coupling_target_kl > 0.0
+
     def _descend(self, loss: Tensor) -> Tensor:
-        """Step down a loss unless its gradient is not finite or the rollout was bad; return the gradient's norm."""
+        """Step down a loss unless its gradient is not finite or the rollout was bad; return the gradient's norm.
+
+        Noise is kept within its bound after the step, where a clamp in the loss would leave it without a gradient.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.ranks.average_gradients(self.parameters)
@@ -147,6 +157,8 @@ class PolicyUpdate:
         found = torch.maximum((~torch.isfinite(norm)).to(self._bad.dtype), self._bad)
         self.optimizer.found_inf = found  # type: ignore[attr-defined]  # Adam leaves weights and moments alone if set
         self.optimizer.step()
+        with torch.no_grad():
+            self.model.log_std.clamp_(max=math.log(self.cfg.action_std_max))
         self.skipped += found
         return norm
 
@@ -206,7 +218,10 @@ class PolicyUpdate:
         if kl is not None:
             own = valid[: len(kl)]
             parts["Loss/kl"] = valid_mean(kl, own)
-            if c.kl_form == "closed_form":
+            if self._is_regulated:
+                coefs = self.coupling_coefs[rows.policy[: len(kl)]].unsqueeze(1)  # type: ignore[index]
+                total = total + (coefs * kl * own).sum()
+            elif c.kl_form == "closed_form":
                 total = total + c.follower_weight * c.kl_coef * (kl * own).sum()
         return total, parts
 
@@ -232,8 +247,9 @@ class PolicyUpdate:
         if leader_mean is None:
             return losses.surrogate(rows.advantage, ratio, c.clip_param, center), None
         leader_log_std = self.model.log_std[-1].detach()
-        kl = gaussian.kl(out.mean[:count], out.log_std[:count], leader_mean, leader_log_std)
-        if c.kl_form == "closed_form":
+        means_only = self._is_regulated and c.coupling_kl == "means"
+        kl = coupling.kl_to_leader(out.mean[:count], out.log_std[:count], leader_mean, leader_log_std, means_only)
+        if self._is_regulated or c.kl_form == "closed_form":
             return losses.surrogate(rows.advantage, ratio, c.clip_param, center), kl
         leader_log_prob = gaussian.log_prob(rows.action[:count], leader_mean, leader_log_std)
         followers = losses.sampled_kl_surrogate(

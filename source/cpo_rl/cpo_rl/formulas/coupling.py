@@ -29,6 +29,26 @@ def kl_matrix(means: Tensor, log_std: Tensor, valid: Tensor | None = None) -> Te
     return kl.mean(-1) if valid is None else valid_mean(kl, valid.unsqueeze(1), -1)
 
 
+def kl_to_leader(
+    mean: Tensor, log_std: Tensor, leader_mean: Tensor, leader_log_std: Tensor, means_only: bool
+) -> Tensor:
+    """Closed-form KL(pi_i || pi_L) of followers to the leader, or the part of it that different means make.
+
+    Args:
+        mean: Followers' means, [..., A].
+        log_std: Followers' log standard deviations, [..., A] or broadcast to it; not read for the means alone.
+        leader_mean: [..., A].
+        leader_log_std: [A].
+        means_only: Whether noise may differ for free, as the ladder of entropy bonuses wants it to.
+
+    Returns:
+        KL [nat], [...] (docs/algorithms.md).
+    """
+    if means_only:
+        return gaussian.mean_kl(mean, leader_mean, leader_log_std)
+    return gaussian.kl(mean, log_std, leader_mean, leader_log_std)
+
+
 def effective_sample_size(weights: Tensor, valid: Tensor | None = None) -> Tensor:
     """(sum w)^2 / (n sum w^2) over valid samples of the last axis, in (0, 1] (Kong 1992); w is divided by max w.
 

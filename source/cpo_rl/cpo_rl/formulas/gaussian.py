@@ -32,3 +32,9 @@ def kl(mean_p: Tensor, log_std_p: Tensor, mean_q: Tensor, log_std_q: Tensor) -> 
     ratio = torch.exp(log_std_p - log_std_q)
     z = (mean_p - mean_q) * torch.exp(-log_std_q)
     return (log_std_q - log_std_p + 0.5 * (ratio.square() + z.square()) - 0.5).sum(-1)
+
+
+def mean_kl(mean_p: Tensor, mean_q: Tensor, log_std_q: Tensor) -> Tensor:
+    """The part of KL(p || q) that different means make, 0.5 sum ((mu_p - mu_q) / sigma_q)^2 [nat], shape [...]."""
+    z = (mean_p - mean_q) * torch.exp(-log_std_q)
+    return 0.5 * z.square().sum(-1)

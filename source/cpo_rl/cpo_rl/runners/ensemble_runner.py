@@ -21,6 +21,7 @@ from rsl_rl.env import VecEnv
 from cpo_rl.contracts import Environment
 from cpo_rl.errors import UserError
 from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
+from cpo_rl.runners.ensemble_watch import EnsembleWatch
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining
@@ -62,6 +63,7 @@ class EnsembleRunner(CheckpointedRunner):
             "git_commit": git_commit(),
         }
         self._guard = GuardWatch(self.offers, facts)
+        self._watch = EnsembleWatch(self.offers)
         self.logger = LoopHooks(
             self.folder,
             self.options,
@@ -180,10 +182,13 @@ class EnsembleRunner(CheckpointedRunner):
             raise StopTraining(RunOutcome.of_signal(self._requests.number), exact=False)
 
     def _after_iteration(self, iteration: int, metrics: dict[str, float]) -> None:
-        """Count the iteration, check the guard, save on schedule and obey a stop request."""
+        """Count the iteration, check guard and ensemble, save on schedule and obey a stop request."""
         self.completed_iterations = iteration
         self._exact = True
         self._obey_guard(metrics)
+        for alarm in self._watch.check(iteration, metrics):
+            if self.gpu_global_rank == 0:
+                self._tell(alarm, "ensemble alarm")
         self._between_iterations()
         number = self._agreed_signal()
         if number is not None:
@@ -206,11 +211,15 @@ class EnsembleRunner(CheckpointedRunner):
         if stop is not None:
             raise StopTraining(RunOutcome("stopped", GUARD_EXIT_CODE, stop), exact=False)
         if skipped is not None:
-            _log.warning(skipped)
-            self.logger.progress.message(skipped)
-            if self.folder is not None:
-                folder = self.folder
-                self.logger.try_write(folder.MANIFEST, lambda: folder.note("skipped update", message=skipped))
+            self._tell(skipped, "skipped update")
+
+    def _tell(self, sentence: str, event: str) -> None:
+        """Say something about the run into its log, on the screen and in the history of its manifest."""
+        _log.warning(sentence)
+        self.logger.progress.message(sentence)
+        folder = self.folder
+        if folder is not None:
+            self.logger.try_write(folder.MANIFEST, lambda: folder.note(event, message=sentence))
 
     def _agreed_signal(self) -> int | None:
         """Return the stop signal of this rank or, when several train together, of any rank."""

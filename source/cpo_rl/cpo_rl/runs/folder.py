@@ -146,6 +146,12 @@ class RunFolder:
         history = self.manifest.get("history") or []
         self.update(history=[*history, {"time": now(), "event": event, **details}])
 
+    def noted(self, event: str) -> list[str]:
+        """Messages of an event in the manifest's ``history``, oldest first; what is damaged is left out."""
+        history = self.manifest.get("history")
+        lines = [line for line in history if isinstance(line, dict)] if isinstance(history, list) else []
+        return [str(line["message"]) for line in lines if line.get("event") == event and "message" in line]
+
     def write_launch(self, request: Mapping[str, Any]) -> None:
         """Keep what the run was started from, so that it can be continued or played without repeating it.
 

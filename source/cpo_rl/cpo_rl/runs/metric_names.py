@@ -24,6 +24,8 @@ SUCCESSES = "Leader/successes"
 LEADER_STD = "Leader/std"
 MEAN_RETURN = "Train/mean_reward"
 KL_MEAN = "Ensemble/kl_mean"
+ESS_POOLED = "Ensemble/ess_pooled"
+CLIPPED_BORROWED = "Ensemble/clipped_fraction_borrowed"
 ACCURACY = "Discriminator/accuracy"
 LEARNING_RATE = "Optimization/learning_rate"
 SKIPPED_UPDATES = "Optimization/skipped_updates"
@@ -108,6 +110,7 @@ class Metric:
 
 
 _LEADER_CHART = "Successes and other task metrics [per episode]"
+_REGULATED_CHART = "Regulated KL to the leader [nat]"
 _ESS_CHART = "Effective sample size of the followers' data [share of rows]"
 _CLIPPED_CHART = "Clipped rows [share of rows]"
 _ACCURACY_CHART = "Discriminator accuracy and chance [share of rows]"
@@ -149,7 +152,16 @@ METRICS = (
            "other's data.", log=True, expected=True, console=(4, "inter-policy KL")),
     Metric("Ensemble/kl_to_leader_<i>", COUPLING, "KL of each follower to the leader", "nats",
            "Divergence of follower i from the leader on the follower's states.", log=True),
-    Metric("Ensemble/ess_pooled", COUPLING, "Effective sample size", "share of rows",
+    Metric("Ensemble/coupling_kl", COUPLING, "Regulated KL to the leader", "nats",
+           "Mean KL of the followers to the leader that coupling_target_kl regulates: by default the part that "
+           "different means make.", log=True, chart=_REGULATED_CHART),
+    Metric("Ensemble/coupling_kl_<i>", COUPLING, "Regulated KL of each follower", "nats",
+           "What the regulator measures of follower i.", log=True, chart=_REGULATED_CHART),
+    Metric("Ensemble/coupling_coef", COUPLING, "Regulated coefficient", "weight of the KL penalty",
+           "It rises while the KL is above its target. Held at its bounds, the target is out of reach.", log=True),
+    Metric("Ensemble/coupling_coef_<i>", COUPLING, "Regulated coefficient of each follower", "weight of the KL penalty",
+           "Of follower i; all are equal with coupling_shared.", log=True),
+    Metric(ESS_POOLED, COUPLING, "Effective sample size", "share of rows",
            "Share of the followers' samples that counts for the leader after importance weighting. For Gaussians of "
            "equal spread it is exp(-2 KL): 0.78 at a KL of 0.125 nats, 0.37 at 0.5, 0.02 at 2.",
            share=True, expected=True, chart=_ESS_CHART),
@@ -160,7 +172,7 @@ METRICS = (
            "Mean distance of the leader's importance ratio w from 1 on follower i's data. 0: same policy."),
     Metric("Ensemble/importance_log_var_<i>", COUPLING, "Importance-ratio log-variance", "var(log w)",
            "Variance of log w on follower i's data; for equal spreads twice the KL in nats.", log=True),
-    Metric("Ensemble/clipped_fraction_borrowed", COUPLING, "Clipped borrowed rows", "share of rows",
+    Metric(CLIPPED_BORROWED, COUPLING, "Clipped borrowed rows", "share of rows",
            "Borrowed rows whose importance ratio lies outside the clip range. Those of them whose advantage points "
            "further out, about half, have no gradient.",
            share=True, chart=_CLIPPED_CHART),
