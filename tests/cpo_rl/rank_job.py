@@ -49,7 +49,8 @@ def main() -> None:
         borrowed.append(algorithm.borrowed)
     state = {"model": algorithm.model.state_dict(), "rate": algorithm.policy_update.learning_rate.rate,
              "borrowed": borrowed, "metrics": metrics,
-             "adversary": algorithm.diversity.discriminator.state_dict() if algorithm.diversity else {}}  # fmt: skip
+             "adversary": algorithm.diversity.discriminator.state_dict() if algorithm.diversity else {},
+             "regulator": algorithm.regulator.state_dict() if algorithm.regulator else {}}  # fmt: skip
     torch.save(state, out / f"{world}_{rank}.pt")
     if world > 1:
         torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort

@@ -38,9 +38,10 @@ def results(tmp_path: Path, ranks: int, **options: object) -> list[dict]:
     [
         {"name": "cpo"},
         {"name": "cpo", "rnn": "lstm", "kl_coef": 0.1, "learning_rate_update": "mini_batch"},
+        {"name": "cpo_regulated", "coupling_target_kl": 0.01, "coupling_shared": False},
         {"name": "sapg", "statistics_rows": "all", "model": {"separate_critic": True}},
     ],
-    ids=["cpo", "cpo_lstm_kl", "sapg_separate_critic"],
+    ids=["cpo", "cpo_lstm_kl", "cpo_regulated", "sapg_separate_critic"],
 )
 def test_two_ranks_on_half_the_environments_equal_one_on_all(tmp_path, options):
     whole, first, second = *results(tmp_path, 1, **options), *results(tmp_path, 2, **options)
@@ -49,7 +50,7 @@ def test_two_ranks_on_half_the_environments_equal_one_on_all(tmp_path, options):
         assert part["borrowed"] == whole["borrowed"]
         assert float(part["rate"]) == pytest.approx(float(whole["rate"]), rel=1.0e-6)
         assert part["model"].keys() == whole["model"].keys()
-        for section in ("model", "adversary"):
+        for section in ("model", "adversary", "regulator"):
             for name, tensor in whole[section].items():
                 torch.testing.assert_close(part[section][name], tensor, rtol=0.0, atol=1.0e-6, msg=name)
     for name, tensor in first["model"].items():

@@ -17,6 +17,7 @@ from tests.cpo_rl.toy import ToyEnv, iterate, make_algorithm
 
 from cpo_rl.algorithms.coupling_regulator import BELOW, RISEN, UNSEEN
 from cpo_rl.algorithms.cuda_graph import RecordedStep
+from cpo_rl.benchmark import HostReads
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.errors import UserError
 from cpo_rl.fields import build_cfg
@@ -259,3 +260,23 @@ def test_a_bound_below_the_initial_noise_is_refused_before_anything_is_built():
     with pytest.raises(UserError, match=r"action_std_max=0.5 must be at least exp\(init_log_std\) = 1\."):
         EnsembleCfg(action_std_max=0.5).validate_noise(0.0)
     EnsembleCfg(action_std_max=1.0).validate_noise(0.0)
+
+
+@pytest.mark.parametrize("rnn", ["none", "lstm"])
+def test_regulating_reads_the_device_no_more_often(rnn):
+    """One transfer per iteration, regulated or not, so that gradient steps can be recorded."""
+    reads = []
+    for target in (0.0, 0.01):
+        alg, found = make_algorithm(NUM_ENVS, rnn=rnn, coupling_target_kl=target), []
+        update = alg.update
+
+        def counted(update=update, found=found):
+            with HostReads() as counter:
+                metrics = update()
+            found.append(sum(counter.reads.values()))
+            return metrics
+
+        alg.update = counted
+        iterate(alg, ToyEnv(torch.arange(NUM_ENVS)), 3)
+        reads.append(found)
+    assert reads[0] == reads[1]

@@ -27,7 +27,7 @@ NEW = {
 def learned(runner) -> dict:
     """Return a copy of what a donor would give away."""
     state = final_state(runner)
-    return {name: state[name] for name in ("model", "optimizer", "adversary")}
+    return {name: state[name] for name in ("model", "optimizer", "adversary", "regulator")}
 
 
 @pytest.mark.parametrize("names", [(name,) for name in MUTABLE] + [MUTABLE], ids=lambda names: names[0])

@@ -34,7 +34,7 @@ def events(workspace: Workspace, member: int) -> list[dict]:
 def learned(runner) -> dict:
     """Return a copy of what a donor would give away."""
     state = final_state(runner)
-    return {name: state[name] for name in ("model", "optimizer", "adversary")}
+    return {name: state[name] for name in ("model", "optimizer", "adversary", "regulator")}
 
 
 def publish_donors(workspace: Workspace, objective: float | None = 1e3, **cfg) -> None:
@@ -71,7 +71,7 @@ def test_a_bad_member_takes_over_the_weights_of_a_good_one_and_its_return_jumps(
     assert before["objective"] < 0.6 * donor.alg.episodes.objective()
     published = workspace.checkpoint(workspace.published(before["donor"])[-1])
     stored = from_bytes(read_complete(published)[0])
-    assert differing({n: stored[n] for n in ("model", "optimizer", "adversary")}, learned(bad)) == []
+    assert differing({n: stored[n] for n in ("model", "optimizer", "adversary", "regulator")}, learned(bad)) == []
     assert bad.alg.learning_rate == donor.alg.learning_rate  # Adam's step size comes with its moments
     assert bad.alg.cfg.desired_kl == 0.02
     assert bad.alg.episodes.objective() is None  # until every environment has finished an episode

@@ -54,7 +54,7 @@ class InjectingEnv(NoisyTrackingEnv):
 def learned(runner):
     """Return everything that learning changes, as copies."""
     saved = runner.alg.save()
-    return copy.deepcopy({name: saved[name] for name in ("model", "optimizer", "adversary")})
+    return copy.deepcopy({name: saved[name] for name in ("model", "optimizer", "adversary", "regulator")})
 
 
 def all_finite(value):

@@ -25,9 +25,9 @@ _log = logging.getLogger(__name__)
 REWARD_PREFIX = "env."
 """What names of the reward's settings start with, beside the algorithm's."""
 
-_LEARNED = ("model", "optimizer", "adversary")
-"""Entries of a checkpoint that a donor gives away: network with its statistics, Adam with its step size,
-discriminator."""
+_LEARNED = ("model", "optimizer", "adversary", "regulator")
+"""Entries of a checkpoint that a donor gives away: network with its statistics, Adam with its step size, discriminator,
+coefficients of the regulated coupling."""
 
 
 class PbtRunner(EnsembleRunner):
