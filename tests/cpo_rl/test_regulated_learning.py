@@ -3,7 +3,7 @@
 
 """A regulated ensemble reaches its target on small tasks and holds it, without running past it, and nothing runs away.
 
-What counts is the mean over five iterations: single measurements of a few hundred steps scatter by a factor of two.
+What counts is the mean over ten iterations: single measurements of a few hundred steps scatter by a factor of two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 from cpo_rl.algorithms import EnsemblePPO
 from cpo_rl.presets import preset
 
-OVER = 5
+OVER = 10
 """Iterations that a value is averaged over."""
 
 
@@ -80,7 +80,7 @@ def held(alg: EnsemblePPO, env: TorchVecEnv, target: float, reached_by: int, ite
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("target", [0.03, 0.06, 0.12])
+@pytest.mark.parametrize("target", [0.02, 0.05, 0.1])
 def test_three_targets_are_reached_and_held_on_tracking(target):
     metrics = held(*tracking(coupling_target_kl=target), target, reached_by=60, iterations=110)
     assert metrics[-1]["Leader/return"] > 20.0, "while the task is learned"
@@ -110,12 +110,17 @@ def test_without_a_target_the_same_ensemble_drifts_apart():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["means", "full"])
-def test_with_five_times_the_entropy_scale_nothing_runs_away(kind):
-    alg, env = tracking(coupling_target_kl=0.06, coupling_kl=kind, entropy_coef_scale=0.25, diagnostics_interval=1)
+@pytest.mark.parametrize(("center", "most"), [("one", 5.0), ("old_leader", 1.0)])
+def test_with_five_times_the_entropy_scale_nothing_runs_away(center, most):
+    """The task is learned with the KL on target and noise below its bound.
+
+    Around a center of 1 the leader's noise creeps up, because clipping keeps what widens it (docs/algorithms.md, "The
+    center of borrowed rows"); around the old leader it falls.
+    """
+    alg, env = tracking(coupling_target_kl=0.06, entropy_coef_scale=0.25, borrowed_clip_center=center)
     metrics = train(alg, env, 100)
     assert all(math.isfinite(value) for each in metrics for value in each.values())
     assert max(smooth([each["Ensemble/coupling_kl"] for each in metrics][1:])) < 0.12
-    assert max(max(each[f"Policy_{i}/std"] for i in range(4)) for each in metrics) <= 10.0 + 1e-4
-    assert metrics[-1]["Ensemble/ess_pooled"] > 0.2
-    assert metrics[-1]["Leader/std"] < 2.0
+    assert max(max(each[f"Policy_{i}/std"] for i in range(4)) for each in metrics) < 10.0 + 1e-4
+    assert metrics[-1]["Leader/std"] < most
+    assert metrics[-1]["Leader/return"] > 20.0
