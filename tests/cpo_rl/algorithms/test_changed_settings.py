@@ -84,6 +84,7 @@ def test_every_change_acts_or_is_refused(preset, rnn):
         "desired_kl", "diagnostics_interval",
         "non_finite", "max_skipped_updates", "absurd_reward", "absurd_observation", "quarantine_stop_fraction",
         "learning_rate_min", "learning_rate_max", "kl_form", "max_grad_norm", "awac_weight_max",
+        "action_std_max",
     }  # fmt: skip
     base: dict[str, Any] = {"num_learning_epochs": 3, "clip_param": 0.02, "bound_limit": 0.02}
     base |= {"num_policies": 1 if preset == "ppo" else 3, "borrowed_followers": int(preset in ("sapg", "cpo"))}

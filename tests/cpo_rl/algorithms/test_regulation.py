@@ -215,7 +215,7 @@ def test_weights_bring_their_regulator_along():
 
 
 def test_it_is_switched_off_but_not_on():
-    with pytest.raises(UserError, match=r"coupling_target_kl=0.1 cannot change in a run"):
+    with pytest.raises(UserError, match=r"coupling_target_kl=0.1 cannot change in a run without a regulated coupling"):
         make_algorithm(NUM_ENVS).set_hyperparameters({"coupling_target_kl": 0.1})
     alg, env = make_algorithm(NUM_ENVS, coupling_target_kl=0.1), ToyEnv(torch.arange(NUM_ENVS))
     assert {"Ensemble/coupling_kl", "Ensemble/coupling_coef_1", "Loss/kl"} <= iterate(alg, env, 1)[0].keys()

@@ -17,9 +17,8 @@ block is the leader's. An iteration goes one way through the modules beside this
 A subclass brings settings of its own with :attr:`EnsemblePPO.settings_class` and terms of the loss with
 :meth:`EnsemblePPO.extra_losses` (docs/add_an_algorithm.md).
 
-M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024); ``awac_coef`` and
-``adversarial_coef`` add CPO's regression of followers on leader data and its diversity reward (ICLR 2026). See
-``docs/fidelity.md`` for every difference from the released code.
+M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024), ``awac_coef`` CPO's
+regression of followers on leader data (ICLR 2026). ``docs/fidelity.md`` has every difference from the released code.
 """
 
 from __future__ import annotations
@@ -284,21 +283,23 @@ class EnsemblePPO:
             UserError: If a value is out of range, or the change would not act; nothing is changed then.
         """
         refuse_unknown(values, list(limits_of(type(self.cfg))), "algorithm")
-        changed = dataclasses.replace(self.cfg, **values)
-        changed.validate()
-        changed.validate_batch(self.num_envs, self.rollout.horizon)
         refuse_changes(
             self.cfg, values, regresses=self.tables.num_awac > 0, discriminates=self.diversity is not None,
             regulates=self.regulator is not None, recurrent=self.model.is_recurrent,
         )  # fmt: skip
+        changed = dataclasses.replace(self.cfg, **values)
+        changed.validate()
+        changed.validate_batch(self.num_envs, self.rollout.horizon)
         for name, value in values.items():
             setattr(self.cfg, name, value)
         if "learning_rate" in values:
             self.policy_update.learning_rate.rate.fill_(values["learning_rate"])
         self.policy_update.settings_changed()
         self.metrics.forget()  # a term that is switched off is no metric any more
-        for part in filter(None, (self.diversity, self.regulator)):
-            part.settings_changed()
+        if self.diversity:
+            self.diversity.settings_changed()
+        if self.regulator:
+            self.regulator.settings_changed()
 
     def adopt(self, donor: dict[str, Any]) -> None:
         """Go on from another run's network, statistics, optimizer and discriminator, as :meth:`save` returned them.
