@@ -18,6 +18,7 @@ ORDER = {
         "formatting",
         "fields",
         "contracts",
+        "regulation",
         "config",
         "presets",
         "distributed",

@@ -17,8 +17,8 @@ block is the leader's. An iteration goes one way through the modules beside this
 A subclass brings settings of its own with :attr:`EnsemblePPO.settings_class` and terms of the loss with
 :meth:`EnsemblePPO.extra_losses` (docs/add_an_algorithm.md).
 
-M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024), ``awac_coef`` CPO's
-regression of followers on leader data (ICLR 2026). ``docs/fidelity.md`` has every difference from the released code.
+M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024), ``awac_coef``
+CPO's regression of followers on leader data (ICLR 2026). ``docs/fidelity.md`` has all differences from the release.
 """
 
 from __future__ import annotations
