@@ -52,6 +52,7 @@ def mirrored(env: Any, obs: Any = None, actions: Any = None) -> tuple[Any, Any]:
 CONFIGURATIONS = {
     "cpo": lambda: ensemble_cfg("cpo", kl_coef=0.1),
     "cpo with an LSTM": lambda: ensemble_cfg("cpo", "lstm"),
+    "cpo, regulated": lambda: ensemble_cfg("cpo_regulated"),
     "sapg": lambda: ensemble_cfg("sapg"),
     "ppo": lambda: ensemble_cfg("ppo", num_policies=1),
     "rsl_rl's PPO": stock_ppo_cfg,
