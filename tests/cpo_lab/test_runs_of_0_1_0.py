@@ -131,6 +131,9 @@ def test_they_are_continued_with_their_settings(logs, folder, monkeypatch):
     launched = Request.of_run(RunFolder.read(logs / folder))
     for name in ("task", "agent", "num_envs", "num_policies", "seed", "physics"):
         assert getattr(plan.resolved.request, name) == getattr(launched, name)
+    algorithm, stored = plan.resolved.agent_cfg.algorithm, RunFolder.read(logs / folder).settings["algorithm"]
+    assert algorithm.adversarial_coef == stored["adversarial_coef"]
+    assert algorithm.adversarial_centered is (stored["adversarial_coef"] == 0.0), "as it was paid then"
 
 
 @pytest.mark.parametrize("folder", RUNS)

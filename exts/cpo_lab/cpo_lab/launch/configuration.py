@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from cpo_lab.launch.machine import resolve_device
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
-from cpo_lab.launch.settings import apply_settings, names_of, take_selector, write_settings
+from cpo_lab.launch.settings import apply_settings, join_settings, names_of, take_selector, write_settings
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError, suggestion
@@ -76,6 +77,7 @@ class Request:
                 name: run.settings[name] for name in ("model", "algorithm", "obs_groups") if name in run.settings
             }
             known["overrides"] = write_settings(kept, "agent")
+        known["overrides"] = join_settings(_earlier_defaults(run.settings), known.get("overrides", []))
         return cls(**known)
 
     def keep(self, folder: Path, iterations: int) -> None:
@@ -89,6 +91,21 @@ class Request:
             OSError: If the disk is full or read-only.
         """
         RunFolder(folder).write_launch({**asdict(self), "iterations": iterations})
+
+
+def _earlier_defaults(stored: Mapping[str, Any]) -> list[str]:
+    """Return settings that a run of version 0.1.0 had by default and would not have today.
+
+    Args:
+        stored: Its settings, as its folder keeps them.
+    """
+    algorithm = stored.get("algorithm")
+    if not isinstance(algorithm, Mapping) or "adversarial_centered" in algorithm:
+        return []
+    coef = algorithm.get("adversarial_coef")
+    if not isinstance(coef, int | float) or coef <= 0:
+        return []
+    return write_settings({"algorithm": {"adversarial_coef": coef, "adversarial_centered": False}}, "agent")
 
 
 @dataclass
