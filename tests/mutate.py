@@ -58,10 +58,12 @@ AREAS = {
          "tests/cpo_rl/algorithms/test_quarantine.py"],
     ),
     "mixing": Area(
-        ["algorithms/roles.py", "algorithms/row_targets.py", "algorithms/update.py"],
+        ["algorithms/roles.py", "algorithms/row_targets.py", "algorithms/update.py", "algorithms/changes.py",
+         "models/lstm.py"],
         ["tests/cpo_rl/test_oracles_structure.py", "tests/cpo_rl/test_oracles_batch.py",
          "tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_oracles_gradients.py",
-         "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py", "tests/cpo_rl/algorithms",
+         "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_rollout.py", "tests/cpo_rl/models",
+         "tests/cpo_rl/algorithms",
          "tests/cpo_rl/runners/test_finite_guard.py"],
     ),
     "pbt": Area(
