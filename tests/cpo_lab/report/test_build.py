@@ -20,6 +20,7 @@ import pytest
 from tests.cpo_lab.report.synthetic_runs import TASK, write_run
 
 from cpo_lab.cli import main
+from cpo_lab.report import page_tables
 from cpo_lab.report.build import build_report, write_report
 
 
@@ -96,6 +97,16 @@ def test_page_states_numbers_settings_hardware_and_cautions(complete):
     ):
         assert text in page
     assert "Nothing: every run had all its files" in page
+
+
+def test_an_alarm_of_a_run_stands_among_the_cautions_and_is_escaped(tmp_path):
+    folder = write_run(tmp_path, "cpo", 0)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["history"] = [{"event": "ensemble alarm", "message": "The ensemble looks <b>lost</b> in iteration 7."}]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    report = build_report([folder])
+    notes = page_tables._cautions(report)
+    assert f"Alarm in {folder.parent.name}/{folder.name}: The ensemble looks &lt;b&gt;lost&lt;/b&gt; in iter" in notes
 
 
 def test_final_scores_are_those_of_the_runs(complete):
