@@ -17,7 +17,7 @@ from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas.coupling import kl_to_leader
-from cpo_rl.formulas.schedule import STRENGTH_MIN, STRENGTH_START, regulate
+from cpo_rl.formulas.schedule import STRENGTH_MIN, STRENGTH_START, WAITING, regulate
 from cpo_rl.models.actor_critic import EnsembleActorCritic
 
 MAX_SAMPLE = 4096
@@ -26,14 +26,14 @@ MAX_SAMPLE = 4096
 UNSEEN, BELOW, RISEN = 0.0, 1.0, 2.0
 """What a follower's KL has done: nothing yet, been below its target, risen to it from there."""
 
-_STATE = ("strength", "log_kl", "phase")
+_STATE = ("strength", "lowest", "log_kl", "phase")
 
 
 class CouplingRegulator:
     """Measures the KL of every follower to the leader and adapts the coefficients of its penalty.
 
     Followers begin alike and drift apart within tens of iterations. A coefficient that may fall to nothing meanwhile
-    comes too late when they do, so it stays where it began until the KL has risen to its target once.
+    comes too late when they do, so its bound falls slowly until the KL has risen to its target once.
 
     Everything is a tensor that is changed in place, because recorded gradient steps know its address.
 
@@ -51,6 +51,7 @@ class CouplingRegulator:
         self.coef = like.new_zeros(self.followers)
         """Coefficients of the penalty by follower, [M-1]."""
         self.strength = like.new_full((self.followers,), STRENGTH_START)
+        self.lowest = self.strength.clone()
         self.log_kl = like.new_full((self.followers,), math.nan)
         self.phase = like.new_full((self.followers,), UNSEEN)
         per_block = max(min(MAX_SAMPLE // cfg.sequence_length, tables.per_block), 1)
@@ -76,10 +77,12 @@ class CouplingRegulator:
         growth = torch.where(torch.isnan(self.log_kl), 0.0, log_kl - self.log_kl)
         phase = torch.where((self.phase == UNSEEN) & (log_kl < 0.0), BELOW, self.phase)
         phase = torch.where((self.phase == BELOW) & (log_kl >= 0.0), RISEN, phase)
-        lowest = torch.where(phase == RISEN, STRENGTH_MIN, torch.full_like(phase, STRENGTH_START))
+        lowest = torch.where(phase == RISEN, 0.0, self.lowest * WAITING).clamp(min=STRENGTH_MIN)
         strength = regulate(self.strength, log_kl, growth, self.cfg.coupling_rate, lowest)
         sound = torch.isfinite(log_kl) & (bad == 0.0)
-        for old, new in ((self.strength, strength), (self.log_kl, log_kl), (self.phase, phase)):
+        for old, new in zip(
+            (self.strength, self.lowest, self.log_kl, self.phase), (strength, lowest, log_kl, phase), strict=True
+        ):
             old.copy_(torch.where(sound, new, old))
         self.settings_changed()
         metrics.add("Ensemble/coupling_kl", measured.mean())

@@ -11,6 +11,9 @@ from torch import Tensor
 STRENGTH_START, STRENGTH_MIN, STRENGTH_MAX = 5.0e-3, 5.0e-4, 3.0
 """Begin and bounds of what :func:`regulate` changes: a penalty at the target, in units of normalized advantages."""
 
+WAITING = 0.98
+"""Share of the least penalty that is left after a step while the KL has not yet risen to its target."""
+
 LEAD = 3.0
 """Steps of growth by which :func:`regulate` looks ahead."""
 
