@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""The quick learning gate: one seed per claim. ``python -m tests.envs.learning_gate`` is the full one."""
+"""The quick learning gate: one seed per claim, a second one where the first may miss.
+
+``python -m tests.envs.learning_gate`` is the full one.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,9 @@ def test_ppo_stays_in_the_local_optimum_for_as_many_transitions(ensembles):
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sapg", "cpo"])
 def test_recurrent_policies_recall_the_cue(algorithm):
-    run = train(TASKS["recall"], algorithm, SEED)
-    assert run.solved, run.curve
+    # 1 or 2 seeds of 20 miss, and rounding decides which; two that follow one another would be news
+    runs = (train(TASKS["recall"], algorithm, seed) for seed in (SEED, SEED + 1))
+    assert any(run.solved for run in runs), f"{algorithm} did not recall with seed {SEED} nor {SEED + 1}"
 
 
 def test_a_policy_without_memory_does_not_recall():
@@ -75,6 +79,11 @@ def test_verdict_names_what_does_not_hold():
     assert learning_gate.verdict("deceptive", good) == []
     lost = {**good, "cpo": [_run("cpo", seed=4)]}
     assert learning_gate.verdict("deceptive", lost) == ["cpo did not solve deceptive with seed 4."]
+    one_of_five = {**good, "cpo": [_run("cpo", seed, needed=500 if seed else None) for seed in range(5)]}
+    one_of_five["ppo"] = [_run("ppo", made=1000)]
+    assert learning_gate.verdict("deceptive", one_of_five) == []
+    two_of_five = {**one_of_five, "cpo": [_run("cpo", s, needed=500 if s > 1 else None) for s in range(5)]}
+    assert len(learning_gate.verdict("deceptive", two_of_five)) == 2
     lucky = {**good, "ppo": [_run("ppo", needed=600)]}
     assert learning_gate.verdict("deceptive", lucky) == ["ppo solved deceptive with seed 0."]
     late = {**good, "ppo": [_run("ppo", needed=701)]}

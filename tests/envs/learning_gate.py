@@ -95,10 +95,16 @@ def compare(first: list[Run], second: list[Run]) -> dict[str, Any]:
 
 
 def verdict(task: str, runs: dict[str, list[Run]]) -> list[str]:
-    """What of the gate does not hold, as sentences; empty if it holds for the algorithms that were run."""
+    """What of the gate does not hold, as sentences; empty if it holds for the algorithms that were run.
+
+    Of five seeds of an algorithm one may miss: 1 or 2 of 20 do (docs/learning_gate.md), and rounding decides which.
+    """
     failures = []
     solvers = [r for name in MUST_SOLVE[task] for r in runs.get(name, [])]
-    failures += [f"{r.algorithm} did not solve {task} with seed {r.seed}." for r in solvers if not r.solved]
+    for name in MUST_SOLVE[task]:
+        missed = [run for run in runs.get(name, []) if not run.solved]
+        if len(missed) > len(runs.get(name, [])) // 5:
+            failures += [f"{name} did not solve {task} with seed {run.seed}." for run in missed]
     longest = max((r.transitions_to_solve or r.transitions for r in solvers), default=math.inf)
     for run in (r for name in MUST_FAIL[task] for r in runs.get(name, [])):
         if run.transitions < longest and not run.solved:

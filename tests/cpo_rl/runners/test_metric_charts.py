@@ -28,6 +28,7 @@ TAGS = (
     *("Value/explained_variance", "Loss/value", "Loss/my_term", "Perf/env_steps_per_s", "Perf/update_s"),
     *("Perf/collection_s", "Perf/total_env_steps", "Train/mean_reward", "Train/mean_episode_length"),
     *("Policy/mean_std", "Rnd/weight", "Task/goal_distance", "My/metric", "Ensemble/of_my_own"),
+    *("Ensemble/coupling_kl", "Ensemble/coupling_kl_0", "Ensemble/coupling_coef", "Ensemble/coupling_coef_3"),
     *("Env/quarantined", "Env/quarantined_reward", "Env/quarantined_my_reason"),
 )
 
