@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from cpo_lab.cli.parser import output_file
 from cpo_lab.launch.configuration import Request, Resolved, resolve, resolve_stock
 from cpo_lab.launch.registry import STOCK_AGENT, agents_of, find_task, is_stock
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import write_json
 
 if TYPE_CHECKING:
     from cpo_lab.tasks.stress import StressResult
@@ -35,19 +35,19 @@ def run_stress(args: argparse.Namespace, settings: list[str]) -> int:
         UserError: If the task, a setting or the file is unusable.
     """
     output = output_file("--json", args.json, ".json")
+    if args.num_envs is not None and args.num_envs < 3:
+        raise UserError(f"--num_envs {args.num_envs} must be at least 3, one for each kind of actions.")
     resolved = _resolve(args, settings)
     from cpo_lab.launch.simulation import make_env, simulation
 
     with simulation(resolved, []), make_env(resolved) as wrapped:
         from cpo_lab.tasks.stress import stress
 
-        if wrapped.num_envs < 3:
-            raise UserError(f"--num_envs {wrapped.num_envs} must be at least 3, one for each kind of actions.")
-        result = stress(wrapped, args.stress, seed=resolved.request.seed or 0, report=_Progress(args.stress))
+        result = stress(wrapped, args.stress, seed=args.seed, report=_Progress(args.stress))
     record = _record(args, settings, resolved, result)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_json(output, record)
     _print(args.task, resolved, result)
     return 0 if result.passed else 1
 
