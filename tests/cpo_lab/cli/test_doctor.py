@@ -9,8 +9,12 @@ import importlib.metadata
 import importlib.util
 import shutil
 
+import pytest
+
 from cpo_lab.cli import doctor, main
 from cpo_lab.cli.doctor import Finding
+
+REGRASP = "CpoLab-Regrasp-KukaAllegro-Direct"
 
 
 def test_status_tells_whether_there_is_a_problem(capsys, monkeypatch):
@@ -81,3 +85,28 @@ def test_license_is_never_accepted_for_the_user(monkeypatch):
     )
     (finding,) = doctor.check_isaacsim()
     assert "yourself" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--stress"], "belong to a task"),
+        (["--stress", "100"], "belong to a task"),
+        (["--task", REGRASP, "--json", "x.json"], "belong to a stress test"),
+        (["--task", REGRASP, "--seed", "1"], "belong to a stress test"),
+        (["--task", REGRASP, "--stress", "--num_envs", "2"], "--num_envs 2 must be at least 3"),
+        (["--task", REGRASP, "--stress", "--json", "x.txt"], "--json"),
+        (["--task", REGRASP, "--stress", "0"], "--stress"),
+        (["--task", REGRASP, "--stress", "env.object_spin_limit=0"], "object_spin_limit"),
+        (["--task", "CpoLab-Nothing-Direct", "--stress"], "CpoLab-Nothing-Direct"),
+    ],
+)
+def test_a_stress_test_that_cannot_run_is_refused_before_a_simulator_starts(arguments, sentence, capsys, monkeypatch):
+    pytest.importorskip("isaaclab")
+    monkeypatch.setattr("cpo_lab.launch.simulation.simulation", lambda *_: pytest.fail("a simulator starts"))
+    try:
+        status = main(["doctor", *arguments])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2
+    assert sentence in capsys.readouterr().err
