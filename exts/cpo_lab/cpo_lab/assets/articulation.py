@@ -26,9 +26,9 @@ def joint_friction(joints: Sequence[Joint]) -> dict[str, dict[str, float]]:
     """Return the fields of ``ImplicitActuatorCfg`` that brake joints by their tables' friction [N m].
 
     OvPhysX takes both numbers for torques [N m], whatever Isaac Lab's documentation calls them: one that keeps a joint
-    at rest and one that brakes it. The first alone, as in NVIDIA's configurations, brakes nothing that moves (measured
-    with a joint that coasts, ``tests/cpo_lab/tasks/in_hand/test_allegro_joints.py``). Newton reads the first only, as
-    MuJoCo's friction loss; there it was not measured.
+    at rest and one that brakes it. The first alone, as in NVIDIA's configurations, brakes nothing that moves. Newton
+    reads the first only, as MuJoCo's friction loss, and brakes the same (measured on both with a joint that coasts,
+    ``tests/cpo_lab/tasks/in_hand/test_allegro_joints.py``).
     """
     values = {joint.name: joint.friction for joint in joints}
     return {"friction": values, "dynamic_friction": dict(values)}
