@@ -10,6 +10,7 @@ later ``ended PID EXITCODE``. Forking saves the seconds that importing torch tak
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import sys
@@ -24,6 +25,7 @@ class JobEnv(NoisyTrackingEnv):
     """Tracking that can be slow or fail at a step."""
 
     sleep_s = 0.0
+    computes = False
     fail_at = -1
     steps = 0
     folder = ""
@@ -35,7 +37,17 @@ class JobEnv(NoisyTrackingEnv):
         if self.sleep_s:
             Path(self.folder, "stepping").touch()
             time.sleep(self.sleep_s)
+        if self.computes:
+            Path(self.folder, "stepping").touch()
+            compute()
         return super().step(actions)
+
+
+def compute() -> None:
+    """Be in compiled code that lets other threads run but gives Python no turn in this one, as simulators are."""
+    mutex = ctypes.create_string_buffer(64)  # zeros are an unlocked mutex; locking it twice waits for ever
+    for _ in range(2):
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
 
 def train(folder: str, arguments: list[str]) -> int:
@@ -43,6 +55,7 @@ def train(folder: str, arguments: list[str]) -> int:
     env = make_env(JobEnv)
     env.folder = folder
     env.sleep_s = float(options.get("sleep_s", 0))
+    env.computes = "computes" in options
     env.fail_at = int(options.get("fail_at", -1))
     cfg = ensemble_cfg(num_learning_epochs=1, diagnostics_interval=1)
     cfg["stop_grace_s"] = float(options.get("grace_s", 40))

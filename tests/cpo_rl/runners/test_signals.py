@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from cpo_rl.runners.signals import RunOutcome, StopRequests
+from cpo_rl.runners.signals import HANDLED, RunOutcome, StopRequests, acknowledgement, signals_to_handle
 from cpo_rl.runs.checkpoints import CheckpointStore, read_complete
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.tables import read_metrics
@@ -120,7 +120,12 @@ def finish(job, timeout=60.0):
 
 @pytest.mark.parametrize(
     ("number", "code", "status"),
-    [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "stopped"), (signal.SIGUSR1, 138, "preempted")],
+    [
+        (signal.SIGTERM, 143, "preempted"),
+        (signal.SIGINT, 130, "stopped"),
+        (signal.SIGUSR1, 138, "preempted"),
+        (signal.SIGHUP, 129, "preempted"),
+    ],
 )
 def test_a_signal_leads_to_a_checkpoint_and_its_exit_code(start, tmp_path, number, code, status):
     job = start(tmp_path / "run")
@@ -133,6 +138,7 @@ def test_a_signal_leads_to_a_checkpoint_and_its_exit_code(start, tmp_path, numbe
     _, sidecar = read_complete(latest)
     assert sidecar.iteration == stored["iteration"] == len(read_metrics(tmp_path / "run/metrics.csv")["iteration"])
     assert sidecar.exact and signal.Signals(number).name in output
+    assert "finishing this iteration" in output and "finishing this iteration" in (tmp_path / "run/run.log").read_text()
     assert signal.Signals(number).name in (tmp_path / "run/run.log").read_text().splitlines()[-1]
     if number == signal.SIGTERM:  # the requeued job continues in the same folder
         goal = stored["iteration"] + 3
@@ -165,6 +171,55 @@ def test_a_second_interrupt_ends_the_process_at_once(start, tmp_path):
     began = time.monotonic()
     assert finish(job)[0] == -signal.SIGINT and time.monotonic() - began < 5
     assert RunFolder.open(tmp_path / "run").health() == "lost"
+
+
+def test_a_stop_is_acknowledged_at_once_also_while_a_library_computes(start, tmp_path):
+    job = start(tmp_path / "run", computes=1)
+    wait_until((tmp_path / "run/stepping").exists, job)
+    job.send_signal(signal.SIGINT)
+    wait_until(lambda: "Ctrl+C again ends the run at once" in job.output.read_text(), job, timeout=5.0)
+    job.send_signal(signal.SIGINT)  # Python has not had its turn since the first one
+    began = time.monotonic()
+    assert finish(job)[0] == 130 and time.monotonic() - began < 5
+    assert RunFolder.open(tmp_path / "run").health() == "lost"
+
+
+def test_a_hangup_under_nohup_ends_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequests() as requests:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert requests.number is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.SIGHUP not in signals_to_handle()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", HANDLED)
+def test_an_acknowledgement_says_what_is_waited_for_and_what_another_signal_does(number):
+    alone, among_others = acknowledgement(number, 40.0), acknowledgement(number, 40.0, cuts_rollouts=False)
+    assert "40 s" in alone and "40 s" not in among_others
+    for text in (alone, among_others):
+        assert "checkpoint" in text and ("again" in text) == (number == signal.SIGINT)
+
+
+def test_what_telling_raises_does_not_reach_the_run():
+    heard = []
+
+    def tell(number):
+        heard.append(number)
+        raise OSError("the terminal is gone")
+
+    with StopRequests(tell) as requests:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        end = time.monotonic() + 5
+        while not heard and time.monotonic() < end:
+            time.sleep(0.01)
+        assert requests.number == signal.SIGHUP
+    assert heard == [signal.SIGHUP], "only the first one is told"
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_an_exception_leaves_the_last_checkpoint_and_a_readable_end_of_the_log(start, tmp_path):

@@ -20,7 +20,7 @@ from rich.live import Live
 
 from cpo_lab.cli import pbt_status
 from cpo_rl.pbt.workspace import Workspace
-from cpo_rl.runners.signals import HANDLED
+from cpo_rl.runners.signals import HANDLED, signals_to_handle
 
 OUTPUT = "output.log"
 """File in a member's run folder with everything its processes printed."""
@@ -37,8 +37,8 @@ def run_population(
 ) -> int:
     """Run one process per member until all have ended, showing a line for each.
 
-    The first stop signal (Ctrl+C, SIGTERM, SIGUSR1) is passed on to all members, which save and end; a second one ends
-    them at once. A member that fails does not stop the others.
+    The first stop signal (Ctrl+C, SIGTERM, SIGUSR1, SIGHUP) is passed on to all members, which save and end; a second
+    one ends them at once. A member that fails does not stop the others.
 
     Args:
         workspace: The population's folder.
@@ -59,7 +59,7 @@ def run_population(
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number if len(stopped) == 1 else signal.SIGKILL)
 
-    previous = {number: signal.signal(number, stop) for number in HANDLED}
+    previous = {number: signal.signal(number, stop) for number in signals_to_handle()}
     try:
         for member, command in enumerate(commands):
             if not stopped:

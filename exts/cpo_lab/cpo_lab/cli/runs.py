@@ -40,7 +40,7 @@ health:
              that is long ago
   finished   all iterations done
   stopped    by Ctrl+C or by the finite guard (cpo-lab doctor --dump says why)
-  preempted  by SIGTERM or SIGUSR1; continue it with
+  preempted  by SIGTERM, SIGUSR1 or SIGHUP; continue it with
              cpo-lab train --resume <folder>
   crashed    by an exception; the end of run.log says which
   lost       killed without a word (SIGKILL, power cut); its last checkpoint is

@@ -24,7 +24,7 @@ from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
 from cpo_rl.runners.ensemble_watch import EnsembleWatch
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.loop_hooks import LoopHooks
-from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining
+from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining, acknowledgement
 from cpo_rl.runs.log import run_log
 from cpo_rl.runs.provenance import git_commit
 
@@ -97,7 +97,7 @@ class EnsembleRunner(CheckpointedRunner):
         self._refuse_to_fork()
         self._goal = self.completed_iterations + num_learning_iterations
         self.current_learning_iteration = self.completed_iterations
-        with run_log(self.folder), StopRequests() as self._requests:
+        with run_log(self.folder), StopRequests(self._acknowledge) as self._requests:
             try:
                 outcome = self._learn(num_learning_iterations, init_at_random_ep_len and not self._restored_env)
             except BaseException as error:
@@ -212,6 +212,13 @@ class EnsembleRunner(CheckpointedRunner):
             raise StopTraining(RunOutcome("stopped", GUARD_EXIT_CODE, stop), exact=False)
         if skipped is not None:
             self._tell(skipped, "skipped update")
+
+    def _acknowledge(self, number: int) -> None:
+        """Say at once that a stop signal came and what happens now; called in a thread of its own."""
+        sentence = acknowledgement(number, self.options.stop_grace_s, cuts_rollouts=not self.is_distributed)
+        sentence = f"rank {self.gpu_global_rank}: {sentence}" if self.is_distributed else sentence
+        _log.info(sentence)
+        self.logger.progress.message(sentence)
 
     def _tell(self, sentence: str, event: str) -> None:
         """Say something about the run into its log, on the screen and in the history of its manifest."""
