@@ -5,12 +5,15 @@
 
 from tests.envs.base import TorchEnvCfg, TorchVecEnv
 from tests.envs.deceptive import DeceptiveEnv, DeceptiveEnvCfg
+from tests.envs.fork import ForkEnv, ForkEnvCfg
 from tests.envs.memory import MemoryEnv, MemoryEnvCfg
 from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 
 __all__ = [
     "DeceptiveEnv",
     "DeceptiveEnvCfg",
+    "ForkEnv",
+    "ForkEnvCfg",
     "MemoryEnv",
     "MemoryEnvCfg",
     "TorchEnvCfg",

@@ -18,6 +18,7 @@ import torch
 from rsl_rl.algorithms import PPO
 from tests.envs.base import TorchVecEnv
 from tests.envs.deceptive import DeceptiveEnv, DeceptiveEnvCfg
+from tests.envs.fork import ForkEnv, ForkEnvCfg
 from tests.envs.memory import MemoryEnv, MemoryEnvCfg
 
 from cpo_rl.algorithms import EnsemblePPO
@@ -100,6 +101,12 @@ class Run:
     ess_pooled: float | None = None
     """Effective sample size of all followers' data for the leader, as a share, over the whole run."""
 
+    coupling_kl: float | None = None
+    """Mean KL of the followers' means to the leader [nat], over the whole run; None where it is not regulated."""
+
+    leader_std: float | None = None
+    """Standard deviation of the leader's (or only policy's) actions at the end, mean over actions."""
+
     wall_clock_s: float = 0.0
     """Duration of the run in s."""
 
@@ -143,6 +150,24 @@ TASKS = {
                 "learning_rate": 1.0e-3,
                 "reward_scale": 0.2,
                 "entropy_coef_scale": 0.005,
+                "discriminator_hidden_dims": [64, 64],
+            },
+        ),
+        GateTask(
+            name="fork",
+            make_env=lambda n, seed, stagger: ForkEnv(ForkEnvCfg(num_envs=n, seed=seed, stagger=stagger)),
+            num_envs=384,
+            horizon=16,
+            max_iterations=160,
+            model={"hidden_dims": [64, 64], "embedding_dim": 8, "init_log_std": -0.5},
+            algorithm={
+                "num_policies": 6,
+                "num_learning_epochs": 4,
+                "num_mini_batches": 2,
+                "learning_rate": 1.0e-3,
+                "reward_scale": 0.2,
+                "bound_limit": 1.5,
+                "entropy_coef_scale": 0.05,
                 "discriminator_hidden_dims": [64, 64],
             },
         ),
@@ -210,6 +235,7 @@ ALGORITHMS: dict[str, Callable[[GateTask], dict[str, Any]]] = {
     "sapg_double_steps": _ensemble("sapg_double_steps"),
     "cpo": _ensemble("cpo"),
     "cpo_equal_steps": _ensemble("cpo_equal_steps"),
+    "cpo_regulated": _ensemble("cpo_regulated"),
     "cpo_bonus": _ensemble("cpo_diversity", adversarial_coef=0.01),
     "cpo_weak_bonus": _ensemble("cpo_diversity", adversarial_coef=0.001),
     "cpo_strong_regression": _ensemble("cpo", awac_coef=0.01),
@@ -281,7 +307,12 @@ def train(
     started = time.perf_counter()
     obs = env.get_observations()
     above: int | None = None
-    coupling: dict[str, list[float]] = {"Ensemble/kl_mean": [], "Ensemble/ess_pooled": []}
+    coupling: dict[str, list[float]] = {
+        "Ensemble/kl_mean": [],
+        "Ensemble/ess_pooled": [],
+        "Ensemble/coupling_kl": [],
+        "Leader/std": [],
+    }
     for iteration in range(1, (max_iterations or task.max_iterations) + 1):
         with torch.inference_mode():
             for _ in range(task.horizon):
@@ -308,6 +339,8 @@ def train(
             if stop_when_solved:
                 break
     run.gradient_steps = steps[0]
-    run.policy_kl, run.ess_pooled = (round(mean(values), 4) if values else None for values in coupling.values())
+    *over_the_run, stds = coupling.values()
+    run.policy_kl, run.ess_pooled, run.coupling_kl = (round(mean(v), 4) if v else None for v in over_the_run)
+    run.leader_std = round(stds[-1], 4) if stds else None
     run.wall_clock_s = round(time.perf_counter() - started, 1)
     return run

@@ -212,7 +212,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         epilog="\n".join(__doc__.split("\n\n")[1:3]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=list(TASKS), help="tasks (default: all)")
+    parser.add_argument("--tasks", nargs="+", choices=sorted(MUST_SOLVE), default=list(MUST_SOLVE), help="default: all")
     parser.add_argument("--algorithms", nargs="+", choices=sorted(ALGORITHMS), help="algorithms (default: per task)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds per algorithm, 0 to SEEDS-1 (default: 5)")
     parser.add_argument("--iterations", type=int, help="budget per run in iterations (default: the task's)")
@@ -244,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
         runs = read_runs(args.output)
     summary: dict[str, Any] = {}
     failures: list[str] = []
-    for task in TASKS:
+    for task in MUST_SOLVE:
         grouped: dict[str, list[Run]] = {}
         for run in sorted((r for r in runs if r.task == task), key=lambda r: r.seed):
             grouped.setdefault(run.algorithm, []).append(run)

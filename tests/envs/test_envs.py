@@ -9,9 +9,24 @@ import math
 
 import pytest
 import torch
-from tests.envs import DeceptiveEnv, DeceptiveEnvCfg, MemoryEnv, MemoryEnvCfg, TorchEnvCfg, TrackingEnv, TrackingEnvCfg
+from tests.envs import (
+    DeceptiveEnv,
+    DeceptiveEnvCfg,
+    ForkEnv,
+    ForkEnvCfg,
+    MemoryEnv,
+    MemoryEnvCfg,
+    TorchEnvCfg,
+    TrackingEnv,
+    TrackingEnvCfg,
+)
 
-ALL = [(DeceptiveEnv, DeceptiveEnvCfg), (MemoryEnv, MemoryEnvCfg), (TrackingEnv, TrackingEnvCfg)]
+ALL = [
+    (DeceptiveEnv, DeceptiveEnvCfg),
+    (ForkEnv, ForkEnvCfg),
+    (MemoryEnv, MemoryEnvCfg),
+    (TrackingEnv, TrackingEnvCfg),
+]
 
 
 def _rollout(env, steps, seed=0):
@@ -95,6 +110,8 @@ def test_bad_sizes_are_refused():
         DeceptiveEnv(DeceptiveEnvCfg(num_envs=0))
     with pytest.raises(ValueError, match="recall_steps"):
         MemoryEnv(MemoryEnvCfg(max_episode_length=3, recall_steps=2))
+    with pytest.raises(ValueError, match="open_until"):
+        ForkEnv(ForkEnvCfg(closed_at=40.0))
     assert TorchEnvCfg().num_envs >= 1
 
 
@@ -180,3 +197,63 @@ def test_tracking_can_be_solved_by_a_simple_controller():
         error, velocity = obs[:, :2], obs[:, 2:4]
         env.step(4.0 * error - 0.6 * velocity)
     assert float(env.last_return.mean()) > env.solved_return
+
+
+def test_fork_heights_by_hand():
+    env = ForkEnv(ForkEnvCfg(num_envs=1, roads=4, direction=0.0))  # roads along x, y, -x, -y
+    points = {
+        (10.0, 0.0): 10.0,
+        (0.0, 10.0): 10.0,
+        (30.0, 0.0): 30.0,
+        (0.0, 30.0): 10.0,
+        (0.0, 41.0): 0.0,
+        (0.0, 0.0): 0.0,
+    }
+    for point, height in points.items():
+        assert env._height(torch.tensor([point])).item() == pytest.approx(height / 40.0, abs=1e-6), point
+    beside = env._height(torch.tensor([[20.0, 4.0]])).item()
+    assert beside == pytest.approx(20.0 / 40.0 * math.exp(-0.5), rel=1e-5)
+
+
+def test_fork_steps_are_at_most_one_long():
+    env = ForkEnv(ForkEnvCfg(num_envs=2, stagger=False))
+    before = env.position.clone()
+    env.step(torch.tensor([[30.0, -40.0], [0.3, 0.4]]))
+    assert torch.allclose(env.position - before, torch.tensor([[0.6, -0.8], [0.3, 0.4]]))
+
+
+@pytest.mark.parametrize("road", range(6))
+def test_fork_walks_pay_alike_until_roads_differ(road):
+    cfg = ForkEnvCfg(num_envs=64, stagger=False)
+    env = ForkEnv(cfg)
+    heights = [float(env.step(_towards(env, road))[1].mean()) for _ in range(cfg.max_episode_length)]
+    assert heights[: int(cfg.closed_at)] == pytest.approx([(k + 1) / 40.0 for k in range(20)], abs=0.02)
+    assert float(env.last_return.mean()) == pytest.approx(env.walk_return(road), rel=0.03)
+    assert (float(env.last_return.mean()) > env.solved_return) == (road == 0)
+
+
+def _towards(env, road):
+    """The fastest walk to the end of a road, where it stays."""
+    return float(env.lengths[road]) * env.directions[road] - env.position
+
+
+@pytest.mark.parametrize("std", [0.3, 1.0, 100.0])
+def test_fork_noise_alone_does_not_tell_the_roads_apart(std):
+    """However wide, a random walk gains what it would gain if all roads were closed."""
+    returns = []
+    for open_until in (40.0, 20.0 + 1e-4):
+        env = ForkEnv(ForkEnvCfg(num_envs=4000, stagger=False, open_until=open_until))
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(env.cfg.max_episode_length):
+            env.step(std * torch.randn(4000, 2, generator=generator))
+        returns.append(float(env.last_return.mean()) * open_until)
+    assert returns[0] == pytest.approx(returns[1], rel=0.02)
+    assert returns[0] / 40.0 < 0.3 * env.closed_return
+
+
+def test_fork_turning_back_from_a_closed_road_costs_before_it_pays():
+    env = ForkEnv(ForkEnvCfg(num_envs=1))
+    end, other = 20.0 * env.directions[2], 20.0 * env.directions[0]
+    path = [(1.0 - share) * end + share * other for share in torch.linspace(0.0, 1.0, 21)]
+    heights = [env._height(point[None]).item() for point in path]
+    assert min(heights) < 0.25 * heights[0], "a valley lies between the roads"
