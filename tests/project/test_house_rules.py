@@ -16,6 +16,7 @@ ORDER = {
     "cpo_rl": (
         "errors",
         "formatting",
+        "screen",
         "fields",
         "contracts",
         "regulation",

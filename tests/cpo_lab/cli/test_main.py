@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import subprocess
 import sys
 import time
@@ -60,6 +63,29 @@ def test_status_of_what_a_command_raises(capsys, monkeypatch, raised, status, to
     monkeypatch.setattr("cpo_lab.cli.list.run", run)
     assert cli.main(["list"]) == status
     assert told in capsys.readouterr().err
+
+
+class Full(io.StringIO):
+    """Standard output on a full disk, or to a reader that is gone."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.error = OSError(number, os.strerror(number))
+
+    def flush(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "status"),
+    [("list", errno.ENOSPC, 1), ("list", errno.EPIPE, 0), ("train", errno.ENOSPC, 0), ("pbt", errno.ENOSPC, 0)],
+)
+def test_an_answer_that_cannot_be_shown_is_no_success_and_a_run_is_one(capsys, monkeypatch, command, number, status):
+    monkeypatch.setattr(sys, "stdout", Full(number))
+    monkeypatch.setattr(cli, "_find", lambda name: cli.Command("cpo_lab.cli.list", ""))
+    monkeypatch.setattr("cpo_lab.cli.list.run", lambda argv: sys.stdout.flush() or 0)
+    assert cli.main([command]) == status
+    assert ("the answer could not be shown" in capsys.readouterr().err) is (status == 1)
 
 
 def test_a_bug_is_not_dressed_up_as_user_input(monkeypatch):

@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 
 from cpo_rl.errors import UserError, suggestion
+from cpo_rl.screen import forgiving_output, lost_output
 
 __all__ = ["COMMANDS", "Command", "available_commands", "main"]
 
@@ -90,12 +91,24 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments without the program's name; the process's own when None.
 
     Returns:
-        Exit status: 0 when it worked, 2 for input that the user can correct, 130 when interrupted.
+        Exit status: 0 when it worked, 1 when its answer could not be shown, 2 for input that the user can correct, 130
+        when interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # what a terminal cannot show becomes a question mark, not an error
+    with forgiving_output():
+        status = _run(argv)
+        sys.stdout.flush()
+        if status == 0 and any(stream.failed for stream in lost_output()) and argv[:1] not in (["train"], ["pbt"]):
+            sys.stderr.write("cpo-lab: the answer could not be shown; standard output could not be written\n")
+            return 1
+        return status
+
+
+def _run(argv: list[str]) -> int:
+    """Run one command; the arguments and the result are those of :func:`main`."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         sys.stdout.write(_usage() + "\n")
         return 0
@@ -112,5 +125,3 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("cpo-lab: interrupted\n")
         return 130
-    except BrokenPipeError:
-        return 0  # the reader, such as head, has seen enough

@@ -106,7 +106,8 @@ class CheckpointedRunner(OnPolicyRunner):
         name = f"model_{self.completed_iterations}.pt"
         saved = self.logger.try_write("the checkpoint", lambda: store.save(to_bytes(payload), self._manifest(payload)))
         if saved:
-            self.logger.save_model(str(store.path(self.completed_iterations)), self.completed_iterations)
+            path, number = str(store.path(self.completed_iterations)), self.completed_iterations
+            self.logger.try_write("the copy for the logger", lambda: self.logger.save_model(path, number))
         else:
             self.logger.try_write(folder.MANIFEST, lambda: folder.note("checkpoint failed", file=name))
         return saved

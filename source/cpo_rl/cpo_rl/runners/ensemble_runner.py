@@ -27,6 +27,7 @@ from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining, acknowledgement
 from cpo_rl.runs.log import run_log
 from cpo_rl.runs.provenance import git_commit
+from cpo_rl.screen import forgiving_output, lost_output
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,9 @@ class EnsembleRunner(CheckpointedRunner):
         self._refuse_to_fork()
         self._goal = self.completed_iterations + num_learning_iterations
         self.current_learning_iteration = self.completed_iterations
-        with run_log(self.folder), StopRequests(self._acknowledge) as self._requests:
+        with forgiving_output(), run_log(self.folder), StopRequests(self._acknowledge) as self._requests:
+            for stream in lost_output():
+                stream.tell()  # what was lost before there was a log
             try:
                 outcome = self._learn(num_learning_iterations, init_at_random_ep_len and not self._restored_env)
             except BaseException as error:

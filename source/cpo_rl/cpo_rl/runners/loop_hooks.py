@@ -21,8 +21,9 @@ from rsl_rl.utils.logger import Logger
 from cpo_rl.algorithms.episodes import EpisodeSums
 from cpo_rl.config import RunnerOptions
 from cpo_rl.runners.console import ProgressDisplay
+from cpo_rl.runners.event_log import abandon, open_event_log
 from cpo_rl.runners.extras import ExtrasMeans
-from cpo_rl.runners.metric_charts import tensorboard_layout
+from cpo_rl.runs.files import reason
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import HEADLINE, SCORES
 
@@ -74,6 +75,7 @@ class LoopHooks(Logger):
         self._metrics_table = folder.metrics() if folder else None
         self._matrices_file = folder.diagnostics() if folder else None
         self._failed_writes: set[str] = set()
+        self._reopens = False
         self._manifest_written = -math.inf
         self._first_iteration = 0
         self._last_metrics: dict[str, float] = {}
@@ -87,14 +89,10 @@ class LoopHooks(Logger):
         if self.folder is None:
             self.writer = None
         elif logger_cfg == "tensorboard":
-            from torch.utils.tensorboard import SummaryWriter
-
             if self.writer is None:
-                # events of iterations that are about to be repeated after a crash are hidden
-                self.writer = SummaryWriter(str(self.folder.path), purge_step=self._first_iteration + 1, flush_secs=10)
-                policies = int(self.folder.manifest.get("num_policies") or 1)
-                self.writer.add_custom_scalars(tensorboard_layout(policies))
-            self._store_code_state()
+                self.try_write("the event log", functools.partial(self._open_event_log, self._first_iteration))
+            self._reopens = True
+            self.try_write("the state of the code", self._store_code_state)
         else:
             super().init_logging_writer()
         self._on_start()
@@ -174,7 +172,7 @@ class LoopHooks(Logger):
 
     def close(self) -> None:
         """Flush and close the event log; learning again opens a new one."""
-        writer, self.writer = self.writer, None
+        writer, self.writer, self._reopens = self.writer, None, False
         if writer is None:
             return
         from torch.utils.tensorboard import SummaryWriter
@@ -194,18 +192,19 @@ class LoopHooks(Logger):
 
         Args:
             what: Name of the thing, such as "metrics.csv".
-            write: Does it; may raise OSError.
+            write: Does it; may raise anything, because a record is not worth a run.
 
         Returns:
             Whether it was written.
         """
         try:
             write()
-        except OSError as error:
+        except Exception as error:
             if what not in self._failed_writes:
                 self._failed_writes.add(what)
-                _log.error("%s could not be written (%s); training goes on.", what, error.strerror or error)
-                self.progress.message(f"{what} could not be written ({error.strerror or error}); training goes on.")
+                sentence = f"{what} could not be written ({reason(error)}); training goes on."
+                _log.error(sentence, exc_info=not isinstance(error, OSError))
+                self.progress.message(sentence)
             return False
         if what in self._failed_writes:
             self._failed_writes.discard(what)
@@ -248,12 +247,25 @@ class LoopHooks(Logger):
         values = self._diagnostics()
         if values:
             self.try_write(matrices.path.name, lambda: matrices.append(iteration, self.tot_timesteps, values))
-        writer = self.writer
-        if writer is not None:
-            self.try_write("the event log", lambda: _log_scalars(writer, metrics, iteration))
+        if not self.try_write("the event log", lambda: self._log_scalars(metrics, iteration)) and self._reopens:
+            abandon(self.writer)
+            self.writer = None
         if time.monotonic() - self._manifest_written >= 1.0:
             self._manifest_written = time.monotonic()
             self.write_manifest(iteration)
+
+    def _log_scalars(self, metrics: Mapping[str, float], iteration: int) -> None:
+        """Give every metric to TensorBoard or the configured writer."""
+        if self.writer is None and self._reopens:
+            self._open_event_log(iteration - 1)
+        if self.writer is not None:
+            for name, value in metrics.items():
+                self.writer.add_scalar(name, value, iteration)
+
+    def _open_event_log(self, iteration: int) -> None:
+        """Open TensorBoard's file of the iterations after this one."""
+        assert self.folder is not None
+        self.writer = open_event_log(self.folder.path, iteration, int(self.folder.manifest.get("num_policies") or 1))
 
     def write_manifest(self, iteration: int, **fields: Any) -> None:
         """Update the run's manifest with the progress and further ``fields``."""
@@ -283,9 +295,3 @@ class LoopHooks(Logger):
         for line in said.getvalue().splitlines():
             _log.info(line)
         return files
-
-
-def _log_scalars(writer: Any, metrics: Mapping[str, float], iteration: int) -> None:
-    """Give every metric to TensorBoard or the configured writer."""
-    for name, value in metrics.items():
-        writer.add_scalar(name, value, iteration)

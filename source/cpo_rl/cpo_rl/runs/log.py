@@ -14,6 +14,13 @@ from cpo_rl.runs.folder import RunFolder
 _PACKAGES = ("cpo_rl", "cpo_lab")
 
 
+class _RunLog(logging.FileHandler):
+    """Appends to ``run.log``; a line that cannot be written is lost without a traceback on the screen."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Do nothing."""
+
+
 @contextmanager
 def run_log(folder: RunFolder | None) -> Iterator[None]:
     """Append the messages of level INFO and above to ``run.log``; a folder of None or a full disk writes nothing."""
@@ -22,7 +29,7 @@ def run_log(folder: RunFolder | None) -> Iterator[None]:
         return
     handler: logging.Handler
     try:
-        handler = logging.FileHandler(folder.path / "run.log", encoding="utf-8")
+        handler = _RunLog(folder.path / "run.log", encoding="utf-8", errors="backslashreplace")
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

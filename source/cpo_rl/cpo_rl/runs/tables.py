@@ -4,13 +4,17 @@
 """The growing files of a run: ``metrics.csv`` (a row per iteration) and files with a JSON object per line.
 
 Both are appended with one write per line, so a kill can at most leave a last line without its newline; readers ignore
-such a line and ``truncate_after`` removes it when a run continues. :mod:`~cpo_rl.runs.curves` reads long tables for
-pictures.
+such a line and ``truncate_after`` removes it when a run continues. A line that a full disk took half of is taken back.
+Whatever else lies in these files, from a stray byte to a folder of that name, costs what is damaged: readers pass over
+it and say how much, a run that continues clears it or puts the file aside. :mod:`~cpo_rl.runs.curves` reads long tables
+for pictures.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import io
 import itertools
 import json
@@ -23,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cpo_rl.runs.files import parse_json, write_text
+from cpo_rl.runs.files import parse_json, reason, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -35,21 +39,48 @@ def complete_lines(path: str | os.PathLike[str]) -> list[str]:
     """Return the lines of ``path`` that end in a newline, without it; empty if the file does not exist.
 
     Bytes that are no UTF-8 are replaced, so that a damaged line costs that line only.
+
+    Raises:
+        OSError: If it cannot be read, or is no file.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait forever
+        raise OSError(errno.EINVAL, "not a file", str(path))
     try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        text = Path(path).read_bytes().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
     return text.split("\n")[:-1]
 
 
 def _append(path: Path, line: str) -> None:
-    """Append one line with a single write."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    """Append one line, normally with a single write; what a full disk took of it is taken back.
+
+    Raises:
+        OSError: If not all of it could be written.
+    """
+    data = line.encode("utf-8", errors="backslashreplace")
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, line.encode("utf-8"))
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            data = b"\n" + data  # a torn line before stays a line of its own
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
+
+
+def _put_aside(path: Path, why: str) -> None:
+    """Rename what cannot be continued to ``<name>.damaged``, or the next free name of that kind."""
+    names = (path.with_name(f"{path.name}.damaged{number}") for number in ("", *(f"-{n}" for n in range(2, 10_000))))
+    aside = next(name for name in names if not os.path.lexists(name))
+    _log.warning("%s %s; it is kept as %s.", path, why, aside.name)
+    os.replace(path, aside)
 
 
 # -- metrics.csv -------------------------------------------------------------------------------------------------------
@@ -95,7 +126,7 @@ def split_row(line: str) -> list[str]:
 def _header(line: str) -> list[str]:
     """Return the column names of a table's first line; empty if it is damaged."""
     try:
-        return next(csv.reader([line.rstrip("\r\n")]), [])
+        return next(csv.reader([line.removeprefix("\ufeff").rstrip("\r\n")]), [])
     except csv.Error:
         return []
 
@@ -103,18 +134,27 @@ def _header(line: str) -> list[str]:
 def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
     """Read a metrics table into one list per column; NaN where a value is not available.
 
+    Rows that name no iteration are left out, and how many is told as a warning.
+
     Args:
         path: The ``metrics.csv`` of a run; a missing file reads as an empty table.
 
     Returns:
         Column name to values, all lists equally long.
+
+    Raises:
+        OSError: If the file cannot be read.
     """
-    try:
-        with open_rows(path) as table:
-            rows = [split_row(line) for line in table.lines]
-            return {name: [_number(row, i) for row in rows] for i, name in enumerate(table.header)}
-    except FileNotFoundError:
-        return {}
+    lines = complete_lines(path)
+    header = _header(lines[0]) if lines else []
+    rows = [split_row(line) for line in lines[1:]]
+    if "iteration" in header:
+        place, width = header.index("iteration"), len(header)
+        sound = [cells for cells in rows if _iteration(cells, place, width) is not None]
+        if len(sound) < len(rows):
+            _log.warning("%s has %d damaged row(s), left out.", path, len(rows) - len(sound))
+        rows = sound
+    return {name: [_number(row, i) for row in rows] for i, name in enumerate(header)}
 
 
 def _number(cells: list[str], position: int) -> float:
@@ -123,6 +163,21 @@ def _number(cells: list[str], position: int) -> float:
         return float(cells[position])
     except (IndexError, ValueError):
         return math.nan
+
+
+def _iteration(cells: list[str], place: int, width: int) -> int | None:
+    """Return the iteration that a row belongs to.
+
+    Args:
+        cells: The row.
+        place: Position of the column ``iteration``.
+        width: Columns of the table; a row with more is damaged.
+
+    Returns:
+        The iteration; None for a damaged row.
+    """
+    number = _number(cells, place)
+    return int(number) if len(cells) <= width and number.is_integer() and number >= 0 else None
 
 
 def _row(cells: list[str]) -> str:
@@ -150,8 +205,10 @@ class MetricsTable:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        lines = complete_lines(self.path)
-        self.columns: list[str] = _header(lines[0]) if lines else list(AXES)
+        self.columns: list[str] = list(AXES)
+        with contextlib.suppress(OSError):  # what cannot be read is put aside when the run continues
+            lines = complete_lines(self.path)
+            self.columns = _header(lines[0]) if lines else self.columns
 
     def append(self, iteration: int, env_steps: int, wall_clock_s: float, metrics: Mapping[str, float]) -> None:
         """Add the row of one finished iteration.
@@ -165,6 +222,7 @@ class MetricsTable:
         Raises:
             OSError: If the disk is full or read-only.
         """
+        metrics = {" ".join(name.split()): value for name, value in metrics.items()}  # a header is one line
         new = [name for name in metrics if name not in self.columns]
         if new or not self.path.exists():
             columns = self.columns + new
@@ -177,24 +235,34 @@ class MetricsTable:
     def truncate_after(self, iteration: int) -> int:
         """Remove rows later than ``iteration``, unreadable ones and a half-written last line.
 
-        A file whose header names no iterations is put aside as ``metrics.csv.damaged``.
+        Of rows with the same iteration the last one stays. A file whose header names no iterations, or that cannot be
+        read, is put aside as ``metrics.csv.damaged``.
 
         Returns:
             How many complete rows went.
+
+        Raises:
+            OSError: If the disk is full or read-only.
         """
-        lines = complete_lines(self.path)
+        try:
+            lines = complete_lines(self.path)
+        except OSError as error:
+            _put_aside(self.path, f"cannot be read ({reason(error)})")
+            self.columns = list(AXES)
+            return 0
         if not lines:
+            self.path.unlink(missing_ok=True)  # what has no complete line has no header
+            self.columns = list(AXES)
             return 0
         if "iteration" not in self.columns:
-            aside = self.path.with_name(self.path.name + ".damaged")
-            _log.warning("%s has a damaged header; it is kept as %s.", self.path.name, aside.name)
-            os.replace(self.path, aside)
+            _put_aside(self.path, "has a damaged header")
             self.columns = list(AXES)
             return len(lines) - 1
-        position = self.columns.index("iteration")
-        kept = [line for line in lines[1:] if _number(line.split(","), position) <= iteration]
-        text = "\n".join([lines[0], *kept]) + "\n"
-        if len(text.encode("utf-8")) != self.path.stat().st_size:
+        place, width = self.columns.index("iteration"), len(self.columns)
+        kept = {n: line for line in lines[1:] if (n := _iteration(split_row(line), place, width)) is not None}
+        kept = {n: kept[n] for n in sorted(kept) if n <= iteration}
+        text = "\n".join([lines[0], *kept.values()]) + "\n"
+        if text.encode("utf-8") != self.path.read_bytes():
             write_text(self.path, text)
         return len(lines) - 1 - len(kept)
 
@@ -221,17 +289,36 @@ class JsonLines:
         _append(self.path, json.dumps({"iteration": iteration, "env_steps": env_steps, **values}) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the objects that can be read, oldest first."""
-        return [entry for line in complete_lines(self.path) if (entry := _entry(line)) is not None]
+        """Return the objects that can be read, oldest first; how many cannot is told as a warning.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        lines = complete_lines(self.path)
+        entries = [entry for line in lines if (entry := _entry(line)) is not None]
+        if len(entries) < len(lines):
+            _log.warning("%s has %d damaged line(s), left out.", self.path, len(lines) - len(entries))
+        return entries
 
     def truncate_after(self, iteration: int) -> None:
-        """Remove objects later than ``iteration``, damaged lines and a half-written last one."""
-        if self.path.exists():
+        """Remove objects later than ``iteration``, damaged lines and a half-written last one.
+
+        What cannot be read at all is put aside as ``<name>.damaged``.
+
+        Raises:
+            OSError: If the disk is full or read-only.
+        """
+        if not os.path.lexists(self.path):
+            return
+        try:
             lines = complete_lines(self.path)
-            kept = [line for line in lines if (entry := _entry(line)) is not None and entry["iteration"] <= iteration]
-            text = "".join(line + "\n" for line in kept)
-            if len(text.encode("utf-8")) != self.path.stat().st_size:
-                write_text(self.path, text)
+        except OSError as error:
+            _put_aside(self.path, f"cannot be read ({reason(error)})")
+            return
+        kept = [line for line in lines if (entry := _entry(line)) is not None and entry["iteration"] <= iteration]
+        text = "".join(line + "\n" for line in kept)
+        if not self.path.exists() or text.encode("utf-8") != self.path.read_bytes():
+            write_text(self.path, text)
 
 
 def _entry(line: str) -> dict[str, Any] | None:
@@ -241,4 +328,6 @@ def _entry(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     iteration: Any = entry.get("iteration")
-    return entry if type(iteration) in (int, float) and math.isfinite(iteration) else None
+    if type(iteration) is float and iteration.is_integer():
+        entry["iteration"] = iteration = int(iteration)
+    return entry if type(iteration) is int else None
