@@ -3,19 +3,19 @@
 
 """A choice between roads that look alike where they begin: what one mean action decides, and no noise undoes.
 
-Several straight roads lead away from the origin of a plane, evenly spread. The further out on a road, the higher the
-reward, and up to the fork's end all roads are the same. There all but one are closed; the open one leads on to twice
-the height. Which one is open is told by nothing, and is the same in every episode.
+Several straight roads fan out from the origin of a plane. The further out on a road, the higher the reward, and up to
+the end of the shortest road all are the same. Each road goes further than its neighbor on one side, and the last one
+much further. Nothing tells which is which, and it is the same in every episode.
 
-A policy with a unimodal distribution takes one road, by chance. At its end going back is a loss, so it stays. Noise
-does not help: it is white, steps are bounded, and so a random walk hardly gets to where roads differ, however wide it
-is. Clipping does not help either. Only policies whose *means* lead down different roads meet the open one. Whether a
-leader can then follow depends on how far from it that policy is.
+A policy with a unimodal distribution takes one road, often the middle one. At its end going back is a loss, and the
+way to a neighboring road leads through a valley, so it stays. Noise does not help: it is white, steps are bounded, and
+so a random walk hardly gets to where roads differ, however wide it is. Clipping does not help either. Only a policy
+whose *mean* leads down another road meets what lies at its end. Whether a leader can then follow depends on how far
+from it that policy is: one road further or at the other end of the fan.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -31,27 +31,25 @@ class ForkEnvCfg(TorchEnvCfg):
     max_episode_length: int = 64
     """Episode length in steps: enough to get to the end of the open road and stay for a while."""
 
-    roads: int = 6
-    """Number of roads, at least 2; road 0 is the open one."""
+    lengths: tuple[float, ...] = (10.0, 16.0, 22.0, 28.0, 40.0)
+    """Lengths of the roads from one side of the fan to the other, > 0; two or more, none shorter than the one before.
+    A random walk gets 8 steps far within an episode, as a root mean square."""
 
     direction: float = 0.3
-    """Angle of the open road [rad]; not an axis of the actions. Which road a policy takes depends on its seed."""
+    """Angle of the middle of the fan [rad]; not an axis of the actions."""
 
-    closed_at: float = 20.0
-    """Length of the closed roads, > 0; more than twice the root mean square of the widest random walk."""
+    spacing: float = 0.6
+    """Angle from one road to the next [rad], > 0."""
 
-    open_until: float = 40.0
-    """Length of the open road, above ``closed_at``; well below ``max_episode_length``, or nobody profits from it."""
-
-    road_width: float = 4.0
-    """Standard deviation of the reward across a road, > 0. Wide enough for noisy walks."""
+    road_width: float = 2.0
+    """Standard deviation of the reward across a road, > 0."""
 
 
 class ForkEnv(TorchVecEnv):
     """Walking in the plane with a bounded speed; roads that differ only far out.
 
-    Observation [N, 2]: position / ``open_until``. Action [N, 2]: displacement, shortened to length 1. Reward: height of
-    the best road there, from 0 at the origin to 1 at the end of the open road. Episodes end by time-out.
+    Observation [N, 2]: position / longest length. Action [N, 2]: displacement, at most 1 long. Reward: height
+    of the best road there, from 0 at the origin to 1 at the end of the longest. Episodes end by time-out.
     """
 
     num_obs = 2
@@ -62,15 +60,15 @@ class ForkEnv(TorchVecEnv):
         """See :class:`TorchVecEnv`.
 
         Raises:
-            ValueError: If there is no choice between a shorter and a longer road.
+            ValueError: If there is no choice between shorter and longer roads.
         """
         cfg = cfg or ForkEnvCfg()
-        if cfg.roads < 2 or not 0.0 < cfg.closed_at < cfg.open_until:
-            raise ValueError("ForkEnvCfg needs roads >= 2 and 0 < closed_at < open_until.")
-        angles = 2.0 * math.pi * torch.arange(cfg.roads) / cfg.roads + cfg.direction
+        if len(cfg.lengths) < 2 or cfg.lengths[0] <= 0.0 or list(cfg.lengths) != sorted(cfg.lengths):
+            raise ValueError("ForkEnvCfg.lengths must be two or more positive lengths, in order.")
+        middle = (len(cfg.lengths) - 1) / 2.0
+        angles = cfg.direction + cfg.spacing * (torch.arange(len(cfg.lengths)) - middle)
         self.directions = torch.stack([angles.cos(), angles.sin()], -1).to(cfg.device)  # [roads, 2]
-        self.lengths = torch.full((cfg.roads,), cfg.closed_at, device=cfg.device)
-        self.lengths[0] = cfg.open_until
+        self.lengths = torch.tensor(cfg.lengths, device=cfg.device)
         super().__init__(cfg)
 
     def walk_return(self, road: int) -> float:
@@ -81,18 +79,13 @@ class ForkEnv(TorchVecEnv):
 
     @property
     def best_return(self) -> float:
-        """Return of the straight walk down the open road."""
-        return self.walk_return(0)
-
-    @property
-    def closed_return(self) -> float:
-        """Return of the straight walk down a closed road, where a policy that took one ends up."""
-        return self.walk_return(1)
+        """Return of the straight walk down the last road."""
+        return self.walk_return(-1)
 
     @property
     def solved_return(self) -> float:
-        """Half-way between the end of a closed road and that of the open one."""
-        return 0.5 * (self.closed_return + self.best_return)
+        """Half-way between the best road and the second best."""
+        return 0.5 * (self.walk_return(-2) + self.best_return)
 
     def _allocate(self) -> None:
         self.position = self._buffer("position", 2)
@@ -101,10 +94,10 @@ class ForkEnv(TorchVecEnv):
         self.position.copy_(torch.where(mask[:, None], self._uniform(2), self.position))
 
     def _height(self, position: torch.Tensor) -> torch.Tensor:
-        """Height of the best road at ``position`` [..., 2]; a closed road falls beyond its end as it rose; [...]."""
+        """Height of the best road at ``position`` [..., 2]; beyond its end a road falls as it rose; [...]."""
         along = position @ self.directions.T
         across = position.square().sum(-1, keepdim=True) - along.square()
-        height = torch.minimum(along, 2.0 * self.lengths - along).clamp(min=0.0) / self.cfg.open_until
+        height = torch.minimum(along, 2.0 * self.lengths - along).clamp(min=0.0) / self.lengths[-1]
         return (height * torch.exp(-across / (2.0 * self.cfg.road_width**2))).amax(-1)
 
     def _advance(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,4 +105,4 @@ class ForkEnv(TorchVecEnv):
         return self._height(self.position), torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
 
     def _observe(self) -> torch.Tensor:
-        return self.position / self.cfg.open_until
+        return self.position / self.lengths[-1]
