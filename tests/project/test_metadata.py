@@ -14,6 +14,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from tests.project.hyperparameter_docs import DOCUMENT, with_tables
 
 import cpo_lab
 
@@ -95,3 +97,22 @@ def test_wheel_holds_both_packages(tmp_path):
         assert modules <= set(names)
         assert f"{package}/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "scripts", "docs"))]
+
+
+def test_the_page_of_hyper_parameters_is_that_of_the_configurations():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert text == with_tables(text), (
+        "Run python -m tests.project.hyperparameter_docs: its page is behind the settings."
+    )
+
+
+def test_the_citation_is_one():
+    """GitHub draws "Cite this repository" from it; the README cites the same paper."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= citation.keys()
+    paper = citation["references"][0]
+    readme = (ROOT / "README.md").read_text()
+    assert paper["title"] in readme
+    assert paper["url"] in readme
+    assert all(author["family-names"] in readme for author in paper["authors"])
