@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from cpo_lab.launch import simulation
 from cpo_rl.pbt import Published, Workspace
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.find import checkpoint_in
+from cpo_rl.runs.lock import own_folder
 
 ROOT = Path(__file__).parents[3]
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
@@ -97,11 +99,20 @@ def test_a_member_is_one_process(nothing_starts, capsys, monkeypatch):
     assert "without torchrun" in capsys.readouterr().err
 
 
+def _own_for_a_while(folder: Path) -> None:
+    with own_folder(folder):
+        time.sleep(60)
+
+
 def test_a_workspace_of_another_population_and_a_busy_member_are_refused(nothing_starts, capsys, tmp_path):
     workspace = Workspace(tmp_path / "W", 3)
-    with workspace.claim(0):
-        assert main([*MEMBER, "--device", "cpu"]) == 2
-        assert "already trains member 0" in capsys.readouterr().err
+    busy = multiprocessing.get_context("fork").Process(target=_own_for_a_while, args=(workspace.folder(0),))
+    busy.start()
+    wait_for(workspace.folder(0) / ".lock")
+    assert main([*MEMBER, "--device", "cpu"]) == 2
+    assert f"is in use by process {busy.pid} on host" in capsys.readouterr().err
+    busy.kill()
+    busy.join()
     assert json.loads((tmp_path / "W/population.json").read_text()) == {"members": 3, "task": TASK, "agent": "ppo"}
     assert main(["train", "--pbt", "W", "--pbt_member", "0", "--pbt_members", "4", "--device", "cpu"]) == 2
     assert "members 3, not 4" in capsys.readouterr().err

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,9 @@ import pytest
 from cpo_lab.cli import train
 from cpo_lab.launch.configuration import Request, Resolved
 from cpo_rl.errors import UserError
-from cpo_rl.runs import folder as run_folder
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.find import is_newest, resolve_checkpoint
-from cpo_rl.runs.folder import RunFolder, new_run_folder
+from cpo_rl.runs.folder import RunFolder
 
 
 def make_run(
@@ -96,20 +94,6 @@ def test_run_names():
             train._parser().parse_args(["--run_name", name])
 
 
-def test_two_runs_started_in_the_same_second_get_two_folders(tmp_path, monkeypatch):
-    first = new_run_folder(tmp_path, "x", "seed")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_seed", first.name)
-    first.mkdir(parents=True)
-
-    class Frozen:
-        @staticmethod
-        def now():
-            return argparse.Namespace(strftime=lambda form: first.name.removesuffix("_seed"))
-
-    monkeypatch.setattr(run_folder, "datetime", Frozen)
-    assert new_run_folder(tmp_path, "x", "seed").name == f"{first.name}-2"
-
-
 # -- what ``cpo-lab train --resume`` makes of it -----------------------------------------------------------------------
 
 
@@ -154,16 +138,6 @@ def test_total_iterations(tmp_path):
     with pytest.raises(UserError, match="already has 10 iterations"):
         train._total_iterations(arguments(resume="latest", iterations=10), 1000, checkpoint)
     assert train._total_iterations(arguments(resume="auto", iterations=10), 1000, checkpoint) == 10
-
-
-def test_auto_starts_anew_where_there_is_nothing_to_continue(tmp_path):
-    where = {"log_root": str(tmp_path), "resume": "auto"}
-    assert train._checkpoint(arguments(**where)) is None
-    assert train._checkpoint(arguments(**where, log_dir=str(tmp_path / "job"))) is None
-    folder = make_run(tmp_path, "x", "job", day=1)
-    assert train._checkpoint(arguments(**where)) == folder / "model_10.pt"
-    assert train._checkpoint(arguments(**where, log_dir=str(folder))) == folder / "model_10.pt"
-    assert train._checkpoint(arguments()) is None
 
 
 def test_schedule_on_the_cpu():

@@ -55,11 +55,11 @@ def main(workspace: str, member: int, members: int, **options: str) -> int:
     pbt = PbtCfg(interval_steps=2 * STEPS, start_after=0, initial_delay=0)
     space = Workspace(Path(workspace), members)
     space.join(task="toy", agent="ppo")
-    with space.claim(member):
-        runner = member_runner(space, member, member_cfg(member), pbt)
-        runner.env.sleep_s = float(options.get("sleep_s", 0))
-        runner.resume()
-        runner.learn_until(int(options.get("iterations", 10)))
+    cfg = {**member_cfg(member), "save_interval": 2}
+    runner = member_runner(space, member, cfg, pbt)
+    runner.env.sleep_s = float(options.get("sleep_s", 0))
+    runner.resume()
+    runner.learn_until(int(options.get("iterations", 10)))
     return runner.outcome.exit_code
 
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -290,31 +287,24 @@ def test_a_workspace_belongs_to_one_population(tmp_path):
         Workspace(path, 4).join(task="T", agent="ppo")
 
 
-def test_a_member_is_trained_by_one_process_at_a_time(tmp_path):
-    """The claim goes with the process, however it ends."""
-    program = (
-        "import sys, time; sys.path[:0] = ['source/cpo_rl']\n"
-        "from cpo_rl.pbt import Workspace\n"
-        f"claim = Workspace({str(tmp_path)!r}, 2).claim(0); print('claimed', flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout.readline() == "claimed\n"
-        workspace = Workspace(tmp_path, 2)
-        with pytest.raises(UserError, match="already trains member 0"):
-            workspace.claim(0)
-        workspace.claim(1).close()
-        os.kill(other.pid, signal.SIGKILL)
-        other.wait()
-        for _ in range(50):  # the lock goes when the kernel has taken the process down
-            try:
-                workspace.claim(0).close()
-                break
-            except UserError:
-                time.sleep(0.1)
-        else:
-            pytest.fail("the claim outlived its process")
-    finally:
-        other.kill()
-        other.wait()
-        other.stdout.close()
+def test_populations_that_start_at_once_do_not_share_a_workspace(tmp_path):
+    """Of many that join in the same moment, those with other settings than the first are refused."""
+    path, fork = tmp_path / "W", multiprocessing.get_context("fork")
+    met = fork.Barrier(6)
+
+    def join(members: int) -> None:
+        met.wait()
+        try:
+            Workspace(path, members).join(task="T")
+        except UserError:
+            os._exit(2)
+        os._exit(0)
+
+    processes = [fork.Process(target=join, args=(3 + n % 2,)) for n in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    _, common = Workspace.open(path)
+    expected = [0 if 3 + n % 2 == common["members"] else 2 for n in range(6)]
+    assert [process.exitcode for process in processes] == expected

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.parser import natural_int, positive_int
 from cpo_lab.launch.ranks import Rank
@@ -78,21 +78,24 @@ class PopulationMember:
         self.cfg = PbtCfg(**values)
         return chosen
 
-    def claim(self, resolved: Resolved) -> BinaryIO:
-        """Join the population; the member is this process's until the returned file is closed.
+    def join(self, resolved: Resolved) -> None:
+        """Join the population; the run folder's lock is what reserves the member.
 
         Raises:
-            UserError: If the workspace belongs to another population, or another process trains this member.
+            UserError: If the workspace belongs to another population.
         """
         self.workspace.join(task=resolved.request.task, agent=resolved.request.agent)
-        return self.workspace.claim(self.index)
+
+    @staticmethod
+    def label(preset: str | None) -> str:
+        """Return the name of a member's algorithm for records."""
+        return "pbt" if preset == "ppo" else f"pbt_{preset}"
 
     def make_runner(self, env: Any, cfg: dict[str, Any], **fields: Any) -> EnsembleRunner:
         """Return the runner that trains this member; arguments as for :class:`~cpo_rl.runners.EnsembleRunner`."""
         from cpo_rl.pbt.runner import PbtRunner
 
-        preset = cfg["algorithm"].get("algorithm")
-        fields["algorithm"] = "pbt" if preset == "ppo" else f"pbt_{preset}"
+        fields["algorithm"] = self.label(cfg["algorithm"].get("algorithm"))
         fields["pbt_member"], fields["pbt_members"] = self.index, self.workspace.members
         return PbtRunner(env, cfg, workspace=self.workspace, member=self.index, pbt=self.cfg, **fields)
 

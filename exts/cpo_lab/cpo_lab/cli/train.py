@@ -21,7 +21,16 @@ from rich.markup import escape
 from cpo_lab.cli.parser import SHARED, CommandParser, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.configuration import Request, Resolved, resolve
-from cpo_lab.launch.machine import check_folder, prepare_folder
+from cpo_lab.launch.machine import check_folder
+from cpo_lab.launch.place import (
+    AUTO,
+    Beginning,
+    RunPlace,
+    ancestor_of,
+    choose_place,
+    find_beginning,
+    reasons_for_another_run,
+)
 from cpo_lab.launch.ranks import Rank
 from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task
 from cpo_lab.launch.settings import join_settings, names_of
@@ -30,8 +39,7 @@ from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.compatibility import check_task_of
-from cpo_rl.runs.find import SELECTORS, is_newest, resolve_checkpoint
-from cpo_rl.runs.folder import RunFolder, new_run_folder, plain_task
+from cpo_rl.runs.folder import RunFolder, plain_task
 
 CPU_ITERATIONS = 1000
 """Iterations of a run on the CPU unless told otherwise: some two million transitions."""
@@ -102,6 +110,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--log_dir", metavar="DIR", help="exact run folder, for jobs that are started again (with --resume auto)"
     )
+    parser.add_argument(
+        "--move_aside", action="store_true", help="rename a --log_dir whose records cannot be continued, and start anew"
+    )
     parser.add_argument("--viz", metavar="NAMES", help="viewers, such as newton_gl or viser (default: none)")
     add_options(parser)
     return parser
@@ -114,11 +125,14 @@ class Plan:
     resolved: Resolved
     """What to run."""
 
-    log_dir: Path
-    """The run folder."""
+    place: RunPlace
+    """The folder it is written into."""
 
     checkpoint: Path | None
     """Checkpoint to continue from."""
+
+    found: str
+    """What ``--resume auto`` found and does, a sentence without its end."""
 
     visualizers: list[str]
     """Viewers to open."""
@@ -128,6 +142,11 @@ class Plan:
 
     member: PopulationMember | None
     """Place in a population, if it is part of one."""
+
+    @property
+    def log_dir(self) -> Path | None:
+        """The run folder; None for a new one that is not made yet."""
+        return self.place.folder
 
 
 def run(argv: list[str]) -> int:
@@ -139,8 +158,19 @@ def run(argv: list[str]) -> int:
     plan = make_plan(argv)
     if plan is None:
         return 0
-    rank, resolved = Rank.of_this_process(), plan.resolved
-    with plan.member.claim(resolved) if plan.member else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if plan.member:
+            plan.member.join(plan.resolved)
+        stack.enter_context(plan.place.own())
+        stack.callback(plan.place.tidy)
+        if plan.place.has_changed:  # another process trained there until now
+            before, plan = plan.log_dir, make_plan(argv)
+            if plan is None:
+                return 0
+            if plan.log_dir != before:
+                raise UserError(f"The run in {str(before)!r} changed during the start; give the command again.")
+        stack.enter_context(plan.place.clear())
+        rank, resolved = Rank.of_this_process(), plan.resolved
         if rank.is_first:
             _show(plan)
         number = rank.rank + (plan.member.index if plan.member else 0)
@@ -150,7 +180,7 @@ def run(argv: list[str]) -> int:
 
 
 def make_plan(argv: list[str]) -> Plan | None:
-    """Check the arguments and make the configuration they ask for; nothing but the run folder is made.
+    """Check the arguments and make the configuration they ask for; nothing is made or written.
 
     Returns:
         The run, or None if a run that is to be continued automatically has all its iterations, which is said.
@@ -162,7 +192,10 @@ def make_plan(argv: list[str]) -> Plan | None:
     args, rest = parser.parse_known_args(argv)
     member, rest = take_member(args, rest)
     overrides = parser.settings_among(rest)
-    checkpoint = _checkpoint(args)
+    begin = find_beginning(args.resume, args.log_dir, args.log_root, args.task, may_move=args.move_aside)
+    checkpoint = begin.checkpoint
+    if args.move_aside and not args.log_dir:
+        raise UserError("--move_aside needs --log_dir, the folder whose records are put aside.")
     rank = Rank.of_this_process()
     request = _request(args, overrides, checkpoint)
     if rank.several:  # the GPU of a continued run's first process is not that of the others
@@ -176,22 +209,32 @@ def make_plan(argv: list[str]) -> Plan | None:
         cfg.run_name = args.run_name
     _suit_cpu(resolved)
     cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
-    if checkpoint is not None:
-        if not args.force:
-            check_task_of(checkpoint, request.task)
-        if args.resume == "auto" and iteration_of(checkpoint) >= cfg.max_iterations:
-            Console().print(f"Nothing to do: {checkpoint} has all {cfg.max_iterations} iterations.")
-            return None
-    if checkpoint is not None and is_newest(checkpoint) and _of_task(checkpoint, request.task):
-        log_dir = checkpoint.parent
-    else:  # an older checkpoint starts a run of its own, so that no run has two histories
-        if rank.several and not args.log_dir:
-            raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
-        log_dir = log_root if args.log_dir else new_run_folder(log_root, cfg.experiment_name, args.run_name)
+    if checkpoint is not None and not args.force:
+        check_task_of(checkpoint, request.task, resolved.num_policies)
+    if checkpoint is not None and args.resume == AUTO and iteration_of(checkpoint) >= cfg.max_iterations:
+        Console().print(
+            f"--resume auto found {checkpoint}, which has all {cfg.max_iterations} iterations: nothing to do.",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        return None
+    place = _place(args, begin, resolved, log_root, member)
     if member is not None:
         resolved.chosen += member.complete(resolved)
-    log_dir = prepare_folder(log_dir, "the run folder")
-    return Plan(resolved, log_dir, checkpoint, args.viz.split(",") if args.viz else [], args.force, member)
+    viewers = args.viz.split(",") if args.viz else []
+    return Plan(resolved, place, checkpoint, begin.found, viewers, args.force, member)
+
+
+def _place(
+    args: argparse.Namespace, begin: Beginning, resolved: Resolved, log_root: Path, member: PopulationMember | None
+) -> RunPlace:
+    """Return the folder that the run is written into: that of the run it continues, unless it becomes another one."""
+    reasons = []
+    if begin.checkpoint is not None:
+        algorithm = member.label(resolved.algorithm) if member else resolved.algorithm
+        reasons = reasons_for_another_run(RunFolder.read(begin.checkpoint.parent), resolved, algorithm)
+    new = RunPlace(None, log_root, resolved.agent_cfg.experiment_name, args.run_name)
+    named = log_root if args.log_dir else None
+    return choose_place(begin.checkpoint, reasons, named, new, may_move=args.move_aside)
 
 
 def _suit_cpu(resolved: Resolved) -> None:
@@ -215,26 +258,11 @@ def _total_iterations(args: argparse.Namespace, default: int, checkpoint: Path |
     if total is None and checkpoint is not None:
         total = RunFolder.read(checkpoint.parent).launch.get("iterations")
     total = total or default
-    if checkpoint is not None and args.resume != "auto" and iteration_of(checkpoint) >= total:
+    if checkpoint is not None and args.resume != AUTO and iteration_of(checkpoint) >= total:
         raise UserError(
             f"The run already has {iteration_of(checkpoint)} iterations; give --iterations a larger number."
         )
     return total
-
-
-def _checkpoint(args: argparse.Namespace) -> Path | None:
-    """Return the checkpoint to continue from, or None for a new run."""
-    if args.resume is None:
-        return None
-    selector = "latest" if args.resume == "auto" else args.resume
-    try:
-        if args.log_dir and selector in SELECTORS:
-            selector = f"{Path(args.log_dir).expanduser().absolute()}:{selector}"
-        return resolve_checkpoint(selector, args.log_root, task=args.task)
-    except UserError:
-        if args.resume == "auto":
-            return None  # the first start of a job that will be started again
-        raise
 
 
 def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | None) -> Request:
@@ -276,8 +304,14 @@ def _show(plan: Plan) -> None:
         rows["population"] = str(plan.member)
     if plan.checkpoint is not None:
         rows["continues"] = plan.checkpoint
+    if plan.place.reasons:
+        rows["own folder"] = f"because {' and '.join(plan.place.reasons)}"
+    if plan.place.moved_to is not None:
+        rows["moved aside"] = plan.place.moved_to
     chosen_rows = {"population" if name == "interval_steps" else name for name in resolved.chosen} - {"seed"}
     console = Console(highlight=False)
+    if plan.found:
+        console.print(f"--resume auto {plan.found}.", markup=False, soft_wrap=True)
     for name, value in rows.items():
         chosen = "  [dim](chosen for this machine)[/]" if name in chosen_rows else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
@@ -312,7 +346,8 @@ def _train(plan: Plan) -> int:
     from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
 
     resolved, log_dir, checkpoint = plan.resolved, plan.log_dir, plan.checkpoint
-    request = resolved.request
+    request, continues = resolved.request, plan.place.continues
+    assert log_dir is not None, "made before training"
     cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
     resolved.env_cfg.log_dir = str(log_dir)
     # the settings of Isaac Lab's own launcher, so that both train alike
@@ -324,16 +359,17 @@ def _train(plan: Plan) -> int:
 
         make_runner = plan.member.make_runner if plan.member else EnsembleRunner
         runner = make_runner(
-            env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics
-        )
+            env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics,
+            **({} if continues or checkpoint is None else {"ancestor": ancestor_of(checkpoint, plan.place.reasons)}),
+        )  # fmt: skip
         if Rank.of_this_process().is_first:
-            if checkpoint is None or not is_newest(checkpoint):
+            if not continues:
                 write_run_manifest(
                     str(log_dir), library="rsl_rl", task=request.task, metadata={"agent": _public_key(resolved)}
                 )
             request.keep(log_dir, cfg.max_iterations)
             dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
-        if checkpoint is not None and checkpoint.parent == log_dir:
+        if continues:
             runner.resume(force=plan.force)
         elif checkpoint is not None:
             runner.load(str(checkpoint), force=plan.force)

@@ -25,17 +25,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.decision import MemberState
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.files import read_json, write_json
+from cpo_rl.runs.lock import own_folder
 from cpo_rl.runs.tables import JsonLines
 
 _STATE = re.compile(r"state_(\d+)\.json")
 _POPULATION = "population.json"
+
+JOIN_S = 20.0
+"""How long a member waits for others that join at the same moment [s]."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,10 @@ class Workspace:
         Raises:
             UserError: If the folder belongs to another population or cannot be written.
         """
-        mine = {"members": self.members, **common}
+        with own_folder(self.path, wait_s=JOIN_S):  # or two populations that start at once would share it
+            self._join({"members": self.members, **common})
+
+    def _join(self, mine: dict[str, Any]) -> None:
         if (self.path / _POPULATION).exists():
             _, theirs = Workspace.open(self.path)
             for name, value in mine.items():
@@ -124,34 +131,11 @@ class Workspace:
                     )
             return
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.path / _POPULATION, mine)
         except OSError as error:
             raise UserError(
                 f"Workspace {str(self.path)!r} cannot be written ({error.strerror}); choose another."
             ) from None
-
-    def claim(self, member: int) -> BinaryIO:
-        """Reserve a member for this process, until the returned file is closed or the process ends.
-
-        Raises:
-            UserError: If another process trains this member.
-        """
-        import fcntl  # not on every platform, and only needed to train
-
-        folder = self.folder(member)
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".claimed", "wb")  # noqa: SIM115  (open for as long as the process trains)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise UserError(
-                f"Another process already trains member {member} in {str(self.path)!r}; wait for it or stop it."
-            ) from None
-        except OSError:
-            pass  # a file system without locks; the user has to see to it
-        return file
 
     def folder(self, member: int) -> Path:
         """Return the run folder of a member."""

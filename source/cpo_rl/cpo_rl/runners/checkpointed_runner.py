@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +29,9 @@ from cpo_rl.runs.checkpoint_reader import read_checkpoint
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.compatibility import env_identity
 from cpo_rl.runs.files import plain_config, reason
-from cpo_rl.runs.find import checkpoint_in
+from cpo_rl.runs.find import checkpoint_in, contents_of
 from cpo_rl.runs.folder import RunFolder
+from cpo_rl.runs.lock import FolderLock, own_folder
 from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes
 from cpo_rl.runs.provenance import config_hash, git_commit, library_versions, now
 
@@ -78,6 +81,8 @@ class CheckpointedRunner(OnPolicyRunner):
         self._restored_env = False
         self._pending_random: Mapping[str, Any] | None = None
         self._notes: list[str] = []
+        self._lock: FolderLock | None = None
+        self._others: tuple[str, ...] = ()
         self.folder = self._open_folder(log_dir, run_fields) if log_dir and self.gpu_global_rank == 0 else None
         self.store = CheckpointStore(log_dir, self.options.keep_last, self.options.keep_best) if log_dir else None
 
@@ -167,6 +172,8 @@ class CheckpointedRunner(OnPolicyRunner):
             self.completed_iterations = self.current_learning_iteration = payload["iter"]
         if load_cfg is None:
             self._restore_run(checkpoint.runner, name)
+            if self.store is not None and Path(path).resolve().parent == self.store.folder.resolve():
+                self._others = ()  # what the folder holds goes on now
         return payload.get("infos") or {}
 
     def resume(self, *, force: bool = False) -> bool:
@@ -247,6 +254,11 @@ class CheckpointedRunner(OnPolicyRunner):
             "config_hash": config_hash(self._given_cfg),
             **fields,
         }
+        self._lock = own_folder(log_dir)
+        if self._lock.note:
+            self._notes.append(self._lock.note)
+        found = contents_of(Path(log_dir))
+        self._others = found.files if found.trained else ()
         if RunFolder.holds_run(log_dir):
             folder = RunFolder.open(log_dir)
             missing = {name: value for name, value in known.items() if folder.manifest.get(name) is None}
@@ -256,6 +268,18 @@ class CheckpointedRunner(OnPolicyRunner):
         if torch.device(self.device).type == "cuda":
             folder.update(hardware={**folder.manifest["hardware"], "gpu": torch.cuda.get_device_name(self.device)})
         return folder
+
+    @contextlib.contextmanager
+    def _owning(self) -> Iterator[None]:
+        """Keep other processes out of the run folder; a launcher that owns it besides keeps it afterwards."""
+        if self.folder is not None:
+            self._lock = self._lock or own_folder(self.folder.path)
+        try:
+            yield
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
 
     def _configure_multi_gpu(self) -> None:
         """Join the ranks as rsl_rl does on GPUs; on CPUs over gloo, which rsl_rl does not offer."""

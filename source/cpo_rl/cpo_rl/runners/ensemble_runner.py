@@ -93,22 +93,24 @@ class EnsembleRunner(CheckpointedRunner):
                 was restored from a checkpoint.
 
         Raises:
-            UserError: If the run folder holds a later checkpoint than the state that would be trained.
+            UserError: If the run folder holds what another run trained, or a later checkpoint than the state that
+                would be trained, or if another process trains in it.
         """
-        self._refuse_to_fork()
-        self._goal = self.completed_iterations + num_learning_iterations
-        self.current_learning_iteration = self.completed_iterations
-        with forgiving_output(), run_log(self.folder), StopRequests(self._acknowledge) as self._requests:
-            for stream in lost_output():
-                stream.tell()  # what was lost before there was a log
-            try:
-                outcome = self._learn(num_learning_iterations, init_at_random_ep_len and not self._restored_env)
-            except BaseException as error:
-                self._report_crash(error)
-                raise
-            finally:
-                self.logger.progress.stop()
-            self._finish(outcome)
+        with self._owning():
+            self._refuse_to_fork()
+            self._goal = self.completed_iterations + num_learning_iterations
+            self.current_learning_iteration = self.completed_iterations
+            with forgiving_output(), run_log(self.folder), StopRequests(self._acknowledge) as self._requests:
+                for stream in lost_output():
+                    stream.tell()  # what was lost before there was a log
+                try:
+                    outcome = self._learn(num_learning_iterations, init_at_random_ep_len and not self._restored_env)
+                except BaseException as error:
+                    self._report_crash(error)
+                    raise
+                finally:
+                    self.logger.progress.stop()
+                self._finish(outcome)
 
     def learn_until(self, total_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train until so many iterations are finished in all, which continues a requeued run to its original end."""
@@ -249,4 +251,9 @@ class EnsembleRunner(CheckpointedRunner):
             raise UserError(
                 f"log_dir {str(self.store.folder)!r} already holds model_{later[-1]}.pt; "
                 "resume that run or choose another run name."
+            )
+        if self._others:
+            raise UserError(
+                f"log_dir {str(self.store.folder)!r} holds records of a run ({', '.join(self._others[:3])}), which "
+                "would be mixed with another one's; resume that run or choose another folder."
             )

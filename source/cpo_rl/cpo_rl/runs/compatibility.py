@@ -80,12 +80,13 @@ def check_identity(
     return differences(stored, current)
 
 
-def check_task_of(checkpoint: str | os.PathLike[str], task: str) -> None:
-    """Refuse a checkpoint whose sidecar names another task, before anything heavy is started.
+def check_task_of(checkpoint: str | os.PathLike[str], task: str, num_policies: int | None = None) -> None:
+    """Refuse a checkpoint whose sidecar names another task or ensemble, before anything heavy is started.
 
     Args:
         checkpoint: The ``.pt`` file; one without a readable sidecar passes.
         task: Gym id.
+        num_policies: Policies that are to be trained; None takes any.
 
     Raises:
         UserError: If it does.
@@ -93,8 +94,13 @@ def check_task_of(checkpoint: str | os.PathLike[str], task: str) -> None:
     identity: Any = None
     with contextlib.suppress(OSError, ValueError):
         identity = read_json(manifest_path(checkpoint)).get("identity")
-    trained = identity.get("task") if isinstance(identity, dict) else None
-    if trained not in (None, plain_task(task)):
+    known = identity if isinstance(identity, dict) else {}
+    if known.get("task") not in (None, plain_task(task)):
         raise UserError(
-            f"Checkpoint {str(checkpoint)!r} was trained on task {trained!r}, not on {task!r}; choose another."
+            f"Checkpoint {str(checkpoint)!r} was trained on task {known['task']!r}, not on {task!r}; choose another."
+        )
+    if num_policies is not None and known.get("num_policies") not in (None, num_policies):
+        raise UserError(
+            f"Checkpoint {str(checkpoint)!r} holds {known['num_policies']!r} policies, which cannot become "
+            f"{num_policies}; leave that out, or start a new run."
         )

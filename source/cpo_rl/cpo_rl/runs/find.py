@@ -14,17 +14,20 @@ cannot be read is passed over with a warning.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration
-from cpo_rl.runs.files import reason
+from cpo_rl.runs.files import reason, shown
 from cpo_rl.runs.folder import REMAINS, RunFolder, plain_task
+from cpo_rl.runs.tables import has_lines
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +39,15 @@ DEPTH = 4
 
 SELECTORS = ("latest", "best")
 """Words accepted instead of a path."""
+
+_TRAINED = ("model_*.pt", "dump_*.pt", "published")
+"""Names of what only a finished iteration leaves; tables tell by their rows."""
+
+_WRITTEN = (
+    *_TRAINED, *REMAINS, RunFolder.MANIFEST, RunFolder.LAUNCHER, RunFolder.LAUNCH,
+    "model_*.json", "*.damaged", "events.out.tfevents.*", "run.log", "pbt_history.jsonl",
+)  # fmt: skip
+"""Names of what a run leaves in its folder."""
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -186,6 +198,44 @@ def checkpoint_in(folder: Path, selector: str = "latest") -> Path | None:
         return None
     plain = {n: file for file in folder.glob("model_*.pt") if (n := checkpoint_iteration(file)) is not None}
     return plain[max(plain)] if plain else None
+
+
+# -- a folder that a run is to be written into -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder holds already that a run wrote."""
+
+    checkpoint: Path | None
+    """The checkpoint that it would be continued from; None if it holds no complete one."""
+
+    files: tuple[str, ...]
+    """Names of what is there, in alphabetical order; empty for a folder that holds no run."""
+
+    trained: bool
+    """Whether something was trained: files tell of a finished iteration."""
+
+
+def contents_of(folder: Path) -> Contents:
+    """Look at a folder that a run is to be written into; one that does not exist holds nothing.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        names = []
+    except OSError as error:
+        raise UserError(f"run folder {shown(folder)!r} cannot be read ({reason(error)}); choose another.") from None
+    files = tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _WRITTEN))
+    if not files:
+        return Contents(None, (), False)
+    run = RunFolder.read(folder)
+    told = any(fnmatch.fnmatchcase(name, pattern) for name in files for pattern in _TRAINED)
+    rows = has_lines(run.metrics_file, 2) or has_lines(run.diagnostics_file, 1)
+    return Contents(checkpoint_in(folder), files, told or rows or bool(run.manifest and run.iteration))
 
 
 def is_newest(checkpoint: Path) -> bool:

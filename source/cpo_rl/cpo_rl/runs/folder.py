@@ -244,6 +244,12 @@ class RunFolder:
         return name if isinstance(name, str) else None
 
     @property
+    def algorithm_class(self) -> str | None:
+        """Name of the class that trained, without its module; None when the folder does not say."""
+        name = self.manifest.get("algorithm_class")
+        return name.rpartition(":")[2] if isinstance(name, str) else None
+
+    @property
     def seed(self) -> int | None:
         """Random seed; None when the folder does not say."""
         seed = self.manifest.get("seed") if self.manifest else self.settings.get("seed")
@@ -323,16 +329,6 @@ class RunFolder:
 def plain_task(task: str) -> str:
     """Return a gym id without its namespace."""
     return task.split(":")[-1]
-
-
-def new_run_folder(log_root: Path, experiment: str, run_name: str) -> Path:
-    """Return the path of a run folder that does not exist yet, named by the time as the stock launcher does."""
-    stem = datetime.now().strftime("%Y-%m-%d_%H-%M-%S") + (f"_{run_name}" if run_name else "")
-    folder, count = log_root / experiment / stem, 1
-    while folder.exists():
-        count += 1
-        folder = log_root / experiment / f"{stem}-{count}"
-    return folder
 
 
 def _exists(path: Path) -> bool:

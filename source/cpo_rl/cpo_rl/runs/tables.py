@@ -157,6 +157,23 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, list[float]]:
     return {name: [_number(row, i) for row in rows] for i, name in enumerate(header)}
 
 
+def has_lines(path: str | os.PathLike[str], at_least: int) -> bool:
+    """Return whether a file has so many complete lines, reading no more of it than that takes.
+
+    What is there but cannot be read counts as having them.
+    """
+    lines = 0
+    try:
+        with open(path, "rb") as stream:
+            while lines < at_least and (block := stream.read(1 << 20)):
+                lines += block.count(b"\n")
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return lines >= at_least
+
+
 def _number(cells: list[str], position: int) -> float:
     """Return the value of a cell; NaN for one that is absent, empty or unreadable."""
     try:
