@@ -55,7 +55,28 @@ def test_the_second_call_does_not_write(tmp_path):
     assert first == second
     assert len(calls) == 1
     assert Path(first).parent == tmp_path / "cache"
-    assert os.listdir(tmp_path / "cache") == [Path(first).name]
+    assert sorted(os.listdir(tmp_path / "cache")) == [Path(first).name, f"{Path(first).name}.sha256"]
+
+
+@pytest.mark.parametrize("which", ["", ".sha256"])
+@pytest.mark.parametrize("damage", [b"", b"#us", b"\0" * 9, b"#usda 1.1", b"#usda 1.0 and more", None])
+def test_a_damaged_file_is_made_again(which, damage):
+    path = Path(cache.cached_usd("a", "content", write_text("#usda 1.0")))
+    damaged = path.with_name(path.name + which)
+    damaged.unlink()
+    if damage is not None:
+        damaged.write_bytes(damage)
+    assert cache.cached_usd("a", "content", write_text("#usda 1.0")) == str(path)
+    assert path.read_text() == "#usda 1.0"
+    cache.cached_usd("a", "content", lambda path: pytest.fail("once made again it is whole"))
+
+
+def test_what_cannot_be_replaced_is_one_sentence():
+    path = Path(cache.cached_usd("a", "content", write_text("1")))
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match="cannot be written"):
+        cache.cached_usd("a", "content", write_text("1"))
 
 
 def test_other_content_gives_another_file():
@@ -90,4 +111,4 @@ def test_processes_that_start_at_once_see_one_whole_file(tmp_path):
     paths = {racer.communicate(timeout=60)[0].strip() for racer in racers}
     assert [racer.returncode for racer in racers] == [0] * 4
     assert len(paths) == 1
-    assert len(os.listdir(tmp_path / "cache")) == 1
+    assert len(os.listdir(tmp_path / "cache")) == 2

@@ -8,11 +8,14 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import shutil
+import tempfile
 
 import pytest
 
 from cpo_lab.cli import doctor, main
 from cpo_lab.cli.doctor import Finding
+from cpo_lab.launch import checks
+from cpo_rl.errors import UserError
 
 REGRASP = "CpoLab-Regrasp-KukaAllegro-Direct"
 
@@ -73,8 +76,44 @@ def test_pictures_without_opengl(monkeypatch):
 
 def test_full_disk(monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=10)
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    assert any(finding.level == "problem" for finding in doctor.check_disk())
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda path: usage)
+    assert any(finding.level == "problem" for finding in checks.check_places())
+
+
+@pytest.mark.parametrize("variable", ["CPO_LAB_CACHE", "WARP_CACHE_PATH"])
+def test_a_cache_that_cannot_be_written_is_found_and_its_variable_named(monkeypatch, variable):
+    monkeypatch.setenv(variable, "/proc/nothing")
+    problems = [finding for finding in checks.check_places() if finding.level == "problem"]
+    assert problems and all(variable in finding.fix for finding in problems)
+
+
+def test_no_place_for_temporary_files_is_a_problem(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    assert any("TMPDIR" in finding.fix for finding in checks.check_places())
+
+
+def test_engines_that_cannot_be_loaded(monkeypatch):
+    monkeypatch.setattr(checks, "_LOAD", "raise OSError('libGL is missing')")
+    (finding,) = checks.check_engine()
+    assert finding.level == "problem" and "libGL is missing" in finding.text
+
+
+def test_a_configuration_that_cannot_be_made(monkeypatch):
+    def refuse(request):
+        raise UserError("--device cuda was asked for but there is none.")
+
+    monkeypatch.setattr(checks, "resolve", refuse)
+    (finding,) = checks.check_configuration()
+    assert finding.level == "problem" and "--device cuda" in finding.text
+
+
+def test_a_start_that_fails_is_told_with_its_last_words(monkeypatch):
+    monkeypatch.setattr(checks.sys, "executable", shutil.which("false"))
+    (finding,) = checks.try_training()
+    assert finding.level == "problem" and "status 1" in finding.text
 
 
 def test_license_is_never_accepted_for_the_user(monkeypatch):

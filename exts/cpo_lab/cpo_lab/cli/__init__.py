@@ -15,6 +15,7 @@ import io
 import sys
 from dataclasses import dataclass
 
+from cpo_lab.launch.places import notice, settle_caches
 from cpo_rl.errors import UserError, suggestion
 from cpo_rl.screen import forgiving_output, lost_output
 
@@ -31,16 +32,19 @@ class Command:
     summary: str
     """What it does, in one line."""
 
+    computes: bool = True
+    """Whether it computes, so that libraries need folders for their caches."""
+
 
 COMMANDS: dict[str, Command] = {
     "train": Command("cpo_lab.cli.train", "train an ensemble of policies on a task"),
     "pbt": Command("cpo_lab.cli.pbt", "train a population that copies its best members"),
     "play": Command("cpo_lab.cli.play", "show, picture or film a trained policy"),
     "evaluate": Command("cpo_lab.cli.evaluate", "measure a trained policy over many episodes"),
-    "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report"),
+    "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report", computes=False),
     "export": Command("cpo_lab.cli.export", "write a trained policy for deployment"),
-    "runs": Command("cpo_lab.cli.runs", "list runs with progress and health"),
-    "list": Command("cpo_lab.cli.list", "list tasks, agents and physics engines"),
+    "runs": Command("cpo_lab.cli.runs", "list runs with progress and health", computes=False),
+    "list": Command("cpo_lab.cli.list", "list tasks, agents and physics engines", computes=False),
     "benchmark": Command("cpo_lab.cli.benchmark", "measure environments and updates on this machine"),
     "doctor": Command("cpo_lab.cli.doctor", "check this machine and say how to fix what is missing"),
 }
@@ -118,7 +122,11 @@ def _run(argv: list[str]) -> int:
         sys.stdout.write(f"cpo-lab {__version__}\n")
         return 0
     try:
-        return importlib.import_module(_find(argv[0]).module).run(argv[1:])
+        command = _find(argv[0])
+        settle_caches()
+        if command.computes and notice():
+            sys.stderr.write(f"cpo-lab: {notice()}\n")
+        return importlib.import_module(command.module).run(argv[1:])
     except UserError as error:
         sys.stderr.write(f"cpo-lab: {error}\n")
         return 2

@@ -3,7 +3,8 @@
 
 """``cpo-lab doctor``: check this machine, and say in one line each what is wrong and how to fix it.
 
-A check is a function that returns :class:`Finding` objects; :data:`CHECKS` lists them. Checks start no simulator.
+A check is a function that returns :class:`Finding` objects; :data:`CHECKS` lists them. Checks start no simulator;
+``--start`` trains an iteration.
 """
 
 from __future__ import annotations
@@ -17,42 +18,23 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cpo_lab.cli.doctor_stress import STEPS, run_stress
 from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
+from cpo_lab.launch.checks import Finding, check_configuration, check_engine, check_places, try_training
 from cpo_lab.launch.configuration import Request, resolve
 from cpo_lab.launch.machine import usable_cores
 from cpo_lab.launch.registry import find_task
 from cpo_lab.launch.settings import names_of
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import reason
 
 if TYPE_CHECKING:
     from cpo_lab.tasks.physical_checks import PhysicalCheck
-
-Level = Literal["ok", "note", "problem"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Result of one check."""
-
-    level: Level
-    """``ok``, ``note`` (works, but less well) or ``problem`` (something will fail)."""
-
-    topic: str
-    """What was looked at."""
-
-    text: str
-    """What was found."""
-
-    fix: str = ""
-    """What to do about it; empty when nothing."""
-
 
 # The packages whose version decides whether our code fits, with what setup.py asks for.
 _PINNED = ("isaaclab", "rsl-rl-lib", "torch", "newton", "warp-lang", "ovphysx", "usd-exchange")
@@ -203,41 +185,6 @@ def check_isaacsim() -> list[Finding]:
     return [Finding("ok", "Isaac Sim", "installed")]
 
 
-def check_disk() -> list[Finding]:
-    """Check that logs and caches can be written and have room."""
-    found = []
-    for topic, folder in (("Logs", Path.cwd()), ("Kernel cache", _warp_cache())):
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(existing).free / 1024**3
-        if not os.access(existing, os.W_OK):
-            found.append(
-                Finding("problem", topic, f"{existing} cannot be written", "change its permissions or work elsewhere")
-            )
-        elif free < 2:
-            found.append(
-                Finding(
-                    "problem",
-                    topic,
-                    f"only {free:.1f} GB free in {existing}",
-                    "make room: a long run writes 1 GB or more",
-                )
-            )
-        else:
-            found.append(Finding("ok", topic, f"{free:.0f} GB free in {existing}"))
-    if not _warp_cache().exists():
-        found.append(
-            Finding("note", "Kernel cache", "empty: the first start compiles kernels for one to three minutes")
-        )
-    return found
-
-
-def _warp_cache() -> Path:
-    """Return the folder in which Warp keeps compiled kernels."""
-    configured = os.environ.get("WARP_CACHE_PATH")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(configured) if configured else Path(base) / "warp"
-
-
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
@@ -253,14 +200,17 @@ CHECKS: list[Callable[[], list[Finding]]] = [
     check_cuda,
     check_pictures,
     check_isaacsim,
-    check_disk,
+    check_places,
+    check_engine,
+    check_configuration,
 ]
 """Every check, in the order of the output."""
 
 
 _EPILOG = """\
 examples:
-  cpo-lab doctor
+  cpo-lab doctor                   what cpo-lab train needs, without starting it
+  cpo-lab doctor --start           and one iteration of it, in a folder of its own
   cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp
   cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct --stress 100000
   cpo-lab doctor --dump RUN_FOLDER/dump_120.pt"""
@@ -272,6 +222,7 @@ def _parser() -> CommandParser:
         description="Check this machine and say how to fix what is missing, or check the physics of a task.",
         epilog=_EPILOG,
     )
+    parser.add_argument("--start", action="store_true", help="also train one iteration of the default task")
     parser.add_argument("--dump", metavar="FILE", help="explain a dump that the finite guard left in a run folder")
     parser.add_shared("--task", help="measure the physics of this task on an engine, instead of the machine")
     parser.add_argument(
@@ -313,7 +264,7 @@ def run(argv: list[str]) -> int:
         return _check_task(args, settings)
     if settings or args.device or args.num_envs or args.stress:
         raise UserError("--stress, --device, --num_envs and settings belong to a task; add --task NAME.")
-    return _check_machine()
+    return _check_machine([*CHECKS, try_training] if args.start else CHECKS)
 
 
 def _check_task(args: argparse.Namespace, settings: list[str]) -> int:
@@ -355,19 +306,21 @@ def _measure_physics(args: argparse.Namespace, settings: list[str]) -> list[Phys
             return physical_checks(wrapped.unwrapped)
 
 
-def _check_machine() -> int:
-    """Run :data:`CHECKS` and print what they found."""
+def _check_machine(checks: Sequence[Callable[[], list[Finding]]]) -> int:
+    """Run checks and print what they found."""
     from rich.console import Console
     from rich.markup import escape
 
     console = Console()
     signs = {"ok": "[green]ok     ", "note": "[yellow]note   ", "problem": "[red]PROBLEM"}
     problems = 0
-    for check in CHECKS:
+    for check in checks:
         try:
             findings = check()
         except Exception as error:
-            findings = [Finding("problem", check.__name__.removeprefix("check_"), f"the check itself failed: {error}")]
+            findings = [
+                Finding("problem", check.__name__.removeprefix("check_"), f"the check itself failed: {reason(error)}")
+            ]
         for finding in findings:
             problems += finding.level == "problem"
             fix = f"\n{' ' * 10}[bold]fix:[/] {escape(finding.fix)}" if finding.fix else ""

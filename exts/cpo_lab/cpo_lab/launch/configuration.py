@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cpo_lab.launch.machine import resolve_device
+from cpo_lab.launch.places import check_caches
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
 from cpo_lab.launch.settings import apply_settings, join_settings, names_of, take_selector, write_settings
 from cpo_rl import contracts
@@ -151,6 +152,7 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     Raises:
         UserError: On anything that the user can correct.
     """
+    check_caches()
     spec = find_task(request.task)
     key = agent_key(spec, request.agent)
     device = resolve_device(request.device)
