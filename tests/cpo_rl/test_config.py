@@ -70,7 +70,7 @@ OUT_OF_RANGE = {
 CLASSES = {"algorithm": EnsembleCfg, "model": ModelCfg}
 WRONG_KIND = {"int": 1.5, "float": float("nan"), "bool": 1, "str": 3}
 
-UNBOUNDED = {"algorithm": {"algorithm"}, "model": {"init_log_std"}}
+UNBOUNDED = {"algorithm": {"algorithm"}, "model": set()}
 """Fields that take any value of their kind."""
 
 

@@ -28,6 +28,9 @@ ROW_SETS = {
 """Which roles a named set of rows holds."""
 
 
+_DIMS = [1024, 1024, 512, 512]
+
+
 @dataclass
 class EnsembleCfg(RegulationCfg):
     """Settings of :class:`cpo_rl.algorithms.EnsemblePPO`: PPO, SAPG and CPO are presets of it.
@@ -39,10 +42,10 @@ class EnsembleCfg(RegulationCfg):
     algorithm: str = setting("cpo", fixed=True)
     """Name of the preset these settings came from; only for logs, reports and file names."""
 
-    num_policies: int = setting(6, at_least=1, fixed=True)
+    num_policies: int = setting(6, at_least=1, at_most=1000, fixed=True)
     """Number of policies M in the ensemble. It must divide the number of environments."""
 
-    num_learning_epochs: int = setting(5, at_least=1)
+    num_learning_epochs: int = setting(5, at_least=1, at_most=1000)
     """Passes over the training batch per iteration."""
 
     num_mini_batches: int = setting(4, at_least=1, fixed=True)
@@ -161,7 +164,7 @@ class EnsembleCfg(RegulationCfg):
     """Whether every follower's diversity reward is lowered by its mean over the rollout, so that it moves neither
     values nor the weights of the regression."""
 
-    discriminator_hidden_dims: list[int] = setting([1024, 1024, 512, 512], at_least=1, entries=1, fixed=True)
+    discriminator_hidden_dims: list[int] = setting(_DIMS, at_least=1, at_most=2**16, entries=1, fixed=True)
     """Widths of the discriminator's hidden layers."""
 
     discriminator_learning_rate: float = setting(5.0e-4, above=0.0)
@@ -290,22 +293,22 @@ class EnsembleCfg(RegulationCfg):
 class ModelCfg:
     """Settings of :class:`cpo_rl.models.EnsembleActorCritic`."""
 
-    hidden_dims: list[int] = setting([512, 512, 256, 128], at_least=1, entries=1)
+    hidden_dims: list[int] = setting([512, 512, 256, 128], at_least=1, at_most=2**16, entries=1)
     """Widths of the trunk's layers."""
 
     activation: str = setting("elu", choices=("elu", "relu", "tanh", "selu", "swish", "gelu", "lrelu", "mish"))
     """Activation between layers, by rsl_rl's names."""
 
-    embedding_dim: int = setting(32, at_least=0)
+    embedding_dim: int = setting(32, at_least=0, at_most=2**16)
     """Length of each policy's learned conditioning vector; 0 conditions only the action noise."""
 
     rnn_type: str = setting("none", choices=("none", "lstm"))
     """``none`` (feed-forward) or ``lstm`` (an LSTM before the trunk)."""
 
-    rnn_hidden_dim: int = setting(768, at_least=1)
+    rnn_hidden_dim: int = setting(768, at_least=1, at_most=2**16)
     """Units of the LSTM."""
 
-    rnn_num_layers: int = setting(1, at_least=1)
+    rnn_num_layers: int = setting(1, at_least=1, at_most=100)
     """Layers of the LSTM."""
 
     rnn_layer_norm: bool = True
@@ -314,7 +317,7 @@ class ModelCfg:
     separate_critic: bool = False
     """Whether the critic has a trunk of its own (the reference shares it)."""
 
-    init_log_std: float = setting(0.0)
+    init_log_std: float = setting(0.0, at_least=-20.0, at_most=20.0)
     """Initial log standard deviation of actions."""
 
     normalize_observations: bool = True
@@ -339,7 +342,7 @@ class RunnerOptions:
     rsl_rl's runner reads the first two as well, launchers read the third, and the others are ours alone.
     """
 
-    num_steps_per_env: int = setting(8, at_least=1)
+    num_steps_per_env: int = setting(8, at_least=1, at_most=100_000)
     """Horizon T: steps per environment and iteration."""
 
     save_interval: int = setting(50, at_least=1)

@@ -16,7 +16,6 @@ reads what was typed. Every refusal is a :class:`~cpo_rl.errors.UserError` in on
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
@@ -31,6 +30,9 @@ _KINDS = {int: "an integer", float: "a finite number", bool: "true or false", st
 """Kinds of values that are checked, and what they are called; a number is finite, so that no range can be fooled."""
 
 _EACH = "in every entry "
+
+LARGEST = 3.4e38
+"""Largest magnitude of a number: what 32 bits hold, in which everything is computed."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,9 @@ def _read(text: str, kind: type | None) -> Any:
 def _is_a(value: Any, kind: type) -> bool:
     """Whether a value is of a kind; an integer is a number, but a switch is neither."""
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and abs(value) <= LARGEST  # a NaN is not
+    if kind is int:
+        return type(value) is int and abs(value) < 2**63
     return isinstance(value, str) if kind is str else type(value) is kind
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.cli import main, play, train
-from cpo_lab.launch import settings, simulation
+from cpo_lab.launch import resolution, simulation
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
 
@@ -181,7 +181,7 @@ REGRASP = "CpoLab-Regrasp-KukaAllegro-Direct"
         ("env.object_set=spheres", "env.object_set='spheres' must be one of cube, small_cuboids, cuboids"),
         ("env.num_objects=-3", "env.num_objects=-3 must not be negative"),
         ("env.num_objects=948", "num_objects must lie between 1 and 947 for the object set 'cuboids', not 948"),
-        ("env.num_objects=many", "env.num_objects=many must be a number"),
+        ("env.num_objects=many", "env.num_objects=many must be an integer"),
         ("presets=nucleus_assets", "presets=nucleus_assets is not offered for this task"),
     ],
 )
@@ -202,7 +202,7 @@ def test_nvidias_robots_without_a_network(capsys, monkeypatch, task):
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.setattr(availability, "mirror_of", lambda url: Path("/no/such/copy"))
     availability._ask_server.cache_clear()
-    settings.apply_settings(task, "rsl_rl_cfg_entry_point", [])  # imports, which are not what is timed
+    resolution.apply_settings(task, "rsl_rl_cfg_entry_point", [])  # imports, which are not what is timed
     start = time.perf_counter()
     sentence = refused(capsys, "train", "--device", "cpu", "--task", task, "presets=nucleus_assets")
     assert time.perf_counter() - start < availability.PATIENCE + 3.0

@@ -22,6 +22,7 @@ from cpo_lab.cli.parser import SHARED, CommandParser, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.configuration import Request, Resolved, resolve
 from cpo_lab.launch.machine import check_folder
+from cpo_lab.launch.options import ITERATIONS, take_options
 from cpo_lab.launch.place import (
     AUTO,
     Beginning,
@@ -33,7 +34,7 @@ from cpo_lab.launch.place import (
 )
 from cpo_lab.launch.ranks import Rank
 from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task
-from cpo_lab.launch.settings import join_settings, names_of
+from cpo_lab.launch.settings import names_of
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
@@ -191,7 +192,8 @@ def make_plan(argv: list[str]) -> Plan | None:
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     member, rest = take_member(args, rest)
-    overrides = parser.settings_among(rest)
+    taken, overrides = take_options(parser.settings_among(rest), {"iterations": args.iterations}, ITERATIONS)
+    args.iterations = taken.get("iterations")
     begin = find_beginning(args.resume, args.log_dir, args.log_root, args.task, may_move=args.move_aside)
     checkpoint = begin.checkpoint
     if args.move_aside and not args.log_dir:
@@ -270,14 +272,14 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
     given = {name: getattr(args, name) for name in ("device", "physics", "num_envs", "num_policies", "seed")}
     given = {name: value for name, value in given.items() if value is not None}
     if checkpoint is None:
-        return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT, overrides=overrides, **given)
+        return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT).with_settings(overrides, **given)
     run_before = RunFolder.read(checkpoint.parent)
     before = Request.of_run(run_before, None if args.force and run_before.task else args.task, args.agent)
     if not _of_task(checkpoint, args.task or before.task):  # --force; the other task's settings mean nothing here
         before = replace(before, task=args.task, overrides=[])
     if "physics" in names_of(overrides):
         before.physics = None
-    return replace(before, overrides=join_settings(before.overrides, overrides), **given)
+    return before.with_settings(overrides, **given)
 
 
 def _of_task(checkpoint: Path, task: str) -> bool:

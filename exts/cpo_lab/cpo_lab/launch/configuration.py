@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cpo_lab.launch.machine import resolve_device
+from cpo_lab.launch.machine import check_memory, resolve_device
+from cpo_lab.launch.options import LIMITS, OPTIONS, take_options, without_options
 from cpo_lab.launch.places import check_caches
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
-from cpo_lab.launch.settings import apply_settings, join_settings, names_of, take_selector, write_settings
+from cpo_lab.launch.settings import join_settings, take_selector, write_settings
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError, suggestion
@@ -78,8 +80,22 @@ class Request:
                 name: run.settings[name] for name in ("model", "algorithm", "obs_groups") if name in run.settings
             }
             known["overrides"] = write_settings(kept, "agent")
-        known["overrides"] = join_settings(_earlier_defaults(run.settings), known.get("overrides", []))
-        return cls(**known)
+        stored = join_settings(_earlier_defaults(run.settings), known.get("overrides", []))
+        known["overrides"] = without_options(stored)
+        return cls(**{**_stored_options(stored, known), **known})
+
+    def with_settings(self, settings: list[str], **given: Any) -> Request:
+        """Return this request with settings and options that are given now, which win.
+
+        Args:
+            settings: Settings as text; those that mean options are taken as options.
+            given: Options; None leaves one as it is.
+
+        Raises:
+            UserError: If a setting contradicts an option, or changes nothing here.
+        """
+        taken, rest = take_options(settings, given)
+        return replace(self, overrides=join_settings(self.overrides, rest), **taken)
 
     def keep(self, folder: Path, iterations: int) -> None:
         """Write the request into a run folder, so that the run can be continued or played without repeating it.
@@ -92,6 +108,12 @@ class Request:
             OSError: If the disk is full or read-only.
         """
         RunFolder(folder).write_launch({**asdict(self), "iterations": iterations})
+
+
+def _stored_options(stored: list[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options that a stored run has as settings only; where it has both, the option was what counted."""
+    settings = [token for token in stored if OPTIONS.get(token.partition("=")[0], "") not in known]
+    return take_options([token for token in settings if token.partition("=")[0] in OPTIONS], {})[0]
 
 
 def _earlier_defaults(stored: Mapping[str, Any]) -> list[str]:
@@ -152,11 +174,19 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     Raises:
         UserError: On anything that the user can correct.
     """
+    from cpo_lab.launch.resolution import apply_settings
+
     check_caches()
     spec = find_task(request.task)
     key = agent_key(spec, request.agent)
+    options = {name: getattr(request, name) for name in ("device", "num_envs", "num_policies", "seed")}
+    options, settings = take_options(request.overrides, options)
+    request = replace(request, **options)
+    for name in ("seed", "num_envs", "num_policies"):
+        if name in options and not LIMITS[name].allow(options[name]):
+            raise UserError(f"{name}={options[name]} must {LIMITS[name].rule}.")
     device = resolve_device(request.device)
-    physics, settings = take_selector("physics", request.physics, request.overrides)
+    physics, settings = take_selector("physics", request.physics, settings)
     engine = _check_physics(request.task, physics, device)
 
     env_cfg, agent_cfg = apply_settings(request.task, key, [f"physics={engine}", *settings], play_mode=play_mode)
@@ -164,15 +194,16 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     if request.seed is not None:
         agent_cfg.seed = request.seed
     env_cfg.seed = agent_cfg.seed
+    EnvironmentSettings(env_cfg).check()
     if request.num_policies is not None:
         _set_policies(agent_cfg, request.num_policies, request.agent)
     policies = contracts.num_policies(agent_cfg.algorithm) or 1
     if request.num_envs is not None:
         env_cfg.scene.num_envs = request.num_envs
-    elif "env.scene.num_envs" not in names_of(settings):
+    else:
         env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
-    fitted = _check_agent(agent_cfg, env_cfg.scene.num_envs)
-    EnvironmentSettings(env_cfg).check()
+    fitted, widths = _check_agent(agent_cfg, env_cfg.scene.num_envs)
+    check_memory(device, _least_memory(env_cfg, agent_cfg, widths), f"num_envs={env_cfg.scene.num_envs}")
     _check_kit(env_cfg, engine)
 
     filled = replace(
@@ -226,11 +257,11 @@ def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
     agent_cfg.algorithm.num_policies = count
 
 
-def _check_agent(agent_cfg: Any, num_envs: int) -> list[str]:
+def _check_agent(agent_cfg: Any, num_envs: int) -> tuple[list[str], list[int]]:
     """Check the ensemble's settings by themselves and against the size of a rollout, to which they are fitted.
 
     Returns:
-        One line for everything that was fitted.
+        One line for everything that was fitted, and the widths of the network's layers where there is one for all.
     """
     from isaaclab.utils import to_dict
 
@@ -241,15 +272,22 @@ def _check_agent(agent_cfg: Any, num_envs: int) -> list[str]:
     RunnerOptions.from_cfg(vars(agent_cfg))
     settings_class = contracts.settings_class(algorithm_class(agent_cfg.algorithm.class_name))
     if settings_class is None:
-        return []  # an algorithm of rsl_rl checks itself
+        return [], []  # an algorithm of rsl_rl checks itself
     ensemble = build_cfg(settings_class, to_dict(agent_cfg.algorithm), "algorithm")
     if not isinstance(ensemble, EnsembleCfg):
-        return []
-    build_cfg(ModelCfg, to_dict(agent_cfg.model), "model")
+        return [], []
+    model = build_cfg(ModelCfg, to_dict(agent_cfg.model), "model")
     fitted = ensemble.fit_batch(num_envs, agent_cfg.num_steps_per_env)
     agent_cfg.algorithm.num_mini_batches = ensemble.num_mini_batches
     ensemble.validate_batch(num_envs, agent_cfg.num_steps_per_env)
-    return [fitted] if fitted else []
+    return [fitted] if fitted else [], list(model.hidden_dims)
+
+
+def _least_memory(env_cfg: Any, agent_cfg: Any, widths: list[int]) -> int:
+    """Return bytes that a rollout's observations and the layers with gradients and moments take, at the very least."""
+    size = env_cfg.observation_space if isinstance(env_cfg.observation_space, int) else 1
+    layers = sum(before * after for before, after in pairwise([size, *widths]))
+    return 4 * (env_cfg.scene.num_envs * agent_cfg.num_steps_per_env * size + 4 * layers)
 
 
 def _check_kit(env_cfg: Any, engine: str) -> None:
@@ -280,6 +318,7 @@ def resolve_stock(task: str, device: str | None, physics: str | None, num_envs: 
         UserError: If the engine is unknown or a file of the scene cannot be had.
     """
     from cpo_lab.assets.availability import check_files
+    from cpo_lab.launch.resolution import apply_settings
     from cpo_lab.physics.defaults import limit_torch_threads
     from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
 

@@ -44,6 +44,30 @@ def resolve_device(device: str | None) -> str:
     return f"cuda:{index}"
 
 
+def check_memory(device: str, need: int, cause: str) -> None:
+    """Refuse what cannot fit, before anything is allocated; what is left over by other processes is not asked.
+
+    Args:
+        device: ``cpu`` or ``cuda:<index>``.
+        need: Bytes that are needed at least.
+        cause: The setting that decides it, for the message.
+
+    Raises:
+        UserError: If the device has less memory in all.
+    """
+    if device == "cpu":
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    else:
+        import torch
+
+        total = torch.cuda.get_device_properties(device).total_memory
+    if need > total:
+        raise UserError(
+            f"{cause} with these steps per environment and networks needs at least {need / 2**30:.0f} GiB, but "
+            f"{device} has {total / 2**30:.0f} GiB; use fewer environments, steps or units."
+        )
+
+
 def usable_cores() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

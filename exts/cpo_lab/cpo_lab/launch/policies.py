@@ -11,6 +11,7 @@ from typing import Any
 
 from cpo_lab.launch.configuration import Request, Resolved, resolve
 from cpo_lab.launch.machine import resolve_device
+from cpo_lab.launch.options import take_options
 from cpo_lab.launch.settings import names_of
 from cpo_rl.errors import UserError
 from cpo_rl.runs.compatibility import check_task_of
@@ -57,6 +58,11 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
     Raises:
         UserError: If the run and the changes do not fit together.
     """
+    given = {name: getattr(changes, name) for name in ("device", "num_envs", "seed")}
+    options, settings = take_options(changes.overrides, given)
+    changes = replace(changes, overrides=settings, **{name: options.pop(name, None) for name in given})
+    if options:
+        raise UserError("Setting agent.algorithm.num_policies cannot change for a checkpoint; leave it out.")
     trained = RunFolder.read(checkpoint.parent)
     before = Request.of_run(trained, None if changes.force and trained.task else changes.task, changes.agent)
     if changes.force and changes.task not in (None, before.task):  # the other task's settings mean nothing here

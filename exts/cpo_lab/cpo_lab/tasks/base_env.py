@@ -38,6 +38,7 @@ from cpo_lab.tasks.layout import ObservationTerm, layout_size
 from cpo_lab.tasks.motion_limits import MotionLimiter
 from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
 from cpo_lab.tasks.quarantine import Bounds, Quarantine
+from cpo_lab.tasks.ranges import check_ranges
 from cpo_lab.tasks.settings import check_values, defaults_of
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
@@ -82,10 +83,10 @@ class TaskEnvCfg(DirectRLEnvCfg):
     no_nucleus_assets: ClassVar[str] = "none of NVIDIA's robots is set up for it"
     """Why this task has no ``presets=nucleus_assets``; empty if it has."""
 
-    cuda_num_envs: int = setting(24576, at_least=1)
+    cuda_num_envs: int = setting(24576, at_least=1, at_most=2**20)
     """Environments on a CUDA device unless ``--num_envs`` says otherwise (reference: 24,576)."""
 
-    cpu_num_envs: int = setting(252, at_least=1)
+    cpu_num_envs: int = setting(252, at_least=1, at_most=2**20)
     """Environments on a CPU unless ``--num_envs`` says otherwise; a multiple of the 6 policies."""
 
     object_speed_limit: float = setting(20.0, above=0.0)
@@ -130,8 +131,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
             UserError: Naming the first one, or a file that cannot be had.
         """
         check_values(self)
-        if not self.sim.dt > 0.0:
-            raise UserError(f"env.sim.dt must be above 0, not {self.sim.dt!r}.")
+        check_ranges(self, "env")
         self._check_derived()
         if self.presets_are_chosen():
             self._check_presets()
@@ -163,6 +163,9 @@ class TaskEnvCfg(DirectRLEnvCfg):
         for name, value in self.derived().items():
             if getattr(self, name) not in (value, getattr(default, name)):
                 raise UserError(f"env.{name} follows from the task's other settings and is {value}; leave it out.")
+        for name in ("num_observations", "num_actions", "num_states"):
+            if getattr(self, name, None) is not None:
+                raise UserError(f"env.{name} is an older name of Isaac Lab's for what the task decides; leave it out.")
 
     def _check_presets(self) -> None:
         """Refuse values of the fields that remember which presets were asked for, if they do not fit the rest."""

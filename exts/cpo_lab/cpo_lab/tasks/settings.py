@@ -17,6 +17,9 @@ from typing import Any
 from cpo_rl.errors import UserError
 from cpo_rl.fields import Limits, declarations
 
+LARGEST = 1.0e9
+"""Largest magnitude of a task's number where its own limits say nothing: in 32 bits, sums with larger ones are lost."""
+
 
 def own_settings(cfg: Any, where: str = "") -> Iterator[tuple[str, Any, Any, Limits]]:
     """Yield all fields of a configuration, and of those in it, that were declared with ``setting``.
@@ -47,8 +50,11 @@ def check_values(cfg: Any) -> None:
         kind, is_of_kind = _kind(default)
         if not is_of_kind(value):
             raise UserError(f"env.{name}={value!r} must be {kind}.")
-        if not all(limits.allow(entry) for entry in (value if isinstance(value, list | tuple) else [value])):
+        entries = value if isinstance(value, list | tuple) else [value]
+        if not all(limits.allow(entry) for entry in entries):
             raise UserError(f"env.{name}={value!r} must {limits.rule}.")
+        if any(_is_number(entry) and abs(entry) > LARGEST for entry in entries):
+            raise UserError(f"env.{name}={value!r} must lie within {-LARGEST:g} and {LARGEST:g}.")
 
 
 _DEFAULTS: dict[type, Any] = {}

@@ -37,10 +37,10 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     use_bucket: ClassVar[bool] = False
     """Whether goals lie in the scene's bucket instead of a box in the air."""
 
-    decimation: int = setting(2, at_least=1)
+    decimation: int = setting(2, at_least=1, at_most=1000)
     """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
 
-    episode_length: int = setting(600, at_least=1)
+    episode_length: int = setting(600, at_least=1, at_most=10**7)
     """Policy steps since the start or the last success after which an episode ends."""
 
     episode_length_s: float = 0.0

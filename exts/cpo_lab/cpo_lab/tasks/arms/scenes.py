@@ -60,7 +60,7 @@ class KukaSceneCfg(InteractiveSceneCfg):
     num_envs: int = setting(0, at_least=0)
     """Environments; 0 stands for the task's number for this machine."""
 
-    env_spacing: float = setting(1.2, above=0.0)
+    env_spacing: float = setting(1.2, above=0.0, at_most=1000.0)
     """Distance between environments [m]."""
 
     clone_cfg: CloneCfg = CloneCfg(clone_strategy=round_robin)

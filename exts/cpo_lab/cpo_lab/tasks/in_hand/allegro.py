@@ -91,10 +91,10 @@ class AllegroHandEnvCfg(CollidingHandEnvCfg):
 
     no_nucleus_assets: ClassVar[str] = ""
 
-    decimation: int = setting(4, at_least=1)
+    decimation: int = setting(4, at_least=1, at_most=1000)
     """Physics steps per policy step (30 Hz policy, 120 Hz physics)."""
 
-    episode_length_s: float = setting(20.0, above=0.0)
+    episode_length_s: float = setting(20.0, above=0.0, at_most=1.0e6)
     """600 policy steps; successes do not extend it."""
 
     sim: SimulationCfg = simulation_cfg(HandPhysicsCfg(), decimation=4)

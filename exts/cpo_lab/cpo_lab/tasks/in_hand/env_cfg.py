@@ -52,7 +52,7 @@ class HandSceneCfg(InteractiveSceneCfg):
     num_envs: int = setting(0, at_least=0)
     """Environments; 0 stands for the task's number for this machine."""
 
-    env_spacing: float = setting(0.75, above=0.0)
+    env_spacing: float = setting(0.75, above=0.0, at_most=1000.0)
     """Distance between environments, metres."""
 
     robot: Any = MISSING
