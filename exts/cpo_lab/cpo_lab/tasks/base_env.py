@@ -164,7 +164,7 @@ class TaskEnvCfg(DirectRLEnvCfg):
             if getattr(self, name) not in (value, getattr(default, name)):
                 raise UserError(f"env.{name} follows from the task's other settings and is {value}; leave it out.")
         for name in ("num_observations", "num_actions", "num_states"):
-            if getattr(self, name, None) is not None:
+            if vars(self).get(name) is not None:
                 raise UserError(f"env.{name} is an older name of Isaac Lab's for what the task decides; leave it out.")
 
     def _check_presets(self) -> None:
