@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import zipfile
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest, manifest_path, sha256
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration, read_complete, write_checkpoint
+from cpo_rl.runs.find import checkpoint_in
 
 
 def add(store, iteration, score=None, data=None):
@@ -207,3 +210,98 @@ def test_rotation_against_a_model(tmp_path_factory, scores, keep_last, keep_best
         alive = {i: alive[i] for i in keep}
         assert set(store.manifests()) == set(alive)
         assert store.latest() == store.path(iteration)
+
+
+def damage(path, kind):
+    """Change a checkpoint's file without changing its size, or cut it."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data) if kind == "flipped" else bytes(data[:-3]))
+
+
+@pytest.mark.parametrize("kind", ["flipped", "cut"])
+def test_resume_selection_rotation_and_the_check_against_forking_agree_on_what_is_complete(tmp_path, kind):
+    store = CheckpointStore(tmp_path, keep_last=2, keep_best=1)
+    for iteration in (1, 2, 3):
+        add(store, iteration, score=float(iteration))
+    damage(store.path(3), kind)
+    assert store.latest() == store.best() == store.path(2) == checkpoint_in(tmp_path, "best")
+    assert list(store.complete()) == [2] or list(store.complete()) == [1, 2]
+    assert store.complete(after=2) == {}, "what is damaged stands in nobody's way"
+    add(store, 4, score=0.0)
+    assert {2, 4} == set(store.complete()), "what is damaged takes no place of the newest or the best"
+    add(store, 3, data=b"state 3 again")
+    assert store.latest() == store.path(4) and 3 in store.complete(), "it is written again when its turn comes"
+
+
+def test_a_checkpoint_damaged_after_it_was_found_whole_is_noticed(tmp_path):
+    store = CheckpointStore(tmp_path)
+    path = add(store, 1)
+    for file in (path, manifest_path(path)):
+        os.utime(file, (1e9, 1e9))
+    assert store.is_complete(path) and store.is_complete(path)
+    damage(path, "flipped")
+    assert not store.is_complete(path)
+
+
+def test_a_whole_checkpoint_is_read_once_and_a_fresh_one_again(tmp_path, monkeypatch):
+    store, reads = CheckpointStore(tmp_path), []
+    path = add(store, 1)
+    real = CheckpointManifest.matches_file
+    monkeypatch.setattr(CheckpointManifest, "matches_file", lambda self, p: reads.append(p) or real(self, p))
+    for _ in range(2):
+        assert store.is_complete(path)
+    assert len(reads) == 2, "within the coarseness of the clock a change could go unseen"
+    for file in (path, manifest_path(path)):
+        os.utime(file, (1e9, 1e9))
+    for _ in range(3):
+        assert store.is_complete(path)
+    assert len(reads) == 3
+
+
+def test_what_the_guard_saved_displaces_nothing_and_is_never_the_best(tmp_path):
+    store = CheckpointStore(tmp_path, keep_last=2, keep_best=1)
+    for iteration, score in ((1, 9.0), (2, 1.0), (3, 2.0)):
+        add(store, iteration, score)
+    for iteration in (4, 5, 6, 7):
+        store.save(b"state", CheckpointManifest(iteration, score=100.0, stopped_by_guard=True, exact=False))
+        assert set(store.complete()) == {1, 2, 3, iteration}
+        assert store.latest() == store.path(iteration) and store.best() == store.path(1)
+    add(store, 8, 3.0)
+    assert set(store.complete()) == {1, 3, 8} and store.latest() == store.path(8)
+
+
+def test_of_files_without_sidecars_the_newest_intact_one_counts(tmp_path):
+    for iteration in (1, 2, 3, 4):
+        with zipfile.ZipFile(tmp_path / f"model_{iteration}.pt", "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02}." * 50)
+    assert checkpoint_in(tmp_path).name == "model_4.pt"
+    damage(tmp_path / "model_4.pt", "cut")
+    damage(tmp_path / "model_3.pt", "flipped")
+    os.unlink(tmp_path / "model_2.pt")
+    os.mkfifo(tmp_path / "model_2.pt")
+    assert checkpoint_in(tmp_path).name == "model_1.pt"
+    os.unlink(tmp_path / "model_1.pt")
+    assert checkpoint_in(tmp_path).name == "model_4.pt", "reading it says what is wrong"
+
+
+def test_pipes_in_the_place_of_files_are_not_waited_for(tmp_path):
+    store = CheckpointStore(tmp_path)
+    add(store, 1)
+    for name in ("model_2.pt", "model_2.json", "model_3.json"):
+        os.mkfifo(tmp_path / name)
+    manifest_path(store.path(1)).replace(tmp_path / "model_3.json")
+    write_checkpoint(store.path(1), b"state 1", CheckpointManifest(1))
+    assert store.latest() == store.path(1) and list(store.manifests()) == [1]
+
+
+@pytest.mark.parametrize("value", [None, 3, "yes", [], float("nan")])
+def test_a_sidecar_with_fields_of_other_kinds_is_damaged(tmp_path, value):
+    path = add(CheckpointStore(tmp_path), 1)
+    stored = json.loads(manifest_path(path).read_text())
+    for name in ("stopped_by_guard", "sha256", "score"):
+        if (name, value) in (("score", None), ("score", 3), ("sha256", "yes")):
+            continue
+        manifest_path(path).write_text(json.dumps({**stored, name: value}))
+        with pytest.raises(UserError, match="missing or damaged"):
+            CheckpointManifest.read(manifest_path(path))

@@ -246,7 +246,7 @@ class EnsembleRunner(CheckpointedRunner):
         """Refuse to train from an earlier state than the run folder already holds."""
         if self.store is None or self.folder is None:
             return
-        later = [iteration for iteration in self.store.manifests() if iteration > self.completed_iterations]
+        later = list(self.store.complete(after=self.completed_iterations))
         if later:
             raise UserError(
                 f"log_dir {str(self.store.folder)!r} already holds model_{later[-1]}.pt; "

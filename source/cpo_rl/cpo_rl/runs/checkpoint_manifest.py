@@ -58,7 +58,12 @@ class CheckpointManifest:
     """Name of the metric behind :attr:`score`."""
 
     exact: bool = True
-    """Whether the state is that of the end of an iteration; False when a stop request cut a rollout short."""
+    """Whether the state is that of the end of an iteration; False when a stop request cut a rollout short, or the
+    finite guard went back to an earlier state."""
+
+    stopped_by_guard: bool = False
+    """Whether the finite guard ended the run with this checkpoint, which is then never the best one and takes no other
+    one's place."""
 
     identity: dict[str, Any] = field(default_factory=dict)
     """What the checkpoint belongs to: task, observation layout, actions, policies, asset fingerprint."""
@@ -101,6 +106,8 @@ class CheckpointManifest:
             manifest = cls(**{name: value for name, value in values.items() if name in known})
             whole = all(isinstance(n, int) and n >= 0 for n in (manifest.iteration, manifest.size, manifest.format))
             whole = whole and all(isinstance(table, dict) for table in (manifest.identity, manifest.config))
+            whole = whole and type(manifest.stopped_by_guard) is bool and isinstance(manifest.sha256, str)
+            whole = whole and (manifest.score is None or _is_number(manifest.score))
         except (OSError, ValueError, TypeError, AttributeError):
             whole = False
         if not whole:
@@ -115,3 +122,19 @@ class CheckpointManifest:
     def matches(self, data: bytes | memoryview) -> bool:
         """Return whether ``data`` is the file this manifest was written for."""
         return len(data) == self.size and sha256(data) == self.sha256
+
+    def matches_file(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether a file is the one this manifest was written for, without holding it in memory.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+        with open(path, "rb") as file:
+            return (
+                os.fstat(file.fileno()).st_size == self.size
+                and hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < math.inf

@@ -4,9 +4,10 @@
 """The checkpoints of one run: complete or ignored, rotated, selectable as newest or best.
 
 A checkpoint is two files, ``model_<n>.pt`` and ``model_<n>.json``, written in this order and each atomically. It is
-complete when the sidecar exists and the size and checksum it states are those of the file. Whatever moment a process is
-killed at, the checkpoints that were complete before still are, because files of finished checkpoints are never written
-to again; rotation deletes only after the new one is complete.
+complete when the sidecar exists and the size and checksum it states are those of the file;
+:meth:`CheckpointStore.is_complete` decides that for resuming, selecting, rotating and for the check against two
+histories in one folder. Whatever moment a process is killed at, the checkpoints that were complete before still are,
+because files of finished checkpoints are never written to again; rotation deletes only after the new one is complete.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ import contextlib
 import logging
 import os
 import re
+import time
+import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path, sha256
-from cpo_rl.runs.files import remove_leftovers, write_bytes, write_json
+from cpo_rl.runs.files import reason, remove_leftovers, write_bytes, write_json
 
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"model_(\d+)\.pt")
+
+CLOCK_S = 2.0
+"""How coarse a file system's clock may be [s]: what was written less than this ago may change unseen."""
 
 
 def checkpoint_iteration(path: str | os.PathLike[str]) -> int | None:
@@ -94,6 +101,7 @@ class CheckpointStore:
         self.folder = Path(folder)
         self.keep_last = keep_last
         self.keep_best = keep_best
+        self._known: dict[str, tuple[object, bool]] = {}
 
     def path(self, iteration: int) -> Path:
         """Return the file of the checkpoint after ``iteration`` iterations."""
@@ -119,7 +127,7 @@ class CheckpointStore:
     def manifests(self) -> dict[int, CheckpointManifest]:
         """Return the readable sidecars whose file exists with the right size, by iteration in rising order.
 
-        Checksums are left to :meth:`latest` and :meth:`best`, which read the files they choose.
+        That is for listings, which should not read every checkpoint; :meth:`complete` also looks at checksums.
         """
         found: dict[int, CheckpointManifest] = {}
         try:
@@ -132,17 +140,38 @@ class CheckpointStore:
                 continue
             with contextlib.suppress(UserError, OSError):
                 manifest = CheckpointManifest.read(manifest_path(file))
-                if manifest.iteration == iteration and file.stat().st_size == manifest.size:
+                fits = manifest.iteration == iteration and file.stat().st_size == manifest.size
+                if fits and file.is_file():
                     found[iteration] = manifest
         return dict(sorted(found.items()))
 
+    def complete(self, after: int = -1) -> dict[int, CheckpointManifest]:
+        """Return the sidecars of complete checkpoints by iteration in rising order.
+
+        Args:
+            after: Only those of more iterations.
+        """
+        return {i: m for i, m in self.manifests().items() if i > after and self.is_complete(self.path(i))}
+
     def is_complete(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether the checkpoint file agrees with its sidecar."""
+        """Return whether the checkpoint file agrees with its sidecar, size and checksum.
+
+        A pair of files is read once and again only when either of them has changed.
+        """
         try:
-            read_complete(path)
-        except UserError:
+            found = [os.stat(file) for file in (path, manifest_path(path))]
+            state = [(s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
+            known, whole = self._known.get(os.fspath(path), (None, False))
+            if known == state:
+                return whole
+            whole = CheckpointManifest.read(manifest_path(path)).matches_file(path)
+        except (UserError, OSError):
             return False
-        return True
+        if time.time() - max(s.st_mtime for s in found) > CLOCK_S:
+            self._known[os.fspath(path)] = state, whole
+        if not whole:
+            _log.warning("Checkpoint %s is damaged and is passed over.", path)
+        return whole
 
     def latest(self) -> Path | None:
         """Return the newest complete checkpoint, or None."""
@@ -150,15 +179,20 @@ class CheckpointStore:
 
     def best(self) -> Path | None:
         """Return the complete checkpoint of the highest score (the newer one on a tie); without scores the newest."""
-        return self._first_complete(self._by_score()) or self.latest()
+        return self._first_complete(_by_score(self.manifests())) or self.latest()
 
     def rotate(self) -> list[Path]:
-        """Delete complete checkpoints beyond the limits and sidecars without a file; return the deleted checkpoints."""
-        iterations = list(self.manifests())
-        keep = set(iterations[-self.keep_last :]) if self.keep_last else set(iterations)
-        keep.update(self._by_score()[: self.keep_best])
+        """Delete complete checkpoints beyond the limits and sidecars without a file; return the deleted checkpoints.
+
+        One that the finite guard ended a run with takes no other one's place, and goes when there is a newer one.
+        """
+        complete = self.complete()
+        regular = {i: m for i, m in complete.items() if not m.stopped_by_guard}
+        keep = set(list(regular)[-self.keep_last :]) if self.keep_last else set(complete)
+        keep.update(_by_score(regular)[: self.keep_best])
+        keep.update(list(complete)[-1:])
         deleted = []
-        for iteration in set(iterations) - keep:
+        for iteration in set(complete) - keep:
             path = self.path(iteration)
             # The file first: a sidecar left alone is recognised and cleared, a file alone could look like a checkpoint.
             path.unlink(missing_ok=True)
@@ -173,16 +207,30 @@ class CheckpointStore:
         """Delete temporaries of killed writers; only for the process that owns the run folder."""
         return remove_leftovers(self.folder) if self.folder.is_dir() else []
 
-    def _by_score(self) -> list[int]:
-        """Return the iterations that have a score, highest score first, newer first on a tie."""
-        scores = {i: m.score for i, m in self.manifests().items() if m.score is not None}
-        return sorted(scores, key=lambda i: (scores[i], i), reverse=True)
-
     def _first_complete(self, iterations: list[int]) -> Path | None:
         """Return the first checkpoint that passes its checksum, warning about those that do not."""
-        for iteration in iterations:
-            path = self.path(iteration)
-            if self.is_complete(path):
-                return path
-            _log.warning("Checkpoint %s is damaged and was passed over.", path)
-        return None
+        return next((path for path in map(self.path, iterations) if self.is_complete(path)), None)
+
+
+def newest_archive(folder: Path) -> Path | None:
+    """Return the newest ``model_<n>.pt`` that is an intact archive; for files without sidecars, such as rsl_rl's own.
+
+    torch's files hold a checksum of every part, which tells of a copy that was cut off or changed. Where none is
+    intact, the newest is returned, for whoever reads it to say what is wrong with it.
+    """
+    numbered = {n: file for file in folder.glob("model_*.pt") if (n := checkpoint_iteration(file)) is not None}
+    files = [numbered[n] for n in sorted(numbered, reverse=True) if numbered[n].is_file()]
+    for file in files:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                if archive.testzip() is None:
+                    return file
+        except Exception as error:  # zipfile raises many kinds on damaged input
+            _log.warning("Checkpoint %s is damaged and is passed over (%s).", file, reason(error))
+    return next(iter(files), None)
+
+
+def _by_score(manifests: Mapping[int, CheckpointManifest]) -> list[int]:
+    """Return the iterations that have a score, highest score first, newer first on a tie; none of the guard's."""
+    scores = {i: m.score for i, m in manifests.items() if m.score is not None and not m.stopped_by_guard}
+    return sorted(scores, key=lambda i: (scores[i], i), reverse=True)

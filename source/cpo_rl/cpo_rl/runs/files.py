@@ -10,12 +10,17 @@ leaves the old file, or the new one, plus at worst a hidden leftover that :func:
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+MAX_JSON = 1 << 26
+"""Largest JSON file that is read [bytes]; ours have kilobytes."""
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ending of files that are still being written; their names also start with a dot."""
@@ -101,9 +106,14 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the JSON object in a file.
 
     Raises:
-        OSError: If the file is missing or cannot be read.
-        ValueError: If it holds no JSON object.
+        OSError: If the file is missing, no file or cannot be read.
+        ValueError: If it holds no JSON object, or more than :data:`MAX_JSON` bytes.
     """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait forever
+        raise OSError(errno.EINVAL, "not a file", os.fspath(path))
+    if found.st_size > MAX_JSON:
+        raise ValueError(f"larger than {MAX_JSON >> 20} MiB")
     return parse_json(Path(path).read_text(encoding="utf-8"))
 
 

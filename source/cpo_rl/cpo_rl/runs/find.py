@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration
+from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration, newest_archive
 from cpo_rl.runs.files import reason, shown
 from cpo_rl.runs.folder import REMAINS, RunFolder, plain_task
 from cpo_rl.runs.tables import has_lines
@@ -196,8 +196,7 @@ def checkpoint_in(folder: Path, selector: str = "latest") -> Path | None:
     # first checkpoint and the sidecar. Beside sidecars a lone file is passed over.
     if any(checkpoint_iteration(file.with_suffix(".pt")) is not None for file in folder.glob("model_*.json")):
         return None
-    plain = {n: file for file in folder.glob("model_*.pt") if (n := checkpoint_iteration(file)) is not None}
-    return plain[max(plain)] if plain else None
+    return newest_archive(folder)
 
 
 # -- a folder that a run is to be written into -------------------------------------------------------------------------
