@@ -48,6 +48,7 @@ OUT_OF_RANGE = {
         "max_skipped_updates": [-1],
         "absurd_reward": [0.0],
         "absurd_observation": [-1.0],
+        "absurd_output": [0.0],
         "quarantine_stop_fraction": [-0.1, 1.1],
         "borrowed_followers": [-1, 6],
         "gamma": [0.0, 1.1],

@@ -203,11 +203,16 @@ class EnsembleCfg(RegulationCfg):
     absurd_observation: float = setting(1.0e6, above=0.0)
     """Magnitude of an observation's entry above which its transitions are void, as they are if it is not finite."""
 
+    absurd_output: float = setting(1.0e4, above=0.0)
+    """Magnitude of an action, of its log-density or of a normalized value above which the network that said it counts
+    as ruined, as it does if one is not finite; without ``normalize_values`` values are held against ``absurd_reward``
+    if that is larger."""
+
     quarantine_stop_fraction: float = setting(0.01, at_least=0.0, at_most=1.0)
     """Share of environments with a void transition in an iteration above which ``non_finite`` says what happens."""
 
     max_skipped_updates: int = setting(10, at_least=0)
-    """Skipped gradient steps in a row after which ``non_finite="skip"`` stops too."""
+    """Iterations with a skipped update in a row after which one more stops ``non_finite="skip"`` too."""
 
     mixed_precision: bool = False
     """Whether forward passes of the update run in bfloat16 autocast."""

@@ -196,9 +196,7 @@ class EnvironmentSettings:
         Raises:
             UserError: Naming the first one.
         """
-        check = getattr(self.cfg, "check", None)
-        if check is not None:
-            check()
+        getattr(self.cfg, "check", lambda: None)()
 
     @property
     def cpu_num_envs(self) -> int | None:
@@ -318,19 +316,25 @@ class Algorithm:
 
     def diagnostics(self) -> Mapping[str, Any] | None:
         """Matrices of the last update as plain lists (method ``diagnostics``), or None."""
-        tell = getattr(self.base, "diagnostics", None)
-        return None if tell is None else tell()
+        return getattr(self.base, "diagnostics", lambda: None)()
 
     def reset_episodes(self) -> None:
         """Forget running episodes, because the environments start anew (method ``reset_episodes``)."""
-        reset = getattr(self.base, "reset_episodes", None)
-        if reset is not None:
-            reset()
+        getattr(self.base, "reset_episodes", lambda: None)()
 
     @property
     def is_guarded(self) -> bool:
         """Whether it is a :class:`GuardedAlgorithm`."""
         return _fulfils(self.base, GuardedAlgorithm)
+
+    @property
+    def sound_state(self) -> Any:
+        """Ways back from a ruined network, :class:`~cpo_rl.algorithms.sound_state.SoundState`; None if not offered."""
+        return getattr(self.base, "sound_state", None)
+
+    def void_report(self) -> dict[str, Any] | None:
+        """What made the first step of this process void (``quarantine.report_void``); None if nothing is known."""
+        return getattr(getattr(self.base, "quarantine", None), "report_void", lambda: None)()
 
     @property
     def is_mutable(self) -> bool:
@@ -379,10 +383,7 @@ def num_policies(settings: Any) -> int | None:
 
 
 def algorithm_name(settings: Any) -> str | None:
-    """Name of an algorithm for records: of the own class that its settings name, else of their preset (``algorithm``).
-
-    None where they carry neither.
-    """
+    """Name for records: of the own class that settings name, else of their preset (``algorithm``), or None."""
     name = own_class(getattr(settings, "class_name", None)) or getattr(settings, "algorithm", None)
     return None if name is None else str(name)
 

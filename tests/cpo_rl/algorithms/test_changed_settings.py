@@ -83,6 +83,7 @@ def test_every_change_acts_or_is_refused(preset, rnn):
     elsewhere = {  # rules that nothing in these two iterations asks, and thresholds that nothing crosses
         "desired_kl", "diagnostics_interval",
         "non_finite", "max_skipped_updates", "absurd_reward", "absurd_observation", "quarantine_stop_fraction",
+        "absurd_output",
         "learning_rate_min", "learning_rate_max", "kl_form", "max_grad_norm", "awac_weight_max",
         "action_std_max",
     }  # fmt: skip

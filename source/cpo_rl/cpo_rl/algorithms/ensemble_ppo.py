@@ -17,8 +17,7 @@ block is the leader's. An iteration goes one way through the modules beside this
 A subclass brings settings of its own with :attr:`EnsemblePPO.settings_class` and terms of the loss with
 :meth:`EnsemblePPO.extra_losses` (docs/add_an_algorithm.md).
 
-M = 1 is PPO; ``borrowed_followers`` adds SAPG's off-policy data for the leader (Singla et al. 2024), ``awac_coef``
-CPO's regression of followers on leader data (ICLR 2026). ``docs/fidelity.md`` has all differences from the release.
+What makes it PPO, SAPG or CPO stands in :class:`~cpo_rl.config.EnsembleCfg`.
 """
 
 from __future__ import annotations
@@ -45,6 +44,7 @@ from cpo_rl.algorithms.randomness import Randomness
 from cpo_rl.algorithms.roles import RoleTables
 from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.algorithms.row_targets import RowTargets
+from cpo_rl.algorithms.sound_state import SoundState
 from cpo_rl.algorithms.update import PolicyUpdate
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.distributed import Ranks
@@ -94,8 +94,7 @@ class EnsemblePPO:
         self.model, self.cfg = model, cfg
         model.normalizes_values = cfg.normalize_values
         self.ranks = Ranks(multi_gpu_cfg)
-        self.device = model.log_std.device
-        self.num_envs = num_envs
+        self.device, self.num_envs = model.log_std.device, num_envs
         self.tables = RoleTables(
             num_envs, cfg.num_policies, horizon // cfg.sequence_length, cfg.borrowed_followers,
             cfg.awac_coef > 0 and cfg.num_policies > 1, cfg.awac_fraction, self.device,
@@ -113,6 +112,7 @@ class EnsemblePPO:
         self.episodes = LastEpisodes(num_envs, cfg.num_policies, self.device)
         self.guard = FiniteGuard(num_envs, self.device)
         self.quarantine = Quarantine(model, cfg, self.guard, self.ranks, num_envs)
+        self.sound_state = SoundState(model, cfg, self.rollout, self.ranks, self._learned)
         self.metrics = DeviceMetrics(self.device)
         self.random = Randomness(seed, self.ranks, self.device)
         self.iteration = 0
@@ -170,10 +170,10 @@ class EnsemblePPO:
         self._state = out.state
         assert out.value is not None
         mean, log_std = out.mean.squeeze(1), out.log_std.squeeze(1)
-        action, bad = self.guard.clean("actions", mean + log_std.exp() * self.random.normal(mean), step)
-        self.guard.hold_back(bad)
-        value = self.model.denormalize_value(out.value.squeeze(1))
-        self.rollout.record_action(action, mean, gaussian.log_prob(action, mean, log_std), value)
+        action = self.quarantine.own("actions", mean + log_std.exp() * self.random.normal(mean), step)
+        log_prob = self.quarantine.own("action noise", gaussian.log_prob(action, mean, log_std), step)
+        value = self.quarantine.own("values", out.value.squeeze(1), step)
+        self.rollout.record_action(action, mean, log_prob, self.model.denormalize_value(value))
         return action
 
     @torch.no_grad()
@@ -204,7 +204,8 @@ class EnsemblePPO:
         x = self.model.normalize_obs(self.quarantine.observe(obs, self.rollout.step))
         out = self.model.evaluate_inputs(self.rollout.record_observation(x), self._state)
         assert out.value is not None
-        self.rollout.last_values.copy_(self.model.denormalize_value(out.value.squeeze(1)))
+        value = self.quarantine.own("values", out.value.squeeze(1), self.rollout.step)
+        self.rollout.last_values.copy_(self.model.denormalize_value(value))
 
     # -- update --------------------------------------------------------------------------------------------------------
 
@@ -215,6 +216,7 @@ class EnsemblePPO:
             Metrics by name, read from the device in one transfer.
         """
         bad = self.quarantine.settle(self.metrics)
+        self.sound_state.keep(self.quarantine.held)
         self.borrowed = self.random.followers(self.cfg.num_policies - 1, self.cfg.borrowed_followers)
         bonus = self.diversity.bonus(self.rollout, self.metrics) if self.diversity else None
         self.row_targets.compute(self.rollout, self.borrowed, bonus, self.metrics)
@@ -290,16 +292,13 @@ class EnsemblePPO:
         changed = dataclasses.replace(self.cfg, **values)
         changed.validate()
         changed.validate_batch(self.num_envs, self.rollout.horizon)
-        for name, value in values.items():
-            setattr(self.cfg, name, value)
+        vars(self.cfg).update(values)
         if "learning_rate" in values:
             self.policy_update.learning_rate.rate.fill_(values["learning_rate"])
-        self.policy_update.settings_changed()
         self.metrics.forget()  # a term that is switched off is no metric any more
-        if self.diversity:
-            self.diversity.settings_changed()
-        if self.regulator:
-            self.regulator.settings_changed()
+        parts: tuple[Any, ...] = (self.policy_update, self.diversity, self.regulator)
+        for part in filter(None, parts):
+            part.settings_changed()
 
     def adopt(self, donor: dict[str, Any]) -> None:
         """Go on from another run's network, statistics, optimizer and discriminator, as :meth:`save` returned them.
@@ -335,14 +334,16 @@ class EnsemblePPO:
 
         Of several ranks this is rank 0's, and the others differ from it by :meth:`rank_state`.
         """
+        own = {"generators": self.random.state_dict(), "algorithm_iteration": self.iteration}
+        return {**self._learned(), **self.rank_state(), **own}
+
+    def _learned(self) -> dict[str, Any]:
+        """What learning changes, as the tensors themselves."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.policy_update.optimizer.state_dict(),
             "adversary": self.diversity.state_dict() if self.diversity else None,
             "regulator": self.regulator.state_dict() if self.regulator else None,
-            **self.rank_state(),
-            "generators": self.random.state_dict(),
-            "algorithm_iteration": self.iteration,
         }
 
     def rank_state(self) -> dict[str, Any]:
@@ -395,6 +396,5 @@ class EnsemblePPO:
         self.rollout.step = 0
 
     def _load_recurrent_state(self, state: Any) -> None:
-        if state is None or self._state is None or state[0][0].shape != self._state[0][0].shape:
-            return
-        self._state = tuple((h.to(self.device), c.to(self.device)) for h, c in state)
+        if state is not None and self._state is not None and state[0][0].shape == self._state[0][0].shape:
+            self._state = tuple((h.to(self.device), c.to(self.device)) for h, c in state)

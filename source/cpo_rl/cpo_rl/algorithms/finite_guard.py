@@ -68,7 +68,7 @@ class FiniteGuard:
         """Which of the named tensors went bad first, at which step, where; None if none did. Reads the device.
 
         Returns:
-            ``tensor``, ``step`` and ``env_ids``; and ``finite`` if the numbers were absurd but finite.
+            ``tensor``, ``step`` and ``env_ids``; and ``finite``, the largest number, if they were absurd but finite.
         """
         steps = {name: int(self._first[name].min()) for name in names if name in self._first}
         found = [(step, name) for name, step in steps.items() if step < self.NEVER]
@@ -76,8 +76,10 @@ class FiniteGuard:
             return None
         step, name = min(found, key=lambda item: item[0])
         envs = (self._first[name] == step).nonzero().flatten().tolist()
-        finite = name in self._raw and bool(self._raw[name][envs].isfinite().all())
-        return {"tensor": name, "step": step, "env_ids": envs, **({"finite": True} if finite else {})}
+        report = {"tensor": name, "step": step, "env_ids": envs}
+        if name in self._raw and bool((raw := self._raw[name][envs].flatten()).isfinite().all()):
+            report["finite"] = float(raw[raw.abs().argmax()])
+        return report
 
     def raw(self, env_ids: list[int]) -> dict[str, Tensor]:
         """The untouched entries of environments when each tensor first went bad in any of them, by name."""

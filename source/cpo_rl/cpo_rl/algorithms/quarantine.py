@@ -5,8 +5,9 @@
 
 A transition (s_t, a_t, r_t, s_{t+1}) is void where the environment says so (:func:`cpo_rl.contracts.quarantined`),
 where its reward is not finite or beyond ``absurd_reward``, where its observation s_t is not finite or beyond
-``absurd_observation``, and where s_{t+1} is, unless the episode ended. Everything stays on the device: an iteration
-reads the counts together with its other metrics.
+``absurd_observation``, and where s_{t+1} is, unless the episode ended. What the network itself says makes no transition
+void: it holds the whole update back. Everything stays on the device: an iteration reads the counts together with its
+other metrics.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ from cpo_rl.config import EnsembleCfg
 from cpo_rl.contracts import quarantine_reasons, quarantined
 from cpo_rl.distributed import Ranks
 from cpo_rl.models.actor_critic import EnsembleActorCritic
+
+OWN = ("actions", "action noise", "values")
+"""What the network says: its actions, their log-density, which tells of the noise, and its values."""
+
+
+def most_of(cfg: EnsembleCfg) -> dict[str, float]:
+    """Return the largest magnitudes of :data:`OWN` that are not absurd."""
+    values = cfg.absurd_output if cfg.normalize_values else max(cfg.absurd_output, cfg.absurd_reward)
+    return {"actions": cfg.absurd_output, "action noise": cfg.absurd_output, "values": values}
 
 
 class Quarantine:
@@ -52,6 +62,8 @@ class Quarantine:
         self._counts: dict[tuple[str, ...], Tensor] = {}
         self._declared: tuple[tuple[str, ...], Tensor] | None = None
         self._too_many = torch.zeros((), device=guard.device)
+        self.held = torch.zeros((), device=guard.device)
+        """1 if a number of our own was not finite or absurd in the last iteration, on any rank, else 0; scalar."""
 
     def begin(self) -> None:
         """Forget the last iteration."""
@@ -70,6 +82,18 @@ class Quarantine:
             self._next = self._look(obs, step)
         _, self.observation, self._bad_observation = self._next
         return self.observation
+
+    def own(self, name: str, tensor: Tensor, step: int) -> Tensor:
+        """Numbers [N, ...] that the network said, with what is not finite or absurd set to 0, and noted.
+
+        Args:
+            name: One of :data:`OWN`, for the report.
+            tensor: The numbers; values as the critic says them.
+            step: Step within the rollout.
+        """
+        tensor, bad = self.guard.clean(name, tensor, step, most_of(self.cfg)[name])
+        self.guard.hold_back(bad)
+        return tensor
 
     def judge(
         self, rewards: Tensor, next_obs: TensorDict, done: Tensor, extras: Mapping[str, Any], step: int
@@ -109,20 +133,23 @@ class Quarantine:
         """
         held, touched = self.ranks.sum(torch.stack((self.guard.flag, self.touched.sum().to(self.guard.flag.dtype))))
         most = self.cfg.quarantine_stop_fraction * self.num_envs * self.ranks.world_size
-        self._too_many = (touched > most).to(held.dtype)
+        self.held, self._too_many = held.clamp(max=1.0), (touched > most).to(held.dtype)
         for names, counts in self._counts.items():
             for name, count in zip(names, counts * self.ranks.world_size, strict=True):  # metrics are means over ranks
                 metrics.add(f"Env/quarantined_{name}" if name else "Env/quarantined", count)
-        return torch.maximum(held.clamp(max=1.0), self._too_many)
+        return torch.maximum(self.held, self._too_many)
 
     def report(self) -> dict[str, Any] | None:
         """Why the last update was held back, as :class:`~cpo_rl.contracts.GuardedAlgorithm` says; reads the device."""
-        if not float(self._too_many):
-            return self.guard.report("actions")
-        first = self.guard.report("environment", "observations", "rewards", "actions")
-        if first is None:
+        first = self.guard.report(*OWN) if not float(self._too_many) else self.report_void()
+        if first is None and float(self._too_many):
             return {"tensor": "environments of another process", "step": None, "env_ids": []}
-        if first["tensor"] == "environment" and self._declared:
+        return first
+
+    def report_void(self) -> dict[str, Any] | None:
+        """The first number of this process that was not finite or absurd, whether or not it held an update back."""
+        first = self.guard.report("environment", "observations", "rewards", *OWN)
+        if first is not None and first["tensor"] == "environment" and self._declared:
             names, found = self._declared
             why = found[:, first["env_ids"]].any(1).tolist()
             first["reasons"] = [name for name, is_one in zip(names, why, strict=True) if name and is_one]

@@ -78,6 +78,7 @@ class CheckpointedRunner(OnPolicyRunner):
         self._rank_state = RankState(env, self.offers, device, self.is_distributed)
         self._in_loop = False
         self._exact = True
+        self._by_guard = False
         self._restored_env = False
         self._pending_random: Mapping[str, Any] | None = None
         self._notes: list[str] = []
@@ -91,22 +92,24 @@ class CheckpointedRunner(OnPolicyRunner):
 
         Every rank has to call this, because each contributes its random generators and environments.
 
-        Weights that are not finite are never written, so whatever checkpoint exists is sound.
+        Weights that are not finite, or whose answers are absurd, are never written, so whatever checkpoint exists is
+        sound.
 
         Returns:
             Whether the checkpoint is on the disk (True on ranks that do not write and without a run folder).
         """
         if self.store is None:
             return True
-        store, folder, payload = self.store, self.folder, self._payload(None)
+        store, folder, payload, state = self.store, self.folder, self._payload(None), self.offers.sound_state
+        ruined = state is not None and not state.is_sound()
         if folder is None:
             return True
         broken = first_not_finite({name: payload.get(name) for name in payload if name not in _MAY_BE_NAN})
-        if broken is not None:
-            self.logger.progress.message(
-                f"No checkpoint was written, because {broken} holds a number that is not finite."
-            )
-            _log.error("%s holds a number that is not finite; no checkpoint was written.", broken)
+        if broken is not None or ruined:
+            why = "the network says absurd things" if broken is None else f"{broken} holds a number that is not finite"
+            sentence = f"No checkpoint was written, because {why}."
+            self.logger.progress.message(sentence)
+            _log.error(sentence)
             return False
         name = f"model_{self.completed_iterations}.pt"
         saved = self.logger.try_write("the checkpoint", lambda: store.save(to_bytes(payload), self._manifest(payload)))
@@ -229,9 +232,10 @@ class CheckpointedRunner(OnPolicyRunner):
         return CheckpointManifest(
             iteration=payload["iter"],
             env_steps=self.logger.tot_timesteps,
-            score=self.logger.score,
+            score=None if self._by_guard else self.logger.score,
             metric=best.get("metric"),
             exact=self._exact,
+            stopped_by_guard=self._by_guard,
             identity=self.identity,
             scale={"num_envs": self.env.num_envs, "world_size": self.gpu_world_size},
             config=self._given_cfg,

@@ -124,7 +124,7 @@ class EnsembleRunner(CheckpointedRunner):
         )
         self._tell_notes()
         self.logger.progress.start(str(self.identity["task"]))
-        self._in_loop = True
+        self._in_loop, self._by_guard = True, False
         try:
             super().learn(iterations, init_at_random_ep_len)
         except StopTraining as stop:
@@ -146,8 +146,18 @@ class EnsembleRunner(CheckpointedRunner):
         self._notes.clear()
 
     def _finish(self, outcome: RunOutcome) -> None:
-        """Save a last checkpoint, close the records and announce the outcome."""
-        saved = self.save_checkpoint()
+        """Save a last checkpoint, close the records and announce the outcome.
+
+        Where the very last update ruined the network, which no rollout has shown yet, the state before it is saved. The
+        weights of an algorithm without a guard that had to be stopped may be damaged and are not saved.
+        """
+        state = self.offers.sound_state
+        if outcome.exit_code != GUARD_EXIT_CODE and state is not None and state.recover(entirely=False):
+            self._exact = False
+            message = f"{outcome.message} Its last update ruined the network; the checkpoint is the state before it."
+            outcome = RunOutcome("stopped", GUARD_EXIT_CODE, message)
+        self._by_guard = outcome.exit_code == GUARD_EXIT_CODE
+        saved = (self._by_guard and not self.offers.is_guarded) or self.save_checkpoint()
         if not saved:
             outcome = RunOutcome(
                 outcome.status, outcome.exit_code or 1, f"{outcome.message} The last checkpoint could not be written."
@@ -217,6 +227,9 @@ class EnsembleRunner(CheckpointedRunner):
             raise StopTraining(RunOutcome("stopped", GUARD_EXIT_CODE, stop), exact=False)
         if skipped is not None:
             self._tell(skipped, "skipped update")
+        void = self._guard.name_void(metrics)
+        if void is not None:
+            self._tell(void, "void steps")
 
     def _acknowledge(self, number: int) -> None:
         """Say at once that a stop signal came and what happens now; called in a thread of its own."""

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cpo_rl.algorithms.quarantine import OWN
 from cpo_rl.contracts import Algorithm
 from cpo_rl.runs.dump import MAX_ENVS, sentence, write_dump
 from cpo_rl.runs.metric_names import QUARANTINED, SKIPPED_UPDATES
 
 _log = logging.getLogger(__name__)
 
-OUR_OWN = ("actions", "gradients")
+OUR_OWN = (*OWN, "gradients")
 """Tensors that the algorithm makes; what goes wrong in others is the environments' and quarantined."""
 
 
@@ -39,7 +40,8 @@ class GuardWatch:
         self._alg = alg
         self._facts = dict(facts)
         self.skipped_in_a_row = 0
-        """Gradient steps held back since the last iteration in which none was."""
+        """Iterations with an update that was held back, since the last one without."""
+        self._named_void = False
 
     def check(
         self,
@@ -65,25 +67,46 @@ class GuardWatch:
             bad = [name for name, value in metrics.items() if name.startswith("Loss/") and not math.isfinite(value)]
             found = f"The metric {bad[0]!r} of iteration {iteration} is not finite" if bad else None
             return found, found and f"{found}; the weights may be damaged, resume an earlier checkpoint."
-        skipped = metrics.get(SKIPPED_UPDATES, 0.0)
-        if not skipped > 0:
+        if not metrics.get(SKIPPED_UPDATES, 0.0) > 0:
             self.skipped_in_a_row = 0
             return None, None
-        self.skipped_in_a_row += round(skipped)
+        self.skipped_in_a_row += 1
+        self._named_void = True
         report = self._alg.base.guard_report() or {"tensor": "gradients", "step": None, "env_ids": []}
         said = f"{sentence(report)} of iteration {iteration}"
         if report["tensor"] not in OUR_OWN and QUARANTINED in metrics:
             void, most = metrics[QUARANTINED], self._alg.cfg.quarantine_stop_fraction
             said += f"; {void:.0f} steps were void, in more than quarantine_stop_fraction={most:g} of the environments"
-        if folder is not None and (self.skipped_in_a_row == round(skipped) or self._stops()):
+        if folder is not None and (self.skipped_in_a_row == 1 or self._stops()):
             path = folder / f"dump_{iteration}.pt"
             if try_write("the dump", lambda: self._dump(path, report, iteration, env_steps)):
                 said += f" (details: cpo-lab doctor --dump {path})"
-        limit = f" after {self.skipped_in_a_row} skipped updates in a row" if self._alg.cfg.non_finite == "skip" else ""
+        count = f"{self.skipped_in_a_row} iteration{'s' if self.skipped_in_a_row > 1 else ''}"
+        limit = f" after {count} with a skipped update in a row" if self._alg.cfg.non_finite == "skip" else ""
+        back = "; what was learned went back to the state before the update" if self._recover() else ""
         return (
-            f"{said}; the update was skipped.",
+            f"{said}; the update was skipped{back}.",
             f"{said}; stopped{limit} before it reached the weights." if self._stops() else None,
         )
+
+    def name_void(self, metrics: Mapping[str, float]) -> str | None:
+        """Return a sentence about the first void steps of this process, which only their count would tell of.
+
+        Args:
+            metrics: Of an iteration.
+        """
+        if self._named_void or not metrics.get(QUARANTINED, 0.0) > 0 or not self._alg.is_guarded:
+            return None
+        report = self._alg.void_report()
+        if report is None:
+            return None
+        self._named_void = True
+        return f"{sentence(report)}; such steps are void: they are counted, nothing is learned from them."
+
+    def _recover(self) -> bool:
+        """Go back to the last sound state where an update has ruined the network, or the run ends in one."""
+        state = self._alg.sound_state
+        return state is not None and state.recover(entirely=self._stops())
 
     def _stops(self) -> bool:
         cfg = self._alg.cfg

@@ -29,7 +29,7 @@ def sentence(report: Mapping[str, Any]) -> str:
 
     Args:
         report: ``tensor``, ``step`` (of the rollout; None when the numbers went bad in the update) and ``env_ids``;
-            perhaps ``finite``, whether the number was absurd only. The tensor ``environment`` means that the task said
+            perhaps ``finite``, the number if it was only absurd. The tensor ``environment`` means that the task said
             so itself, for ``reasons``.
     """
     ids = list(report["env_ids"])
@@ -39,7 +39,7 @@ def sentence(report: Mapping[str, Any]) -> str:
     if report["tensor"] == "environment":
         why = f" because of {', '.join(report['reasons'])}" if report.get("reasons") else ""
         return f"The task first quarantined a step{envs}{why} {when}"
-    what = "absurd number" if report.get("finite") else "number that was not finite"
+    what = "absurd number" if report.get("finite") is not None else "number that was not finite"
     return f"The first {what} was in the {report['tensor']}{envs} {when}"
 
 
