@@ -115,6 +115,7 @@ def test_both_launchers_train_it_and_its_checkpoint_is_used(folder):
             ours,
             "evaluate",
             str(run),
+            "--trust",
             "--episodes",
             "6",
             "--num_envs",
@@ -124,7 +125,7 @@ def test_both_launchers_train_it_and_its_checkpoint_is_used(folder):
             "env.episode_length_s=0.2",
         )
         call(ours, "export", "--checkpoint", str(run), "--formats", "jit")
-        call(ours, "train", "--resume", str(run), "--iterations", "3", "--num_envs", "12", "--device", "cpu")
+        call(ours, "train", "--resume", str(run), "--trust", "--iterations", "3", "--num_envs", "12", "--device", "cpu")
         manifest = json.loads((run / "manifest.json").read_text())
         assert (manifest["algorithm"], manifest["algorithm_class"]) == ("EffortCPO", CLASS_NAME)
         assert (run / "exported" / "policy.pt").exists()

@@ -110,6 +110,7 @@ def arguments(**changes) -> argparse.Namespace:
         "iterations",
         "log_dir",
         "force",
+        "trust",
     )
     return argparse.Namespace(**{**dict.fromkeys(names), "log_root": "logs", **changes})
 

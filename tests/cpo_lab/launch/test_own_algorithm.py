@@ -129,7 +129,9 @@ def test_a_run_of_the_stock_launcher_is_continued_with_its_class_and_values(tmp_
     (tmp_path / "run" / "params").mkdir(parents=True)
     (tmp_path / "run" / "params" / "agent.yaml").write_text(yaml.safe_dump(to_dict(before)))
     folder = RunFolder.read(Path(tmp_path / "run"))
-    request = Request.of_run(folder, TASK, "cpo")
+    with pytest.raises(UserError, match="--trust"):
+        Request.of_run(folder, TASK, "cpo")
+    request = Request.of_run(folder, TASK, "cpo", trust=True)
     request.device, request.num_envs = "cpu", 12
     request.overrides.append("agent.algorithm.gamma=0.9")
     after = resolve(request).agent_cfg

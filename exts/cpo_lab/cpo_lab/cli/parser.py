@@ -159,6 +159,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "load a checkpoint of another task, robot or layout as far as it fits",
     },
+    "--trust": {
+        "action": "store_true",
+        "help": "the run is from somebody you trust: it may name code of its own, which is run",
+    },
     "--policy": {"metavar": "WHICH", "help": "leader, followers, all or a number from 0 (default: %(default)s)"},
 }
 """Keywords of ``add_argument`` by option."""
@@ -173,14 +177,16 @@ def add_run_options(parser: CommandParser) -> None:
     parser.add_shared("--physics", help="physics engine (default: the run's, if it suits the device)")
     parser.add_shared("--log_root")
     parser.add_shared("--force")
+    parser.add_shared("--trust")
     parser.add_shared("--num_envs")
 
 
 def changes_of(args: argparse.Namespace, settings: Sequence[str]) -> Changes:
     """Return what the options of :func:`add_run_options` and settings change of a run."""
     return Changes(
-        args.task, args.agent, args.device, args.physics, args.num_envs, args.seed, args.force, list(settings)
-    )
+        args.task, args.agent, args.device, args.physics, args.num_envs, args.seed, args.force, list(settings),
+        trust=args.trust,
+    )  # fmt: skip
 
 
 def policies_of(choice: str, num_policies: int, *own: str) -> list[int]:

@@ -103,6 +103,7 @@ def _parser() -> CommandParser:
         metavar="WHAT",
         help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
     )
+    parser.add_shared("--trust")
     parser.add_shared("--force", help="resume a checkpoint of another task, robot or layout as far as it fits")
     parser.add_argument(
         "--run_name", type=run_name, default="", metavar="NAME", help="added to the name of the run folder"
@@ -274,7 +275,8 @@ def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | 
     if checkpoint is None:
         return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT).with_settings(overrides, **given)
     run_before = RunFolder.read(checkpoint.parent)
-    before = Request.of_run(run_before, None if args.force and run_before.task else args.task, args.agent)
+    task = None if args.force and run_before.task else args.task
+    before = Request.of_run(run_before, task, args.agent, trust=args.trust, replaced=overrides)
     if not _of_task(checkpoint, args.task or before.task):  # --force; the other task's settings mean nothing here
         before = replace(before, task=args.task, overrides=[])
     if "physics" in names_of(overrides):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +16,8 @@ from cpo_lab.launch.machine import check_memory, resolve_device
 from cpo_lab.launch.options import LIMITS, OPTIONS, take_options, without_options
 from cpo_lab.launch.places import check_caches
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
-from cpo_lab.launch.settings import join_settings, take_selector, write_settings
+from cpo_lab.launch.settings import join_settings, names_of, take_selector, write_settings
+from cpo_lab.launch.trust import refuse_foreign
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError, suggestion
@@ -52,7 +53,15 @@ class Request:
     """Settings such as ``env.episode_length_s=5`` or ``agent.algorithm.gamma=0.98``."""
 
     @classmethod
-    def of_run(cls, run: RunFolder, task: str | None = None, agent: str | None = None) -> Request:
+    def of_run(
+        cls,
+        run: RunFolder,
+        task: str | None = None,
+        agent: str | None = None,
+        *,
+        trust: bool = False,
+        replaced: Sequence[str] = (),
+    ) -> Request:
         """Return the request that continues or shows a run.
 
         A run of ours keeps the request that it was started from, one of the stock launcher the values that its network
@@ -62,9 +71,12 @@ class Request:
             run: The run.
             task: Task the user named, or None to take the run's.
             agent: Agent the user named, or None to take the run's.
+            trust: Whether the run may name code and places to write to (:mod:`cpo_lab.launch.trust`).
+            replaced: Settings that are given now; what the run says about them does not count.
 
         Raises:
-            UserError: If the run belongs to another task, or does not say to which and the user does not either.
+            UserError: If the run belongs to another task, does not say to which and the user does not either, or names
+                code without being trusted.
         """
         if task and run.task not in (None, plain_task(task)):
             raise UserError(
@@ -81,6 +93,9 @@ class Request:
             }
             known["overrides"] = write_settings(kept, "agent")
         stored = join_settings(_earlier_defaults(run.settings), known.get("overrides", []))
+        stored = [token for token in stored if token.partition("=")[0] not in names_of(replaced)]
+        if not trust:
+            refuse_foreign(stored, run.path)
         known["overrides"] = without_options(stored)
         return cls(**{**_stored_options(stored, known), **known})
 

@@ -46,6 +46,9 @@ class Changes:
     overrides: list[str] = field(default_factory=list)
     """Further settings such as ``env.episode_length_s=5``."""
 
+    trust: bool = False
+    """Whether the run may name code and places to write to."""
+
 
 def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> Resolved:
     """Return the configurations of the run behind a checkpoint.
@@ -64,7 +67,8 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
     if options:
         raise UserError("Setting agent.algorithm.num_policies cannot change for a checkpoint; leave it out.")
     trained = RunFolder.read(checkpoint.parent)
-    before = Request.of_run(trained, None if changes.force and trained.task else changes.task, changes.agent)
+    task = None if changes.force and trained.task else changes.task
+    before = Request.of_run(trained, task, changes.agent, trust=changes.trust, replaced=changes.overrides)
     if changes.force and changes.task not in (None, before.task):  # the other task's settings mean nothing here
         before = replace(before, task=changes.task, overrides=[])
     elif not changes.force:
