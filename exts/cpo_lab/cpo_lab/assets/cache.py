@@ -25,7 +25,7 @@ from cpo_rl.runs.files import write_text
 logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "CPO_LAB_CACHE"
-"""Environment variable that names the folder of every cache (:mod:`cpo_lab.launch.places`)."""
+"""Environment variable that names the folder of every cache (:mod:`cpo_lab.launch.caches`)."""
 
 
 def cache_dir() -> Path:

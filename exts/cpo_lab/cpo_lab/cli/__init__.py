@@ -15,7 +15,7 @@ import io
 import sys
 from dataclasses import dataclass
 
-from cpo_lab.launch.places import notice, settle_caches
+from cpo_lab.launch.caches import notice, settle_caches
 from cpo_rl.errors import UserError, suggestion
 from cpo_rl.screen import forgiving_output, lost_output
 

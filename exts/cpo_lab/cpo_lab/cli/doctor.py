@@ -209,8 +209,8 @@ CHECKS: list[Callable[[], list[Finding]]] = [
 
 _EPILOG = """\
 examples:
-  cpo-lab doctor                   what cpo-lab train needs, without starting it
-  cpo-lab doctor --start           and one iteration of it, in a folder of its own
+  cpo-lab doctor             what cpo-lab train needs, without starting it
+  cpo-lab doctor --start     and one iteration, in a folder of its own
   cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct physics=newton_mjwarp
   cpo-lab doctor --task CpoLab-Regrasp-KukaAllegro-Direct --stress 100000
   cpo-lab doctor --dump RUN_FOLDER/dump_120.pt"""

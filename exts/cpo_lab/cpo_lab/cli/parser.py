@@ -163,6 +163,12 @@ SHARED: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "the run is from somebody you trust: it may name code of its own, which is run",
     },
+    "--verbose": {"action": "store_true", "help": "show what the engine prints while it starts; else it is in run.log"},
+    "--logger": {
+        "choices": ("tensorboard", "wandb", "neptune"),
+        "help": "where curves go besides metrics.csv (default: tensorboard)",
+    },
+    "--log_project_name": {"metavar": "NAME", "help": "project of --logger wandb or neptune (default: isaaclab)"},
     "--policy": {"metavar": "WHICH", "help": "leader, followers, all or a number from 0 (default: %(default)s)"},
 }
 """Keywords of ``add_argument`` by option."""
@@ -179,6 +185,14 @@ def add_run_options(parser: CommandParser) -> None:
     parser.add_shared("--force")
     parser.add_shared("--trust")
     parser.add_shared("--num_envs")
+
+
+def logger_settings(args: argparse.Namespace) -> list[str]:
+    """Return ``--logger`` and ``--log_project_name``, which Isaac Lab's command has as well, as settings."""
+    settings = [f"agent.logger={args.logger}"] if args.logger else []
+    if args.log_project_name:
+        settings += [f"agent.{service}_project={args.log_project_name!r}" for service in ("wandb", "neptune")]
+    return settings
 
 
 def changes_of(args: argparse.Namespace, settings: Sequence[str]) -> Changes:

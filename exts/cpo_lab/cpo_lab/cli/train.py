@@ -18,9 +18,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from cpo_lab.cli.parser import SHARED, CommandParser, positive_int, run_name
+from cpo_lab.cli.parser import SHARED, CommandParser, logger_settings, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
+from cpo_lab.launch.chatter import startup_output
 from cpo_lab.launch.configuration import Request, Resolved, resolve
+from cpo_lab.launch.ending import told_end
 from cpo_lab.launch.machine import check_folder
 from cpo_lab.launch.options import ITERATIONS, take_options
 from cpo_lab.launch.place import (
@@ -33,7 +35,7 @@ from cpo_lab.launch.place import (
     reasons_for_another_run,
 )
 from cpo_lab.launch.ranks import Rank
-from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task
+from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task, public_key
 from cpo_lab.launch.settings import names_of
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.contracts import EnvironmentSettings
@@ -116,6 +118,8 @@ def _parser() -> CommandParser:
         "--move_aside", action="store_true", help="rename a --log_dir whose records cannot be continued, and start anew"
     )
     parser.add_argument("--viz", metavar="NAMES", help="viewers, such as newton_gl or viser (default: none)")
+    for name in ("--logger", "--log_project_name", "--verbose"):
+        parser.add_shared(name)
     add_options(parser)
     return parser
 
@@ -144,6 +148,9 @@ class Plan:
 
     member: PopulationMember | None
     """Place in a population, if it is part of one."""
+
+    verbose: bool
+    """Whether what the engine prints while it starts is shown."""
 
     @property
     def log_dir(self) -> Path | None:
@@ -193,7 +200,8 @@ def make_plan(argv: list[str]) -> Plan | None:
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     member, rest = take_member(args, rest)
-    taken, overrides = take_options(parser.settings_among(rest), {"iterations": args.iterations}, ITERATIONS)
+    given = [*parser.settings_among(rest), *logger_settings(args)]
+    taken, overrides = take_options(given, {"iterations": args.iterations}, ITERATIONS)
     args.iterations = taken.get("iterations")
     begin = find_beginning(args.resume, args.log_dir, args.log_root, args.task, may_move=args.move_aside)
     checkpoint = begin.checkpoint
@@ -207,9 +215,12 @@ def make_plan(argv: list[str]) -> Plan | None:
     log_root = check_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
 
     resolved = resolve(request)
+    from cpo_rl.runners.online_log import check_logger  # torch, which mistyped input need not wait for
+
     cfg = resolved.agent_cfg
     if args.run_name:
         cfg.run_name = args.run_name
+    check_logger(vars(cfg))
     _suit_cpu(resolved)
     cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
     if checkpoint is not None and not args.force:
@@ -224,7 +235,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     if member is not None:
         resolved.chosen += member.complete(resolved)
     viewers = args.viz.split(",") if args.viz else []
-    return Plan(resolved, place, checkpoint, begin.found, viewers, args.force, member)
+    return Plan(resolved, place, checkpoint, begin.found, viewers, args.force, member, args.verbose)
 
 
 def _place(
@@ -322,6 +333,8 @@ def _show(plan: Plan) -> None:
     unequal = unequal_objects(resolved.env_cfg, policies, num_envs)
     if unequal:
         console.print(f"[bold yellow]{'warning':<11}[/] {escape(unequal)}", soft_wrap=True)
+    if not plan.verbose:
+        console.print(f"[bold]{'starting':<11}[/] what the engine prints goes to {RunFolder.LOG} (--verbose shows it)")
     for line in resolved.fitted:
         console.print(f"[bold]{'fitted':<11}[/] {escape(line)}", soft_wrap=True)
 
@@ -358,9 +371,11 @@ def _train(plan: Plan) -> int:
     backend = scoped_torch_backend_flags(
         cuda_matmul_allow_tf32=True, cudnn_allow_tf32=True, cudnn_deterministic=False, cudnn_benchmark=True
     )
-    with backend, simulation(resolved, plan.visualizers), make_env(resolved) as env:
+    output = startup_output(resolved, plan.visualizers, verbose=plan.verbose)
+    with output, backend, simulation(resolved, plan.visualizers), make_env(resolved) as env:
         from cpo_rl.runners import EnsembleRunner
 
+        output.release(log_dir / RunFolder.LOG if Rank.of_this_process().is_first else None)
         make_runner = plan.member.make_runner if plan.member else EnsembleRunner
         runner = make_runner(
             env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics,
@@ -369,7 +384,10 @@ def _train(plan: Plan) -> int:
         if Rank.of_this_process().is_first:
             if not continues:
                 write_run_manifest(
-                    str(log_dir), library="rsl_rl", task=request.task, metadata={"agent": _public_key(resolved)}
+                    str(log_dir),
+                    library="rsl_rl",
+                    task=request.task,
+                    metadata={"agent": public_key(request.task, resolved.agent_key)},
                 )
             request.keep(log_dir, cfg.max_iterations)
             dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
@@ -377,16 +395,10 @@ def _train(plan: Plan) -> int:
             runner.resume(force=plan.force)
         elif checkpoint is not None:
             runner.load(str(checkpoint), force=plan.force)
-        runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
+        with told_end(log_dir if Rank.of_this_process().is_first and not plan.member else None):
+            runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
         if Rank.of_this_process().several:
             import torch
 
             torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort it
     return runner.outcome.exit_code
-
-
-def _public_key(resolved: Resolved) -> str:
-    """Return the agent's key as ``isaaclab play`` without ``--agent`` would name it, if it is the task's default."""
-    kwargs = find_task(resolved.request.task).kwargs
-    default = "rsl_rl_cfg_entry_point"
-    return default if kwargs.get(default) == kwargs.get(resolved.agent_key) else resolved.agent_key

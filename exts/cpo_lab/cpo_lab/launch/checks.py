@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from cpo_lab.assets.cache import CACHE_VARIABLE
+from cpo_lab.launch.caches import cache_folders, kernel_cache, notice, remove_damaged_kernels, why_not_writable
 from cpo_lab.launch.configuration import Request, resolve
 from cpo_lab.launch.machine import check_folder
-from cpo_lab.launch.places import cache_folders, kernel_cache, notice, remove_damaged_kernels, why_not_writable
 from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK
 from cpo_rl.errors import UserError
 from cpo_rl.runs.find import LOG_ROOT
@@ -54,7 +54,6 @@ import sys
 
 import warp
 
-warp.config.quiet = True
 warp.init()
 for name in sys.argv[1:]:
     importlib.import_module(name)

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cpo_lab.launch.caches import check_caches
 from cpo_lab.launch.machine import check_memory, resolve_device
 from cpo_lab.launch.options import LIMITS, OPTIONS, take_options, without_options
-from cpo_lab.launch.places import check_caches
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
 from cpo_lab.launch.settings import join_settings, names_of, take_selector, write_settings
 from cpo_lab.launch.trust import refuse_foreign

@@ -90,6 +90,12 @@ def agent_key(spec: EnvSpec, agent: str) -> str:
     raise UserError(f"Unknown agent {agent!r} for task {spec.id}; {suggestion(agent, known)}")
 
 
+def public_key(task: str, key: str) -> str:
+    """Return an agent's key as ``isaaclab play`` without ``--agent`` would name it, if it is the task's default."""
+    kwargs = find_task(task).kwargs
+    return STOCK_AGENT if kwargs.get(STOCK_AGENT) == kwargs.get(key) else key
+
+
 def physics_of(task: str) -> list[str]:
     """Return the names of a task's physics presets."""
     from isaaclab_tasks.utils.preset_cli import enumerate_task_presets

@@ -23,6 +23,7 @@ from cpo_rl.config import RunnerOptions
 from cpo_rl.contracts import Algorithm
 from cpo_rl.errors import UserError
 from cpo_rl.runners.loop_hooks import LoopHooks
+from cpo_rl.runners.online_log import check_logger
 from cpo_rl.runners.rank_state import RankState, gather_ranks
 from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest
 from cpo_rl.runs.checkpoint_reader import read_checkpoint
@@ -67,6 +68,8 @@ class CheckpointedRunner(OnPolicyRunner):
         self._given_cfg = plain_config(train_cfg)
         class_name = train_cfg["algorithm"]["class_name"]
         algorithm_class(class_name)  # refused before anything is allocated
+        if log_dir:
+            check_logger(train_cfg)
         # The algorithm's constructor takes entries out of what it is given. rsl_rl's own check costs a host sync per
         # step and does not see infinities; the finite guard replaces it.
         with construction(class_name):

@@ -23,6 +23,7 @@ from cpo_rl.config import RunnerOptions
 from cpo_rl.runners.console import ProgressDisplay
 from cpo_rl.runners.event_log import abandon, open_event_log
 from cpo_rl.runners.extras import ExtrasMeans
+from cpo_rl.runners.online_log import open_online_log
 from cpo_rl.runs.files import reason
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import HEADLINE, SCORES
@@ -85,16 +86,15 @@ class LoopHooks(Logger):
 
     def init_logging_writer(self) -> None:
         """Open TensorBoard (or the configured writer) where the run stands, then hand over to the runner."""
-        logger_cfg = self.cfg.get("logger", "tensorboard")
         if self.folder is None:
             self.writer = None
-        elif logger_cfg == "tensorboard":
+        elif (self.cfg.get("logger") or "tensorboard") == "tensorboard":
             if self.writer is None:
                 self.try_write("the event log", functools.partial(self._open_event_log, self._first_iteration))
             self._reopens = True
             self.try_write("the state of the code", self._store_code_state)
-        else:
-            super().init_logging_writer()
+        elif self.writer is None and not self.try_write("the online log", self._open_online_log):
+            self._reopens = True  # TensorBoard's files instead, with the next row
         self._on_start()
 
     def process_env_step(
@@ -149,6 +149,10 @@ class LoopHooks(Logger):
         left_s = self._time_left(iteration, start_it, total_it, seconds)
         self.progress.update(iteration, total_it, self.tot_timesteps, left_s, metrics)
         self._on_iteration(iteration, metrics)
+
+    def save_model(self, path: str, it: int) -> None:
+        """Give a checkpoint to an online service, if there is one."""
+        self.try_write("the online copy of the checkpoint", functools.partial(super().save_model, path, it))
 
     def stop_logging_writer(self) -> None:
         """Do nothing: rsl_rl's loop calls it before the last checkpoint is saved; :meth:`close` comes after that."""
@@ -266,6 +270,14 @@ class LoopHooks(Logger):
         """Open TensorBoard's file of the iterations after this one."""
         assert self.folder is not None
         self.writer = open_event_log(self.folder.path, iteration, int(self.folder.manifest.get("num_policies") or 1))
+
+    def _open_online_log(self) -> None:
+        """Open the configured writer and give it configuration and code."""
+        assert self.folder is not None
+        writer = self.writer = open_online_log(self.cfg, self.folder.path)
+        self.try_write("the online copy of the settings", lambda: writer.store_config(self.env_cfg, self.cfg))
+        for file in self._store_code_state():
+            self.try_write("the online copy of the code's state", functools.partial(writer.save_file, file))
 
     def write_manifest(self, iteration: int, **fields: Any) -> None:
         """Update the run's manifest with the progress and further ``fields``."""

@@ -63,6 +63,7 @@ class RunFolder:
     MANIFEST = "manifest.json"
     LAUNCHER = "run.json"
     LAUNCH = "launch.json"
+    LOG = "run.log"
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ def run_log(folder: RunFolder | None) -> Iterator[None]:
         return
     handler: logging.Handler
     try:
-        handler = _RunLog(folder.path / "run.log", encoding="utf-8", errors="backslashreplace")
+        handler = _RunLog(folder.path / RunFolder.LOG, encoding="utf-8", errors="backslashreplace")
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

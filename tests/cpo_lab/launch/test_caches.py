@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.assets import cache
-from cpo_lab.launch import places
+from cpo_lab.launch import caches
 from cpo_rl.errors import UserError
 
-VARIABLES = [*places.OWN_VARIABLES, *places.SHARED_VARIABLES, cache.CACHE_VARIABLE, "HOME", "USER", "LOGNAME"]
+VARIABLES = [*caches.OWN_VARIABLES, *caches.SHARED_VARIABLES, cache.CACHE_VARIABLE, "HOME", "USER", "LOGNAME"]
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def account(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(places, "_replaced", [])
+    monkeypatch.setattr(caches, "_replaced", [])
     cache.private_temporary.cache_clear()
     yield
     cache.private_temporary.cache_clear()
@@ -38,34 +38,34 @@ def account(tmp_path, monkeypatch):
 
 def below(folder: Path) -> bool:
     """Whether everything that is kept lies below a folder."""
-    kept = [Path(os.environ[variable]) for variable in (*places.OWN_VARIABLES, "XDG_CACHE_HOME")]
-    return all(path.is_relative_to(folder) for path in [*kept, cache.cache_dir(), places.kernel_cache()])
+    kept = [Path(os.environ[variable]) for variable in (*caches.OWN_VARIABLES, "XDG_CACHE_HOME")]
+    return all(path.is_relative_to(folder) for path in [*kept, cache.cache_dir(), caches.kernel_cache()])
 
 
 def test_an_ordinary_account_is_left_alone(tmp_path):
-    places.settle_caches()
-    assert not set(places.OWN_VARIABLES) & set(os.environ)
-    assert places.notice() is None
+    caches.settle_caches()
+    assert not set(caches.OWN_VARIABLES) & set(os.environ)
+    assert caches.notice() is None
     assert cache.cache_dir() == tmp_path / "home/.cache/cpo_lab"
-    assert places.kernel_cache() == tmp_path / "home/.cache/warp"
-    places.check_caches()
+    assert caches.kernel_cache() == tmp_path / "home/.cache/warp"
+    caches.check_caches()
 
 
 def test_one_variable_moves_every_cache(tmp_path, monkeypatch):
     monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "all"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    places.settle_caches()
+    caches.settle_caches()
     assert below(tmp_path / "all")
     assert Path(tempfile.gettempdir()).is_relative_to(tmp_path / "all")
-    assert places.notice() is None
-    places.check_caches()
+    assert caches.notice() is None
+    caches.check_caches()
 
 
 def test_a_variable_of_one_library_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "all"))
     monkeypatch.setenv("WARP_CACHE_PATH", str(tmp_path / "kernels"))
-    places.settle_caches()
-    assert places.kernel_cache() == tmp_path / "kernels"
+    caches.settle_caches()
+    assert caches.kernel_cache() == tmp_path / "kernels"
 
 
 @pytest.mark.parametrize("home", [None, "/proc", "/proc/nowhere", "/dev/null", "/dev/null/home"])
@@ -75,20 +75,20 @@ def test_an_account_without_a_home_that_can_be_written_gets_a_folder_of_its_own(
         monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     else:
         monkeypatch.setenv("HOME", home)
-    places.settle_caches()
+    caches.settle_caches()
     own = tmp_path / "tmp" / f"cpo_lab_{os.getuid()}"
     assert below(own)
     assert own.stat().st_mode & 0o777 == 0o700
-    assert "CPO_LAB_CACHE" in places.notice() and str(own) in places.notice()
+    assert "CPO_LAB_CACHE" in caches.notice() and str(own) in caches.notice()
     assert "HOME" in os.environ
-    places.check_caches()
+    caches.check_caches()
     assert Path(cache.cached_usd("a", "b", lambda path: path.write_text("x"))).parent == own
 
 
 def test_a_folder_that_somebody_else_could_write_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/proc")
     (tmp_path / "tmp" / f"cpo_lab_{os.getuid()}").symlink_to(tmp_path)
-    places.settle_caches()
+    caches.settle_caches()
     assert cache.cache_dir().parent == tmp_path / "tmp" and not cache.cache_dir().is_symlink()
     cache.private_temporary.cache_clear()
     (tmp_path / "tmp" / f"cpo_lab_{os.getuid()}").unlink()
@@ -104,16 +104,16 @@ def test_an_account_without_a_name_gets_one(monkeypatch):
         raise KeyError("getpwuid(): uid not found: 12345")
 
     monkeypatch.setattr(getpass, "getuser", nobody)
-    places.settle_caches()
+    caches.settle_caches()
     assert getpass.getuser() == f"uid{os.getuid()}"
 
 
 @pytest.mark.parametrize("variable", [cache.CACHE_VARIABLE, "WARP_CACHE_PATH"])
 def test_a_chosen_folder_that_cannot_be_written_is_one_sentence(monkeypatch, variable):
     monkeypatch.setenv(variable, "/proc/nowhere")
-    places.settle_caches()
+    caches.settle_caches()
     with pytest.raises(UserError, match=rf"{variable} .* cannot be written .*; set {variable} to a writable folder\.$"):
-        places.check_caches()
+        caches.check_caches()
 
 
 def test_where_nothing_can_be_written_is_one_sentence(monkeypatch):
@@ -122,9 +122,9 @@ def test_where_nothing_can_be_written_is_one_sentence(monkeypatch):
 
     monkeypatch.setenv("HOME", "/proc")
     monkeypatch.setattr(tempfile, "gettempdir", nowhere)
-    places.settle_caches()
+    caches.settle_caches()
     with pytest.raises(UserError, match="set TMPDIR"):
-        places.check_caches()
+        caches.check_caches()
 
 
 # -- damaged kernels ---------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def kernels(folder: Path) -> Path:
 
 def test_whole_kernels_stay(tmp_path):
     module = kernels(tmp_path)
-    assert places.remove_damaged_kernels(tmp_path) == [] and module.exists()
+    assert caches.remove_damaged_kernels(tmp_path) == [] and module.exists()
 
 
 @pytest.mark.parametrize("name", ["module.meta", "module.cpu.o"])
@@ -170,8 +170,8 @@ def test_damaged_kernels_go(tmp_path, name, damage):
         file.mkdir()
     else:
         file.write_bytes(contents[damage])
-    assert places.remove_damaged_kernels(tmp_path) == [module] and not module.exists()
+    assert caches.remove_damaged_kernels(tmp_path) == [module] and not module.exists()
 
 
 def test_a_cache_that_is_not_there_has_no_damage(tmp_path):
-    assert places.remove_damaged_kernels(tmp_path / "nothing") == []
+    assert caches.remove_damaged_kernels(tmp_path / "nothing") == []
