@@ -9,7 +9,7 @@ import pytest
 
 from cpo_lab.assets.cuboids import object_of_env
 from cpo_lab.cli import main, train
-from cpo_lab.cli.train import unequal_objects
+from cpo_lab.launch.configuration import unequal_objects
 
 
 class Objects:

@@ -13,7 +13,6 @@ import argparse
 import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +20,7 @@ from rich.markup import escape
 from cpo_lab.cli.parser import SHARED, CommandParser, logger_settings, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.chatter import startup_output
-from cpo_lab.launch.configuration import Request, Resolved, resolve
+from cpo_lab.launch.configuration import Request, Resolved, resolve, unequal_objects
 from cpo_lab.launch.ending import told_end
 from cpo_lab.launch.machine import check_folder
 from cpo_lab.launch.options import ITERATIONS, take_options
@@ -38,7 +37,6 @@ from cpo_lab.launch.ranks import Rank
 from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task, public_key
 from cpo_lab.launch.settings import names_of
 from cpo_lab.launch.simulation import make_env, simulation
-from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.compatibility import check_task_of
@@ -337,23 +335,6 @@ def _show(plan: Plan) -> None:
         console.print(f"[bold]{'starting':<11}[/] what the engine prints goes to {RunFolder.LOG} (--verbose shows it)")
     for line in resolved.fitted:
         console.print(f"[bold]{'fitted':<11}[/] {escape(line)}", soft_wrap=True)
-
-
-def unequal_objects(env_cfg: Any, policies: int, num_envs: int) -> str | None:
-    """Return a warning if the policies of an ensemble will meet different objects, which their results then depend on.
-
-    Args:
-        env_cfg: The environment's configuration; one that cannot count its objects has one.
-        policies: Policies of the ensemble.
-        num_envs: Environments, a multiple of the policies.
-    """
-    shapes, block = EnvironmentSettings(env_cfg).num_shapes, num_envs // policies
-    if policies == 1 or block >= shapes:
-        return None
-    return (
-        f"{block} environments per policy cannot hold all {shapes} objects, so policies see different ones; "
-        f"env.num_objects={block} gives all the same"
-    )
 
 
 def _train(plan: Plan) -> int:

@@ -347,3 +347,20 @@ def resolve_stock(task: str, device: str | None, physics: str | None, num_envs: 
     limit_torch_threads(device)
     request = Request(task, "rsl_rl", device=device, physics=engine, num_envs=num_envs, num_policies=1, seed=0)
     return Resolved(request, STOCK_AGENT, env_cfg, agent_cfg, [])
+
+
+def unequal_objects(env_cfg: Any, policies: int, num_envs: int) -> str | None:
+    """Return a warning if the policies of an ensemble will meet different objects, which their results then depend on.
+
+    Args:
+        env_cfg: The environment's configuration; one that cannot count its objects has one.
+        policies: Policies of the ensemble.
+        num_envs: Environments, a multiple of the policies.
+    """
+    shapes, block = EnvironmentSettings(env_cfg).num_shapes, num_envs // policies
+    if policies == 1 or block >= shapes:
+        return None
+    return (
+        f"{block} environments per policy cannot hold all {shapes} objects, so policies see different ones; "
+        f"env.num_objects={block} gives all the same"
+    )
