@@ -38,11 +38,15 @@ class ForkEnvCfg(TorchEnvCfg):
     direction: float = 0.3
     """Angle of the middle of the fan [rad]; not an axis of the actions."""
 
-    spacing: float = 0.6
+    spacing: float = 0.7
     """Angle from one road to the next [rad], > 0."""
 
-    road_width: float = 2.0
+    road_width: float = 3.0
     """Standard deviation of the reward across a road, > 0."""
+
+    reward_noise: float = 0.3
+    """Standard deviation of the noise on every reward, >= 0. Without it the little that a policy loses by its own noise
+    is all that an advantage consists of at the end of a road, and policies stop exploring."""
 
 
 class ForkEnv(TorchVecEnv):
@@ -102,7 +106,9 @@ class ForkEnv(TorchVecEnv):
 
     def _advance(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self.position.add_(actions / actions.norm(dim=-1, keepdim=True).clamp(min=1.0))
-        return self._height(self.position), torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        noise = torch.randn(self.num_envs, generator=self._generator, device=self.device)
+        rewards = self._height(self.position) + self.cfg.reward_noise * noise
+        return rewards, torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
 
     def _observe(self) -> torch.Tensor:
         return self.position / self.lengths[-1]
