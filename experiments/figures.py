@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
 from cpo_lab.report import style
@@ -20,6 +23,9 @@ from cpo_lab.report.grouping import display_name
 from cpo_lab.report.statistics import Interval, bootstrap_interval, interval_text, mean
 from cpo_rl.runs.files import write_text
 from experiments.toys import Row
+
+if TYPE_CHECKING:
+    from experiments.hands import Point
 
 Setting = tuple[str, float]
 """Algorithm and target [nat]."""
@@ -191,6 +197,93 @@ def scale(rows: Sequence[Row]) -> Figure:
                     axes.set_ylabel(title)
             panels[-1, column].set_xlabel("environments")
         fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    return fig
+
+
+def curves(points: Sequence[Point], quantities: dict[str, str]) -> Figure:
+    """Quantities over transitions, one column per task: a thin line per seed, a thick one for their mean.
+
+    Args:
+        points: Rows of the table of a study.
+        quantities: Titles by field of a point; KL is drawn logarithmically.
+    """
+    tasks = list(dict.fromkeys(point.task for point in points))
+    agents = list(dict.fromkeys(point.agent for point in points))
+    colors = dict(zip(agents, (color for color, _ in style.colors_of(agents)), strict=True))
+    with style.styled():
+        fig, panels = _panels(len(quantities), len(tasks))
+        for column, task in enumerate(tasks):
+            for line, (field, title) in enumerate(quantities.items()):
+                axes = panels[line, column]
+                for agent in agents:
+                    own = [p for p in points if p.task == task and p.agent == agent]
+                    _draw_seeds(axes, own, field, colors[agent], display_name(agent))
+                _fit_values(axes, field)
+                if line == 0:
+                    axes.set_title(task.removeprefix("CpoLab-").removesuffix("-Direct"))
+                if column == 0:
+                    axes.set_ylabel(title)
+            style.format_steps_axis(panels[-1, column], "env_steps")
+        fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return fig
+
+
+def _fit_values(axes: Axes, field: str) -> None:
+    """The vertical axis of a quantity: KL in decades, what cannot be negative from 0, and a word where nothing is."""
+    if not any(len(line.get_xdata()) for line in axes.lines):
+        axes.text(0.5, 0.5, "not measured on this task", transform=axes.transAxes, ha="center", color="#777777")
+        axes.set_yticks([])
+    elif field == "kl":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: style.compact(v)))
+    elif field != "leader_return":
+        axes.set_ylim(
+            0.0, axes.get_ylim()[1] if max(max(line.get_ydata(), default=0.0) for line in axes.lines) else 1.0
+        )
+
+
+def _draw_seeds(axes: Axes, points: Sequence[Point], field: str, color: str, label: str) -> None:
+    """The runs of one agent on one task."""
+    values: dict[float, list[float]] = {}
+    seeds = sorted({point.seed for point in points})
+    for seed in seeds:
+        own = [p for p in points if p.seed == seed and math.isfinite(getattr(p, field))]
+        axes.plot([p.transitions for p in own], [getattr(p, field) for p in own], color=color, linewidth=0.6, alpha=0.5)
+        for point in own:
+            values.setdefault(point.transitions, []).append(getattr(point, field))
+    x = sorted(at for at, known in values.items() if len(known) == len(seeds))
+    axes.plot(x, [sum(values[at]) / len(seeds) for at in x], color=color, label=label)
+
+
+def idea(distances: Sequence[float] = (0.02, 0.35, 3.5), followers: int = 5, std: float = 1.0) -> Figure:
+    """A leader and its followers as Gaussians over two action components, at three distances.
+
+    Args:
+        distances: KL of every follower to the leader [nat].
+        followers: Number of followers, spread evenly.
+        std: Standard deviation of all policies.
+    """
+    titles = ("too close", "coupled", "too far")
+    with style.styled():
+        fig = Figure(figsize=(8.1, 3.2))
+        FigureCanvasAgg(fig)
+        spots = fig.subplots(1, len(distances), gridspec_kw={"top": 0.9, "bottom": 0.1, "left": 0.01, "right": 0.99})
+        for axes, title, kl in zip(spots, titles, distances, strict=True):
+            radius = std * math.sqrt(2.0 * kl)  # KL of two Gaussians with equal spread: distance^2 / (2 std^2)
+            for k in range(followers):
+                angle = 2.0 * math.pi * (k + 0.25) / followers
+                center = (radius * math.cos(angle), radius * math.sin(angle))
+                color = style.follower_color(k, followers + 1)
+                axes.add_patch(Circle(center, std, facecolor=color, edgecolor=color, alpha=0.22))
+                axes.plot(*center, marker="o", markersize=3, color=color)
+            axes.add_patch(Circle((0, 0), std, fill=False, edgecolor=style.LEADER_COLOR, linewidth=1.6))
+            axes.plot(0, 0, marker="*", markersize=8, color=style.LEADER_COLOR)
+            axes.set(xlim=(-3.9, 3.9), ylim=(-3.9, 3.9), aspect="equal", xticks=[], yticks=[])
+            axes.grid(visible=False)
+            for side in axes.spines.values():
+                side.set_visible(False)
+            axes.set_title(title, loc="center")
+            axes.set_xlabel(f"KL {kl:g} nat, effective sample size {100.0 * math.exp(-2.0 * kl):.2g} %")
     return fig
 
 

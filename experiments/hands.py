@@ -35,6 +35,7 @@ from pathlib import Path
 from cpo_rl.runs.find import find_runs
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.tables import read_metrics
+from experiments import figures
 from experiments.table import write_rows
 
 SHADOW = "CpoLab-Reorient-Cube-Shadow-Direct"
@@ -62,12 +63,31 @@ class Study:
     """Seeds, from 1 on."""
     iterations: dict[str, int]
     """Iterations by task, at its default number of environments on a CPU."""
+    drawn: dict[str, str]
+    """Titles by field of a point, from top to bottom of the figure."""
 
+
+_KL, _ESS, _RETURN = "KL between policies [nat]", "effective sample size [share]", "leader's return"
 
 STUDIES = {
-    "coupling": Study(COUPLINGS, 3, {SHADOW: 497, ARMS[0]: 196, ARMS[1]: 196}),
-    "learning": Study(("cpo", "sapg", "cpo_regulated", "ppo"), 2, {SHADOW: 1985}),
-    "worlds": Study(("cpo", "ppo"), 1, {SHADOW: 745, ALLEGRO: 745, **dict.fromkeys(ARMS, 391)}),
+    "coupling": Study(COUPLINGS, 3, {SHADOW: 497, ARMS[0]: 196, ARMS[1]: 196}, {"kl": _KL, "ess": _ESS}),
+    "learning": Study(
+        ("cpo", "sapg", "cpo_regulated", "ppo"),
+        2,
+        {SHADOW: 1985},
+        {"leader_return": _RETURN, "leader_successes": "successes per episode", "kl": _KL, "ess": _ESS},
+    ),
+    "worlds": Study(
+        ("cpo", "ppo"),
+        1,
+        {SHADOW: 745, ALLEGRO: 745, **dict.fromkeys(ARMS, 391)},
+        {
+            "leader_return": _RETURN,
+            "leader_successes": "successes per episode",
+            "leader_lifted": "share of episodes with a lift",
+            "quarantined": "quarantined so far",
+        },
+    ),
 }
 """252 environments x 8 steps for hands and 96 x 16 for arms, so an iteration is 2,016 or 1,536 transitions."""
 
@@ -207,6 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     write_rows(output, rows)
     sys.stdout.write(summary(rows, args.last) + "\n")
+    figures.save(figures.curves(rows, study.drawn), output.with_suffix(".svg"))
     return 0
 
 
