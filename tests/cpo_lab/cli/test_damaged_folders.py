@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import resource
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ SMALL = [
 ]  # fmt: skip
 LIMIT_S = 60
 """Longest that a command may take [s]."""
+LIMIT_GB = 1.5
+"""Most memory that a damaged file may cost; the first command of all loads libraries."""
 
 
 class StandIn(TrackingEnv):
@@ -40,7 +44,7 @@ class StandIn(TrackingEnv):
 
 
 @pytest.fixture
-def no_simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     @contextlib.contextmanager
     def make_env(resolved: Any):
         yield StandIn(TrackingEnvCfg(num_envs=resolved.env_cfg.scene.num_envs, max_episode_length=4))
@@ -49,6 +53,10 @@ def no_simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(module, "simulation", lambda *args, **kwargs: contextlib.nullcontext())
         monkeypatch.setattr(module, "make_env", make_env)
     monkeypatch.chdir(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (14 * 10**9, limits[1]))  # or what reads for ever takes the machine with it
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 @contextlib.contextmanager
@@ -89,6 +97,7 @@ def trial(base: Path, where: Path, seed: int, capsys: pytest.CaptureFixture[str]
     wrong = []
     for name, argv in commands(run, rng).items():
         capsys.readouterr()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             with limited(LIMIT_S):
                 status: Any = main(argv)
@@ -96,6 +105,9 @@ def trial(base: Path, where: Path, seed: int, capsys: pytest.CaptureFixture[str]
             status = error.code
         except Exception as error:
             status = f"{type(error).__name__}: {error}"[:300]
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+        if grown > LIMIT_GB:
+            status = f"{grown:.1f} GB more than before"
         said = capsys.readouterr()
         text = said.out + said.err
         if status not in (0, 2) or "Traceback" in text or (status == 2 and "cpo-lab" not in said.err):
