@@ -230,16 +230,15 @@ def curves(points: Sequence[Point], quantities: dict[str, str]) -> Figure:
 
 def _fit_values(axes: Axes, field: str) -> None:
     """The vertical axis of a quantity: KL in decades, what cannot be negative from 0, and a word where nothing is."""
-    if not any(len(line.get_xdata()) for line in axes.lines):
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines] or [np.empty(0)])
+    if not drawn.size:
         axes.text(0.5, 0.5, "not measured on this task", transform=axes.transAxes, ha="center", color="#777777")
         axes.set_yticks([])
     elif field == "kl":
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: style.compact(v)))
     elif field != "leader_return":
-        axes.set_ylim(
-            0.0, axes.get_ylim()[1] if max(max(line.get_ydata(), default=0.0) for line in axes.lines) else 1.0
-        )
+        axes.set_ylim(0.0, axes.get_ylim()[1] if drawn.max() > 0.0 else 1.0)
 
 
 def _draw_seeds(axes: Axes, points: Sequence[Point], field: str, color: str, label: str) -> None:
