@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cpo_lab.cli.folder_damage import damage
+from tests.cpo_lab.damage.folder_damage import damage
 from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 
 from cpo_lab.cli import evaluate, main, train
