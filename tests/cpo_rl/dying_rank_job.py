@@ -29,18 +29,24 @@ class DyingEnv(ToyEnv):
             (Path(sys.argv[1]) / "died").write_text(str(time.time()))
             if sys.argv[2] == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if sys.argv[2].startswith("hang"):
+                if sys.argv[2] == "hang and stop":  # what a scheduler sends to all
+                    os.kill(os.getppid(), signal.SIGTERM)
+                time.sleep(1000.0)
             raise RuntimeError("the simulator of rank 1 broke")
         return super().step(actions)
 
 
 def main() -> None:
-    """Train until rank 1 dies."""
+    """Train until rank 1 dies or hangs."""
     out = Path(sys.argv[1])
     algorithm = preset("cpo", num_policies=3, num_mini_batches=1, adversarial_coef=0.0)
     cfg = {
         "seed": 1,
         "num_steps_per_env": 8,
         "save_interval": 1,
+        "rank_timeout_s": 1000.0 if sys.argv[2] == "hang and stop" else 4.0,
+        "stop_grace_s": 3.0,
         "obs_groups": {"actor": ["policy"]},
         "model": {"hidden_dims": [8]},
         "algorithm": {"class_name": "cpo_rl.algorithms:EnsemblePPO", **algorithm},

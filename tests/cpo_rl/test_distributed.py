@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cpo_rl.runs.checkpoints import CheckpointStore
+
 pytestmark = pytest.mark.long
 
 HERE = Path(__file__).parent
@@ -98,3 +100,21 @@ def test_one_dead_rank_ends_the_job_with_its_traceback_first(tmp_path, how):
         other = [m for m in ("Connection closed by peer", "Connection reset", "ChildFailedError") if m in done.stderr]
         assert other
         assert done.stderr.index("the simulator of rank 1 broke") < min(done.stderr.index(m) for m in other)
+    told = {
+        "raise": "rank 1 failed first: RuntimeError: the simulator of rank 1 broke",
+        "kill": "rank 1 failed first: it ended without a word (killed?)",
+    }[how]
+    assert told in (tmp_path / "run/run.log").read_text()
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["status"] == "crashed" and manifest["error"].startswith(told)
+
+
+@pytest.mark.parametrize(("how", "status"), [("hang", "crashed"), ("hang and stop", "preempted")])
+def test_a_hung_rank_is_noticed_named_and_keeps_nobody_from_stopping(tmp_path, how, status):
+    done = torchrun(HERE / "dying_rank_job.py", [str(tmp_path), how], 2, timeout=110.0)
+    ended = time.time() - float((tmp_path / "died").read_text())
+    assert done.returncode != 0 and ended < 60.0, f"the job outlived its hung rank by {ended:.0f} s"
+    assert "rank 1 hangs" in done.stderr and "rank 1 hangs" in (tmp_path / "run/run.log").read_text()
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["status"] == status and "rank 1 hangs" in manifest["error"]
+    assert CheckpointStore(tmp_path / "run").latest() is not None

@@ -375,6 +375,9 @@ class RunnerOptions:
     stop_grace_s: float = setting(40.0, at_least=0.0)
     """How long an iteration may go on after a stop signal before its rollout is cut short [s]."""
 
+    rank_timeout_s: float = setting(100.0, above=0.0)
+    """How long none of several processes may move before the run ends and says which one hangs [s]."""
+
     @classmethod
     def from_cfg(cls, cfg: Mapping[str, Any]) -> RunnerOptions:
         """Read the settings from a runner's configuration; what is None there counts as left out.

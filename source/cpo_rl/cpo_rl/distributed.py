@@ -10,9 +10,22 @@ reduced; with a single process every function returns its input untouched.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass
+class Progress:
+    """How far this process got, for a thread that watches it."""
+
+    moves: int = 0
+    """Environment steps and collective calls begun; the same on processes that train together."""
+
+
+PROGRESS = Progress()
+"""Of this process."""
 
 
 class Ranks:
@@ -34,13 +47,14 @@ class Ranks:
     def sum(self, tensor: Tensor) -> Tensor:
         """Sum a tensor over ranks, in place where there are several."""
         if self.several:
+            PROGRESS.moves += 1
             torch.distributed.all_reduce(tensor)
         return tensor
 
     def mean(self, tensor: Tensor) -> Tensor:
         """Average a tensor over ranks, in place where there are several."""
         if self.several:
-            torch.distributed.all_reduce(tensor)
+            self.sum(tensor)
             tensor /= self.world_size
         return tensor
 
@@ -57,4 +71,5 @@ class Ranks:
         """Give every rank rank 0's values."""
         if self.several:
             for tensor in tensors:
+                PROGRESS.moves += 1
                 torch.distributed.broadcast(tensor.data, src=0)

@@ -90,6 +90,10 @@ class CheckpointedRunner(OnPolicyRunner):
         self.folder = self._open_folder(log_dir, run_fields) if log_dir and self.gpu_global_rank == 0 else None
         self.store = CheckpointStore(log_dir, self.options.keep_last, self.options.keep_best) if log_dir else None
 
+    def _busy(self) -> contextlib.AbstractContextManager[None]:
+        """While a disk may be slow, so that nobody who watches takes this process for one that hangs."""
+        return contextlib.nullcontext()
+
     def save_checkpoint(self) -> bool:
         """Write ``model_<n>.pt`` into the run folder; when that fails say so and go on.
 
@@ -115,7 +119,9 @@ class CheckpointedRunner(OnPolicyRunner):
             _log.error(sentence)
             return False
         name = f"model_{self.completed_iterations}.pt"
-        saved = self.logger.try_write("the checkpoint", lambda: store.save(to_bytes(payload), self._manifest(payload)))
+        with self._busy():
+            data, manifest = to_bytes(payload), self._manifest(payload)
+            saved = self.logger.try_write("the checkpoint", lambda: store.save(data, manifest))
         if saved:
             path, number = str(store.path(self.completed_iterations)), self.completed_iterations
             self.logger.try_write("the copy for the logger", lambda: self.logger.save_model(path, number))

@@ -9,21 +9,26 @@ every iteration, so an rsl_rl algorithm that trains under the stock runner train
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from rsl_rl.env import VecEnv
 
 from cpo_rl.contracts import Environment
+from cpo_rl.distributed import PROGRESS
 from cpo_rl.errors import UserError
 from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
 from cpo_rl.runners.ensemble_watch import EnsembleWatch
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.loop_hooks import LoopHooks
+from cpo_rl.runners.rank_watch import RankWatch, meeting_place
 from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining, acknowledgement
 from cpo_rl.runs.log import run_log
 from cpo_rl.runs.provenance import git_commit
@@ -55,6 +60,7 @@ class EnsembleRunner(CheckpointedRunner):
         super().__init__(env, train_cfg, log_dir, device, **run_fields)
         self.outcome = RunOutcome("running", 0, "")
         self._requests = StopRequests()
+        self._ranks_watch: RankWatch | None = None
         self._goal = 0
         facts = {
             "task": self.identity["task"],
@@ -100,7 +106,12 @@ class EnsembleRunner(CheckpointedRunner):
             self._refuse_to_fork()
             self._goal = self.completed_iterations + num_learning_iterations
             self.current_learning_iteration = self.completed_iterations
-            with forgiving_output(), run_log(self.folder), StopRequests(self._acknowledge) as self._requests:
+            with (
+                forgiving_output(),
+                run_log(self.folder),
+                self._watching_ranks(),
+                StopRequests(self._acknowledge) as self._requests,
+            ):
                 for stream in lost_output():
                     stream.tell()  # what was lost before there was a log
                 try:
@@ -173,12 +184,47 @@ class EnsembleRunner(CheckpointedRunner):
     def _report_crash(self, error: BaseException) -> None:
         """Write why the run ended into its log and manifest; the last checkpoint stays as it is."""
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        first = self._ranks_watch.first_failure(error) if self._ranks_watch else None
+        reason = f"{first} (here: {reason})" if first else reason
         status = "stopped" if isinstance(error, KeyboardInterrupt) else "crashed"
         _log.error(
             "%s\nThe run ended in iteration %d by %s", traceback.format_exc(), self.completed_iterations + 1, reason
         )
         self.outcome = RunOutcome(status, 1, reason)
         self.logger.write_manifest(self.completed_iterations, status=status, error=reason)
+
+    @contextlib.contextmanager
+    def _watching_ranks(self) -> Iterator[None]:
+        """Watch the processes that train together, if there are several."""
+        if not self.is_distributed:
+            yield
+            return
+        self._ranks_watch = RankWatch(
+            meeting_place(),
+            self.gpu_global_rank,
+            self.gpu_world_size,
+            timeout_s=self.options.rank_timeout_s,
+            grace_s=self.options.stop_grace_s,
+            end=self._end_at_once,
+        )
+        try:
+            with self._ranks_watch:
+                yield
+        finally:
+            self._ranks_watch = None
+
+    def _busy(self) -> contextlib.AbstractContextManager[None]:
+        return self._ranks_watch.busy() if self._ranks_watch else super()._busy()
+
+    def _end_at_once(self, outcome: RunOutcome) -> None:
+        """End the process although its main thread hangs in a call that cannot be interrupted."""
+        _log.error(outcome.message)
+        sys.stderr.write(f"rank {self.gpu_global_rank}: {outcome.message}\n")
+        sys.stderr.flush()
+        self.logger.write_manifest(self.completed_iterations, status=outcome.status, error=outcome.message)
+        if self.folder is None:
+            time.sleep(2.0)  # the first process has records to write before a launcher ends it because of us
+        os._exit(outcome.exit_code)
 
     # -- inside rsl_rl's loop ----------------------------------------------------------------------------------------
 
@@ -191,6 +237,7 @@ class EnsembleRunner(CheckpointedRunner):
 
     def _after_step(self) -> None:
         """Cut a rollout short when a stop request cannot wait for the end of the iteration."""
+        PROGRESS.moves += 1
         if self._requests.number is None or self.is_distributed:
             return
         if self._requests.seconds_since + self.logger.last_learn_time > self.options.stop_grace_s:
@@ -200,6 +247,8 @@ class EnsembleRunner(CheckpointedRunner):
         """Count the iteration, check guard and ensemble, save on schedule and obey a stop request."""
         self.completed_iterations = iteration
         self._exact = True
+        if self._ranks_watch:
+            self._ranks_watch.started()
         self._obey_guard(metrics)
         for alarm in self._watch.check(iteration, metrics):
             if self.gpu_global_rank == 0:
@@ -233,6 +282,8 @@ class EnsembleRunner(CheckpointedRunner):
 
     def _acknowledge(self, number: int) -> None:
         """Say at once that a stop signal came and what happens now; called in a thread of its own."""
+        if self._ranks_watch:
+            self._ranks_watch.stop_requested(number)
         sentence = acknowledgement(number, self.options.stop_grace_s, cuts_rollouts=not self.is_distributed)
         sentence = f"rank {self.gpu_global_rank}: {sentence}" if self.is_distributed else sentence
         _log.info(sentence)
@@ -250,6 +301,7 @@ class EnsembleRunner(CheckpointedRunner):
         """Return the stop signal of this rank or, when several train together, of any rank."""
         number = self._requests.number or 0
         if self.is_distributed:
+            PROGRESS.moves += 1
             flag = torch.tensor([number], device=self.device)
             torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
             number = int(flag.item())

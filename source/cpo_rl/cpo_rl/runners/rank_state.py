@@ -15,6 +15,7 @@ from rsl_rl.env import VecEnv
 
 from cpo_rl.algorithms.episodes import EpisodeSums
 from cpo_rl.contracts import Algorithm, Environment
+from cpo_rl.distributed import PROGRESS
 from cpo_rl.runs import random_state
 from cpo_rl.runs.payload import plain_copy
 
@@ -150,6 +151,7 @@ def gather_ranks(state: dict[str, Any], distributed: bool, device: str) -> list[
     world_size = torch.distributed.get_world_size()
     sizes = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(world_size)]
     torch.distributed.all_gather(sizes, torch.tensor([mine.numel()], device=device))
+    PROGRESS.moves += 1
     longest = max(int(size.item()) for size in sizes)
     padded = torch.zeros(longest, dtype=torch.uint8, device=device)
     padded[: mine.numel()] = mine

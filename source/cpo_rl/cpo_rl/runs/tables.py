@@ -163,6 +163,8 @@ def has_lines(path: str | os.PathLike[str], at_least: int) -> bool:
     What is there but cannot be read counts as having them.
     """
     lines = 0
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait forever
+        return True
     try:
         with open(path, "rb") as stream:
             while lines < at_least and (block := stream.read(1 << 20)):
