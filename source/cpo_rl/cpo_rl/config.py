@@ -105,7 +105,7 @@ class EnsembleCfg(RegulationCfg):
     use_clipped_value_loss: bool = True
     """Whether the value may move at most ``clip_param`` (in normalized units) from its rollout estimate."""
 
-    normalize_values: bool = setting(True, fixed=True)
+    normalize_values: bool = setting(True, fixed=True, kept=True)
     """Whether value targets are normalized by running statistics shared by all policies; else the critic learns in
     units of the scaled reward, and the clip range of its loss is in these units too."""
 
@@ -164,7 +164,7 @@ class EnsembleCfg(RegulationCfg):
     """Whether every follower's diversity reward is lowered by its mean over the rollout, so that it moves neither
     values nor the weights of the regression."""
 
-    discriminator_hidden_dims: list[int] = setting(_DIMS, at_least=1, at_most=2**16, entries=1, fixed=True)
+    discriminator_hidden_dims: list[int] = setting(_DIMS, at_least=1, at_most=2**16, entries=1, fixed=True, kept=True)
     """Widths of the discriminator's hidden layers."""
 
     discriminator_learning_rate: float = setting(5.0e-4, above=0.0)
@@ -298,34 +298,36 @@ class EnsembleCfg(RegulationCfg):
 class ModelCfg:
     """Settings of :class:`cpo_rl.models.EnsembleActorCritic`."""
 
-    hidden_dims: list[int] = setting([512, 512, 256, 128], at_least=1, at_most=2**16, entries=1)
+    hidden_dims: list[int] = setting([512, 512, 256, 128], at_least=1, at_most=2**16, entries=1, kept=True)
     """Widths of the trunk's layers."""
 
-    activation: str = setting("elu", choices=("elu", "relu", "tanh", "selu", "swish", "gelu", "lrelu", "mish"))
+    activation: str = setting(
+        "elu", choices=("elu", "relu", "tanh", "selu", "swish", "gelu", "lrelu", "mish"), kept=True
+    )
     """Activation between layers, by rsl_rl's names."""
 
-    embedding_dim: int = setting(32, at_least=0, at_most=2**16)
+    embedding_dim: int = setting(32, at_least=0, at_most=2**16, kept=True)
     """Length of each policy's learned conditioning vector; 0 conditions only the action noise."""
 
-    rnn_type: str = setting("none", choices=("none", "lstm"))
+    rnn_type: str = setting("none", choices=("none", "lstm"), kept=True)
     """``none`` (feed-forward) or ``lstm`` (an LSTM before the trunk)."""
 
-    rnn_hidden_dim: int = setting(768, at_least=1, at_most=2**16)
+    rnn_hidden_dim: int = setting(768, at_least=1, at_most=2**16, kept=True)
     """Units of the LSTM."""
 
-    rnn_num_layers: int = setting(1, at_least=1, at_most=100)
+    rnn_num_layers: int = setting(1, at_least=1, at_most=100, kept=True)
     """Layers of the LSTM."""
 
-    rnn_layer_norm: bool = True
+    rnn_layer_norm: bool = setting(True, kept=True)
     """Whether the LSTM's output is layer-normalized."""
 
-    separate_critic: bool = False
+    separate_critic: bool = setting(False, kept=True)
     """Whether the critic has a trunk of its own (the reference shares it)."""
 
-    init_log_std: float = setting(0.0, at_least=-20.0, at_most=20.0)
+    init_log_std: float = setting(0.0, at_least=-20.0, at_most=20.0, kept=True)
     """Initial log standard deviation of actions."""
 
-    normalize_observations: bool = True
+    normalize_observations: bool = setting(True, kept=True)
     """Whether observations are normalized by running statistics, updated once per iteration."""
 
     observation_clip: float = setting(5.0, above=0.0)

@@ -60,6 +60,9 @@ class Limits:
     fixed: bool = False
     """Whether it cannot change once training was set up, because buffers or modules were made by it."""
 
+    kept: bool = False
+    """Whether a run that goes on from a checkpoint keeps it, because the checkpoint holds what was made by it."""
+
     def allow(self, value: Any) -> bool:
         """Whether a value of the right kind is accepted."""
         return (
@@ -97,6 +100,7 @@ def setting(
     choices: Sequence[str] = (),
     entries: int = 0,
     fixed: bool = False,
+    kept: bool = False,
 ) -> Any:
     """Declare a field of a settings class.
 
@@ -109,11 +113,12 @@ def setting(
         choices: Texts that are accepted; empty for any.
         entries: Least number of entries of a list.
         fixed: Whether it cannot change once training was set up, because buffers or modules were made by it.
+        kept: Whether a run that goes on from a checkpoint keeps it, because the checkpoint holds what was made by it.
 
     Returns:
         The dataclass field, which carries the rest as metadata.
     """
-    metadata = {_KEY: Limits(at_least, above, at_most, below, tuple(choices), entries, fixed)}
+    metadata = {_KEY: Limits(at_least, above, at_most, below, tuple(choices), entries, fixed, kept)}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

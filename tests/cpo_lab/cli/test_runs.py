@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,3 +113,15 @@ def test_the_doctor_reads_a_dump(tmp_path, capsys):
     assert main(["doctor", "--dump", str(tmp_path / "dump_7.pt")]) == 0
     out = capsys.readouterr().out
     assert "in the rewards of environment 2 at step 3" in out and "[0, 0] = nan" in out
+
+
+def test_what_a_run_went_on_from_is_shown(tmp_path, capsys):
+    ancestor = {"run": "/logs/[bold]a[/]", "file": "model_20.pt", "iteration": 20, "reasons": ["its seed is 1, not 2"]}
+    RunFolder.create(tmp_path / "own", ancestor=ancestor)
+    RunFolder.create(tmp_path / "odd", ancestor={"run": 3})
+    assert main(["runs", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "own: went on from model_20.pt of /logs/[bold]a[/]" in told and told.count("went on from") == 1
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    rows = {Path(row["folder"]).name: row["ancestor"] for row in json.loads(capsys.readouterr().out)}
+    assert rows == {"own": {"run": "/logs/[bold]a[/]", "file": "model_20.pt", "iteration": 20}, "odd": None}

@@ -13,6 +13,7 @@ import pytest
 
 from cpo_lab.cli import train
 from cpo_lab.launch.configuration import Request, Resolved
+from cpo_lab.launch.continuation import request_of, total_iterations
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.find import is_newest, resolve_checkpoint
@@ -116,7 +117,7 @@ def arguments(**changes) -> argparse.Namespace:
 
 
 def test_a_new_run_takes_the_defaults():
-    request = train._request(arguments(), ["physics=ovphysx"], None)
+    request = request_of(arguments(), ["physics=ovphysx"], None)
     assert (request.task, request.agent) == (train.DEFAULT_TASK, train.DEFAULT_AGENT)
     assert request.overrides == ["physics=ovphysx"]
 
@@ -124,21 +125,21 @@ def test_a_new_run_takes_the_defaults():
 def test_a_continued_run_keeps_its_settings_unless_told_otherwise(tmp_path):
     folder = make_run(tmp_path, "x", "run", day=1)
     Request("Task-A", "sapg", "cpu", "ovphysx", 24, 6, 3, ["env.a=1", "env.b=5"]).keep(folder, iterations=7)
-    request = train._request(arguments(num_envs=48), ["env.a=2", "physics=newton_mjwarp"], folder / "model_10.pt")
-    assert request == Request("Task-A", "sapg", "cpu", None, 48, 6, 3, ["env.a=2", "env.b=5", "physics=newton_mjwarp"])
+    request = request_of(arguments(num_envs=48), ["env.a=2", "physics=newton_mjwarp"], folder / "model_10.pt")
+    assert request == Request("Task-A", "sapg", "cpu", None, 48, 6, 3, ["env.b=5", "env.a=2", "physics=newton_mjwarp"])
 
 
 def test_total_iterations(tmp_path):
     folder = make_run(tmp_path, "x", "run", day=1)
     checkpoint = folder / "model_10.pt"
-    assert train._total_iterations(arguments(), 1000, None) == 1000
-    assert train._total_iterations(arguments(iterations=5), 1000, None) == 5
-    assert train._total_iterations(arguments(resume="latest"), 1000, checkpoint) == 1000
+    assert total_iterations(arguments(), 1000, None) == 1000
+    assert total_iterations(arguments(iterations=5), 1000, None) == 5
+    assert total_iterations(arguments(resume="latest"), 1000, checkpoint) == 1000
     Request("Task-A", "cpo").keep(folder, iterations=20)
-    assert train._total_iterations(arguments(resume="latest"), 1000, checkpoint) == 20
+    assert total_iterations(arguments(resume="latest"), 1000, checkpoint) == 20
     with pytest.raises(UserError, match="already has 10 iterations"):
-        train._total_iterations(arguments(resume="latest", iterations=10), 1000, checkpoint)
-    assert train._total_iterations(arguments(resume="auto", iterations=10), 1000, checkpoint) == 10
+        total_iterations(arguments(resume="latest", iterations=10), 1000, checkpoint)
+    assert total_iterations(arguments(resume="auto", iterations=10), 1000, checkpoint) == 10
 
 
 def test_schedule_on_the_cpu():

@@ -14,6 +14,7 @@ from tests.cpo_rl.runners.support import ensemble_cfg, make_runner
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs import lock
+from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.lock import own_folder
 from cpo_rl.runs.tables import read_metrics
 
@@ -121,3 +122,28 @@ def test_a_run_that_finished_no_iteration_starts_again_in_its_folder(tmp_path):
     assert runner.resume() is False
     runner.learn(1)
     assert read_metrics(tmp_path / "run/metrics.csv")["iteration"] == [1]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"{", b"\xff\0", b"[]", b'{"format": "one"}', b"[" * 100_000, None])
+def test_a_damaged_manifest_costs_itself_and_not_the_run(tmp_path, content):
+    folder = tmp_path / "run"
+    make_runner(ensemble_cfg(), folder).learn(2)
+    (folder / "manifest.json").unlink()
+    if content is None:
+        (folder / "manifest.json").mkdir()
+    else:
+        (folder / "manifest.json").write_bytes(content)
+    runner = make_runner(ensemble_cfg(), folder)
+    assert runner.resume()
+    runner.learn(1)
+    run = RunFolder.open(folder)
+    assert (run.iteration, run.algorithm, run.manifest["status"]) == (3, "cpo", "finished")
+    assert "kept as manifest.json.damaged" in run.noted("manifest renewed")[0]
+    assert content is None or (folder / "manifest.json.damaged").read_bytes() == content
+
+
+def test_a_manifest_of_a_newer_version_is_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"format": 99}')
+    with pytest.raises(UserError, match="update it"):
+        make_runner(ensemble_cfg(), tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == '{"format": 99}'

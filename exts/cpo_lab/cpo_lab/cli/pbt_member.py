@@ -86,6 +86,13 @@ class PopulationMember:
         """
         self.workspace.join(task=resolved.request.task, agent=resolved.request.agent)
 
+    def mutated(self) -> list[str]:
+        """Return the settings that the population changes, and a checkpoint therefore brings, by their full names."""
+        latest = self.workspace.latest(self.index)
+        published = latest.parameters if latest else {}  # among them those of the reward, which only the task knows
+        rewards = [name for name in published if name.startswith("env.")]
+        return [*(f"agent.algorithm.{name}" for name in PbtCfg(**self.given).parameters), *rewards]
+
     @staticmethod
     def label(preset: str | None) -> str:
         """Return the name of a member's algorithm for records."""

@@ -110,6 +110,7 @@ def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
         "health": health,
         "error": manifest.get("error"),
         "problems": found.problems,
+        "ancestor": found.ancestor,
         "iteration": iteration,
         "max_iterations": goal,
         "env_steps": manifest.get("env_steps") or 0,
@@ -160,8 +161,13 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
         console = Console(width=160)  # a log or a pipe has no width to respect
     console.print(table)
     for row in rows:
-        for told in filter(None, (row["error"], *row["problems"])):
+        for told in filter(None, (_lineage(row["ancestor"]), row["error"], *row["problems"])):
             console.print(f"{shown(Path(row['folder']).name)}: {told}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _lineage(ancestor: dict[str, Any] | None) -> str | None:
+    """Return what a run went on from, in words; None for one that began anew."""
+    return f"went on from {shown(ancestor['file'])} of {shown(ancestor['run'])}" if ancestor else None
 
 
 def _name(folder: Path, roots: list[Path]) -> str:

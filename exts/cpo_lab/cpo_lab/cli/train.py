@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,11 +21,20 @@ from rich.markup import escape
 from cpo_lab.cli.parser import SHARED, CommandParser, logger_settings, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.chatter import startup_output
-from cpo_lab.launch.configuration import Request, Resolved, resolve, unequal_objects
+from cpo_lab.launch.configuration import Resolved, resolve, unequal_objects
+from cpo_lab.launch.continuation import (
+    asked_of_algorithm,
+    keep_names,
+    refuse_what_stays,
+    request_of,
+    total_iterations,
+)
 from cpo_lab.launch.ending import told_end
 from cpo_lab.launch.machine import check_folder
 from cpo_lab.launch.options import ITERATIONS, take_options
-from cpo_lab.launch.place import (
+from cpo_lab.launch.ranks import Rank
+from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task, public_key
+from cpo_lab.launch.run_place import (
     AUTO,
     Beginning,
     RunPlace,
@@ -33,14 +43,12 @@ from cpo_lab.launch.place import (
     find_beginning,
     reasons_for_another_run,
 )
-from cpo_lab.launch.ranks import Rank
-from cpo_lab.launch.registry import DEFAULT_AGENT, DEFAULT_TASK, find_task, public_key
 from cpo_lab.launch.settings import names_of
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.compatibility import check_task_of
-from cpo_rl.runs.folder import RunFolder, plain_task
+from cpo_rl.runs.folder import RunFolder
 
 CPU_ITERATIONS = 1000
 """Iterations of a run on the CPU unless told otherwise: some two million transitions."""
@@ -150,6 +158,9 @@ class Plan:
     verbose: bool
     """Whether what the engine prints while it starts is shown."""
 
+    asked: list[str]
+    """Fields of the algorithm's settings that act although the checkpoint brings a value of its own."""
+
     @property
     def log_dir(self) -> Path | None:
         """The run folder; None for a new one that is not made yet."""
@@ -206,7 +217,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     if args.move_aside and not args.log_dir:
         raise UserError("--move_aside needs --log_dir, the folder whose records are put aside.")
     rank = Rank.of_this_process()
-    request = _request(args, overrides, checkpoint)
+    request = request_of(args, overrides, checkpoint)
     if rank.several:  # the GPU of a continued run's first process is not that of the others
         request.device = rank.device(args.device or ("cpu" if request.device == "cpu" else None))
     find_task(request.task)
@@ -220,9 +231,11 @@ def make_plan(argv: list[str]) -> Plan | None:
         cfg.run_name = args.run_name
     check_logger(vars(cfg))
     _suit_cpu(resolved)
-    cfg.max_iterations = _total_iterations(args, cfg.max_iterations, checkpoint)
-    if checkpoint is not None and not args.force:
-        check_task_of(checkpoint, request.task, resolved.num_policies)
+    cfg.max_iterations = total_iterations(args, cfg.max_iterations, checkpoint)
+    if checkpoint is not None:
+        if not args.force:
+            check_task_of(checkpoint, request.task, resolved.num_policies)
+        refuse_what_stays(checkpoint, resolved, overrides, member.mutated() if member else ())
     if checkpoint is not None and args.resume == AUTO and iteration_of(checkpoint) >= cfg.max_iterations:
         Console().print(
             f"--resume auto found {checkpoint}, which has all {cfg.max_iterations} iterations: nothing to do.",
@@ -230,10 +243,14 @@ def make_plan(argv: list[str]) -> Plan | None:
         )  # fmt: skip
         return None
     place = _place(args, begin, resolved, log_root, member)
+    if checkpoint is not None and place.continues:
+        keep_names(checkpoint, resolved, args.run_name, overrides)
     if member is not None:
         resolved.chosen += member.complete(resolved)
     viewers = args.viz.split(",") if args.viz else []
-    return Plan(resolved, place, checkpoint, begin.found, viewers, args.force, member, args.verbose)
+    # a command that is given again and again by a scheduler asks for the same; only what differs is meant
+    asked = asked_of_algorithm(overrides) if args.resume != AUTO else []
+    return Plan(resolved, place, checkpoint, begin.found, viewers, args.force, member, args.verbose, asked)
 
 
 def _place(
@@ -241,9 +258,10 @@ def _place(
 ) -> RunPlace:
     """Return the folder that the run is written into: that of the run it continues, unless it becomes another one."""
     reasons = []
-    if begin.checkpoint is not None:
+    run = RunFolder.read(begin.checkpoint.parent) if begin.checkpoint is not None else None
+    if run is not None and run.is_known:
         algorithm = member.label(resolved.algorithm) if member else resolved.algorithm
-        reasons = reasons_for_another_run(RunFolder.read(begin.checkpoint.parent), resolved, algorithm)
+        reasons = reasons_for_another_run(run, resolved, algorithm)
     new = RunPlace(None, log_root, resolved.agent_cfg.experiment_name, args.run_name)
     named = log_root if args.log_dir else None
     return choose_place(begin.checkpoint, reasons, named, new, may_move=args.move_aside)
@@ -258,44 +276,6 @@ def _suit_cpu(resolved: Resolved) -> None:
         cfg.max_iterations = min(cfg.max_iterations, CPU_ITERATIONS)
     if "agent.save_interval" not in given:
         cfg.save_interval = min(cfg.save_interval, CPU_SAVE_INTERVAL)
-
-
-def _total_iterations(args: argparse.Namespace, default: int, checkpoint: Path | None) -> int:
-    """Return after how many iterations in all the run ends.
-
-    Raises:
-        UserError: If the checkpoint is already there.
-    """
-    total = args.iterations
-    if total is None and checkpoint is not None:
-        total = RunFolder.read(checkpoint.parent).launch.get("iterations")
-    total = total or default
-    if checkpoint is not None and args.resume != AUTO and iteration_of(checkpoint) >= total:
-        raise UserError(
-            f"The run already has {iteration_of(checkpoint)} iterations; give --iterations a larger number."
-        )
-    return total
-
-
-def _request(args: argparse.Namespace, overrides: list[str], checkpoint: Path | None) -> Request:
-    """Combine the arguments with those of the run that is continued; what is given now wins."""
-    given = {name: getattr(args, name) for name in ("device", "physics", "num_envs", "num_policies", "seed")}
-    given = {name: value for name, value in given.items() if value is not None}
-    if checkpoint is None:
-        return Request(args.task or DEFAULT_TASK, args.agent or DEFAULT_AGENT).with_settings(overrides, **given)
-    run_before = RunFolder.read(checkpoint.parent)
-    task = None if args.force and run_before.task else args.task
-    before = Request.of_run(run_before, task, args.agent, trust=args.trust, replaced=overrides)
-    if not _of_task(checkpoint, args.task or before.task):  # --force; the other task's settings mean nothing here
-        before = replace(before, task=args.task, overrides=[])
-    if "physics" in names_of(overrides):
-        before.physics = None
-    return before.with_settings(overrides, **given)
-
-
-def _of_task(checkpoint: Path, task: str) -> bool:
-    """Return whether the run of a checkpoint trained on this task, as far as its folder says."""
-    return RunFolder.read(checkpoint.parent).task in (None, plain_task(task))
 
 
 def _show(plan: Plan) -> None:
@@ -340,7 +320,7 @@ def _show(plan: Plan) -> None:
 def _train(plan: Plan) -> int:
     """Start the simulator and train; return the exit status that tells how the run ended."""
     from isaaclab.utils import to_dict
-    from isaaclab_rl.entrypoints.common import dump_train_configs, scoped_torch_backend_flags, write_run_manifest
+    from isaaclab_rl.entrypoints.common import scoped_torch_backend_flags
     from isaaclab_rl.rsl_rl import check_rsl_rl_version, handle_deprecated_rsl_rl_cfg
 
     resolved, log_dir, checkpoint = plan.resolved, plan.log_dir, plan.checkpoint
@@ -362,20 +342,12 @@ def _train(plan: Plan) -> int:
             env, to_dict(cfg), log_dir=str(log_dir), device=cfg.device, task=request.task, physics=request.physics,
             **({} if continues or checkpoint is None else {"ancestor": ancestor_of(checkpoint, plan.place.reasons)}),
         )  # fmt: skip
-        if Rank.of_this_process().is_first:
-            if not continues:
-                write_run_manifest(
-                    str(log_dir),
-                    library="rsl_rl",
-                    task=request.task,
-                    metadata={"agent": public_key(request.task, resolved.agent_key)},
-                )
-            request.keep(log_dir, cfg.max_iterations)
-            dump_train_configs(str(log_dir), resolved.env_cfg, cfg)
         if continues:
-            runner.resume(force=plan.force)
+            runner.resume(force=plan.force, asked=plan.asked)
         elif checkpoint is not None:
-            runner.load(str(checkpoint), force=plan.force)
+            runner.load(str(checkpoint), force=plan.force, asked=plan.asked)
+        if Rank.of_this_process().is_first:  # not earlier: the records of a run that is refused stay what they were
+            _write_settings(plan, runner, {"env": to_dict(resolved.env_cfg), "agent": to_dict(cfg)})
         with told_end(log_dir if Rank.of_this_process().is_first and not plan.member else None):
             runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
         if Rank.of_this_process().several:
@@ -383,3 +355,28 @@ def _train(plan: Plan) -> int:
 
             torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort it
     return runner.outcome.exit_code
+
+
+def _write_settings(plan: Plan, runner: Any, settings: dict[str, Any]) -> None:
+    """Keep in the run folder what was asked for and what came of it, and tell the runner what of it is new."""
+    from isaaclab_rl.entrypoints.common import write_run_manifest
+
+    from cpo_rl.runs.configs import changes, plain, write_params
+
+    folder, resolved = runner.folder, plan.resolved
+    if plan.checkpoint is not None:
+        before = RunFolder.read(plan.checkpoint.parent).env_settings
+        runner.changes.update(changes("env", before, plain(settings["env"])))
+    writing = {
+        folder.LAUNCH: lambda: resolved.request.keep(folder.path, resolved.agent_cfg.max_iterations),
+        "params": lambda: write_params(folder.path, settings),
+    }
+    if plan.place.moved_to is not None:
+        writing[folder.MANIFEST] = lambda: folder.note("moved aside", folder=str(plan.place.moved_to))
+    if not plan.place.continues:
+        key = {"agent": public_key(resolved.request.task, resolved.agent_key)}
+        writing[folder.LAUNCHER] = lambda: write_run_manifest(
+            str(folder.path), library="rsl_rl", task=resolved.request.task, metadata=key
+        )
+    for name, write in writing.items():
+        runner.logger.try_write(name, write)

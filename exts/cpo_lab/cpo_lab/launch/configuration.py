@@ -15,12 +15,13 @@ from typing import Any
 from cpo_lab.launch.caches import check_caches
 from cpo_lab.launch.machine import check_memory, resolve_device
 from cpo_lab.launch.options import LIMITS, OPTIONS, take_options, without_options
-from cpo_lab.launch.registry import STOCK_AGENT, agent_key, find_task, physics_of
+from cpo_lab.launch.registry import STOCK_AGENT, agent_key, agents_of, find_task, physics_of
 from cpo_lab.launch.settings import join_settings, names_of, take_selector, write_settings
 from cpo_lab.launch.trust import refuse_foreign
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError, suggestion
+from cpo_rl.runs.find import sidecar_of
 from cpo_rl.runs.folder import RunFolder, plain_task
 
 
@@ -58,6 +59,7 @@ class Request:
         run: RunFolder,
         task: str | None = None,
         agent: str | None = None,
+        checkpoint: Path | None = None,
         *,
         trust: bool = False,
         replaced: Sequence[str] = (),
@@ -65,12 +67,13 @@ class Request:
         """Return the request that continues or shows a run.
 
         A run of ours keeps the request that it was started from, one of the stock launcher the values that its network
-        and algorithm had.
+        and algorithm had. A checkpoint without either tells by its sidecar.
 
         Args:
             run: The run.
             task: Task the user named, or None to take the run's.
             agent: Agent the user named, or None to take the run's.
+            checkpoint: Which of its checkpoints is meant; None for none in particular.
             trust: Whether the run may name code and places to write to (:mod:`cpo_lab.launch.trust`).
             replaced: Settings that are given now; what the run says about them does not count.
 
@@ -78,20 +81,24 @@ class Request:
             UserError: If the run belongs to another task, does not say to which and the user does not either, or names
                 code without being trusted.
         """
-        if task and run.task not in (None, plain_task(task)):
+        sidecar = sidecar_of(checkpoint) if checkpoint else None
+        stated = run.task if run.is_known or run.launch else None  # beside its run a sidecar is one of many
+        trained = stated or (sidecar.identity.get("task") if sidecar else None) or run.task
+        if task and trained not in (None, plain_task(task)):
             raise UserError(
-                f"The run in {str(run.path)!r} trained on task {run.task!r}, not on {task!r}; leave out --task."
+                f"The run in {str(run.path)!r} trained on task {trained!r}, not on {task!r}; leave out --task."
             )
-        if not (task or run.task):
+        if not isinstance(task or trained, str):
             raise UserError(f"{str(run.path)!r} does not say which task it was trained on; add --task.")
         known = {f.name: run.launch[f.name] for f in fields(cls) if f.name in run.launch}
-        known["task"] = task or run.task
-        known["agent"] = agent or run.agent or STOCK_AGENT
+        known["task"] = task or trained
+        settings = (sidecar.config if sidecar else {}) or run.settings
+        known["agent"] = agent or run.agent or _agent_of(settings, str(known["task"]))
         if not run.launch:
-            kept: dict[str, Any] = {
-                name: run.settings[name] for name in ("model", "algorithm", "obs_groups") if name in run.settings
-            }
+            kept: dict[str, Any] = {name: settings[name] for name in _LEARNED if name in settings}
             known["overrides"] = write_settings(kept, "agent")
+            kept = {"seed": settings.get("seed"), "num_envs": sidecar.scale.get("num_envs") if sidecar else None}
+            known |= {n: value for n, value in kept.items() if type(value) is int and LIMITS[n].allow(value)}
         stored = join_settings(_earlier_defaults(run.settings), known.get("overrides", []))
         stored = [token for token in stored if token.partition("=")[0] not in names_of(replaced)]
         if not trust:
@@ -129,6 +136,28 @@ def _stored_options(stored: list[str], known: Mapping[str, Any]) -> dict[str, An
     """Return options that a stored run has as settings only; where it has both, the option was what counted."""
     settings = [token for token in stored if OPTIONS.get(token.partition("=")[0], "") not in known]
     return take_options([token for token in settings if token.partition("=")[0] in OPTIONS], {})[0]
+
+
+_LEARNED = ("model", "actor", "critic", "algorithm", "obs_groups")
+"""Sections of an agent's settings that say what was trained."""
+
+
+def _agent_of(settings: Mapping[str, Any], task: str) -> str:
+    """Return the agent whose settings these are, as far as they tell; else the task's default.
+
+    Args:
+        settings: Plain settings of an agent.
+        task: Gym id of the task.
+    """
+    algorithm = settings.get("algorithm")
+    preset = algorithm.get("algorithm") if isinstance(algorithm, Mapping) else None
+    stock = "actor" in settings and "model" not in settings
+    try:
+        known = agents_of(find_task(task))
+    except UserError:
+        return STOCK_AGENT
+    name = "stock_ppo" if stock else preset
+    return name if isinstance(name, str) and name in known else STOCK_AGENT
 
 
 def _earlier_defaults(stored: Mapping[str, Any]) -> list[str]:

@@ -68,7 +68,7 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
         raise UserError("Setting agent.algorithm.num_policies cannot change for a checkpoint; leave it out.")
     trained = RunFolder.read(checkpoint.parent)
     task = None if changes.force and trained.task else changes.task
-    before = Request.of_run(trained, task, changes.agent, trust=changes.trust, replaced=changes.overrides)
+    before = Request.of_run(trained, task, changes.agent, checkpoint, trust=changes.trust, replaced=changes.overrides)
     if changes.force and changes.task not in (None, before.task):  # the other task's settings mean nothing here
         before = replace(before, task=changes.task, overrides=[])
     elif not changes.force:

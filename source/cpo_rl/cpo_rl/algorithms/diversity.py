@@ -109,3 +109,4 @@ class DiversityReward:
         self.discriminator.load_state_dict(state["discriminator"])
         if with_optimizer:
             self.optimizer.load_state_dict(state["optimizer"])
+            self.settings_changed()  # loading brought the step size that was configured then

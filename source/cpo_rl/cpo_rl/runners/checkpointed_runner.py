@@ -9,7 +9,7 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cpo_rl.config import RunnerOptions
 from cpo_rl.contracts import Algorithm
 from cpo_rl.errors import UserError
 from cpo_rl.runners.loop_hooks import LoopHooks
+from cpo_rl.runners.new_settings import NewSettings, keep_generators, set_learning_rate
 from cpo_rl.runners.online_log import check_logger
 from cpo_rl.runners.rank_state import RankState, gather_ranks
 from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest
@@ -34,7 +35,7 @@ from cpo_rl.runs.find import checkpoint_in, contents_of
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.lock import FolderLock, own_folder
 from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes
-from cpo_rl.runs.provenance import config_hash, git_commit, library_versions, now
+from cpo_rl.runs.provenance import config_hash, differing, git_commit, hardware, library_versions, now
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ class CheckpointedRunner(OnPolicyRunner):
         log_dir: Run folder, made if missing; None keeps no records (playing, evaluating).
         device: Device of the algorithm.
         **run_fields: Fields for the run's manifest, such as ``task``, ``algorithm`` and ``physics``.
+
+    Attributes:
+        changes: What is asked for now and was not before, by key: the value before and now. Training adds it to the
+            manifest's history when it starts.
 
     Raises:
         UserError: If a setting is wrong or the folder cannot be written.
@@ -75,7 +80,7 @@ class CheckpointedRunner(OnPolicyRunner):
         with construction(class_name):
             super().__init__(env, {**copy.deepcopy(train_cfg), "check_for_nan": False}, log_dir, device)
         self.offers = Algorithm(self.alg)
-        self._algorithm_name = self.offers.name
+        self._algorithm_name, self._configured_rate = self.offers.name, float(self.alg.learning_rate)
         self.identity = env_identity(env, env.get_observations(), run_fields.get("task"), self.offers.num_policies)
         self.completed_iterations = 0
         self._rank_state = RankState(env, self.offers, device, self.is_distributed)
@@ -87,6 +92,8 @@ class CheckpointedRunner(OnPolicyRunner):
         self._notes: list[str] = []
         self._lock: FolderLock | None = None
         self._others: tuple[str, ...] = ()
+        self._facts: dict[str, Any] = {}
+        self.changes: dict[str, list[Any]] = {}
         self.folder = self._open_folder(log_dir, run_fields) if log_dir and self.gpu_global_rank == 0 else None
         self.store = CheckpointStore(log_dir, self.options.keep_last, self.options.keep_best) if log_dir else None
 
@@ -150,6 +157,7 @@ class CheckpointedRunner(OnPolicyRunner):
         map_location: str | None = None,
         *,
         force: bool = False,
+        asked: Collection[str] = (),
     ) -> dict:
         """Load a checkpoint of this runner or of rsl_rl's, executing nothing it contains.
 
@@ -159,6 +167,8 @@ class CheckpointedRunner(OnPolicyRunner):
             strict: Whether parameters must match by name.
             map_location: Device of the tensors; the runner's by default.
             force: Load a checkpoint of another task, robot or observation layout as far as it fits.
+            asked: Fields of the algorithm's settings that act although the checkpoint brings a value of its own. Those
+                that differ from what the checkpoint was trained with always do.
 
         Returns:
             The ``infos`` given when saving.
@@ -172,6 +182,10 @@ class CheckpointedRunner(OnPolicyRunner):
             self._notes.append(f"{name} has no sidecar, so its integrity was not checked.")
         for difference in checkpoint.check_identity(self.identity, force=force):
             self._notes.append(f"{name} has {difference}; loaded nevertheless.")
+        new = NewSettings(checkpoint.manifest.config if checkpoint.manifest else {}, self._given_cfg, asked)
+        reseeds = load_cfg is None and self._agreed(new.reseeds)
+        if reseeds:
+            keep_generators(payload, self.offers, self.gpu_global_rank)
         try:
             counts = self.alg.load(payload, load_cfg, strict)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
@@ -183,16 +197,39 @@ class CheckpointedRunner(OnPolicyRunner):
         if counts:
             self.completed_iterations = self.current_learning_iteration = payload["iter"]
         if load_cfg is None:
+            self.changes.update(new.changes)
+            if new.sets_learning_rate:
+                self._apply_learning_rate()
             self._restore_run(checkpoint.runner, name)
+            if reseeds:
+                self._pending_random = None
+                self._notes.append("The seed is another one: random generators start from it.")
             if self.store is not None and Path(path).resolve().parent == self.store.folder.resolve():
                 self._others = ()  # what the folder holds goes on now
         return payload.get("infos") or {}
 
-    def resume(self, *, force: bool = False) -> bool:
+    def _apply_learning_rate(self) -> None:
+        """Go on with the configured learning rate where the checkpoint brought another one."""
+        brought, name = f"the checkpoint's {float(self.alg.learning_rate):.3g}", self.offers.class_name
+        if set_learning_rate(self.offers, self._configured_rate):
+            self._notes.append(f"The learning rate is {self._configured_rate:g}, as asked for, in place of {brought}.")
+        else:
+            self._notes.append(f"The learning rate stays {brought}: {name} offers no way to change it.")
+
+    def _agreed(self, answer: bool) -> bool:
+        """Return rank 0's answer, where several train together."""
+        if not self.is_distributed:
+            return answer
+        flag = torch.tensor([float(answer)], device=self.device)
+        torch.distributed.broadcast(flag, 0)
+        return bool(flag.item())
+
+    def resume(self, *, force: bool = False, asked: Collection[str] = ()) -> bool:
         """Continue the run in this run folder from its newest complete checkpoint, or from rsl_rl's newest.
 
         Args:
             force: As in :meth:`load`.
+            asked: As in :meth:`load`.
 
         Returns:
             False if there is none, so that training starts from the beginning.
@@ -200,7 +237,7 @@ class CheckpointedRunner(OnPolicyRunner):
         latest = checkpoint_in(self.store.folder) if self.store else None
         if latest is None:
             return False
-        self.load(str(latest), force=force)
+        self.load(str(latest), force=force, asked=asked)
         if self.folder is not None:
             self.store.clean()  # type: ignore[union-attr]
             self.folder.note("resumed", iteration=self.completed_iterations, file=latest.name)
@@ -272,15 +309,26 @@ class CheckpointedRunner(OnPolicyRunner):
             self._notes.append(self._lock.note)
         found = contents_of(Path(log_dir))
         self._others = found.files if found.trained else ()
-        if RunFolder.holds_run(log_dir):
-            folder = RunFolder.open(log_dir)
-            missing = {name: value for name, value in known.items() if folder.manifest.get(name) is None}
-            folder.update(**missing)
-        else:
-            folder = RunFolder.create(log_dir, **known)
+        machine = hardware()
         if torch.device(self.device).type == "cuda":
-            folder.update(hardware={**folder.manifest["hardware"], "gpu": torch.cuda.get_device_name(self.device)})
+            machine["gpu"] = torch.cuda.get_device_name(self.device)
+        self._facts = {**known, "versions": library_versions(), "hardware": machine, "git_commit": git_commit()}
+        if not RunFolder.holds_run(log_dir):
+            return RunFolder.create(log_dir, **self._facts)
+        folder = RunFolder.open_or_renew(log_dir, **self._facts)
+        folder.update(**{name: value for name, value in known.items() if folder.manifest.get(name) is None})
         return folder
+
+    def _record_facts(self) -> None:
+        """Let the manifest say what trains from now on, and its history what that changes."""
+        folder = self.folder
+        if folder is None:
+            return
+        found = {**self.changes, **differing(folder.manifest, self._facts)}
+        self.changes = {}
+        if found:
+            self.logger.try_write(folder.MANIFEST, lambda: folder.note("changed", changes=found))
+        self.logger.try_write(folder.MANIFEST, lambda: folder.update(**self._facts))
 
     @contextlib.contextmanager
     def _owning(self) -> Iterator[None]:

@@ -129,6 +129,7 @@ class EnsembleRunner(CheckpointedRunner):
 
     def _learn(self, iterations: int, init_at_random_ep_len: bool) -> RunOutcome:
         """Run rsl_rl's loop; return how it ended."""
+        self._record_facts()
         self.logger.start_at(self.completed_iterations)
         self.logger.write_manifest(
             self.completed_iterations, status="running", pid=os.getpid(), error=None, max_iterations=self._goal

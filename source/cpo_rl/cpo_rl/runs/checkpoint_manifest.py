@@ -105,7 +105,9 @@ class CheckpointManifest:
             known = {f.name for f in fields(cls)}
             manifest = cls(**{name: value for name, value in values.items() if name in known})
             whole = all(isinstance(n, int) and n >= 0 for n in (manifest.iteration, manifest.size, manifest.format))
-            whole = whole and all(isinstance(table, dict) for table in (manifest.identity, manifest.config))
+            whole = whole and all(
+                isinstance(table, dict) for table in (manifest.identity, manifest.config, manifest.scale)
+            )
             whole = whole and type(manifest.stopped_by_guard) is bool and isinstance(manifest.sha256, str)
             whole = whole and (manifest.score is None or _is_number(manifest.score))
         except (OSError, ValueError, TypeError, AttributeError):

@@ -9,13 +9,13 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cpo_rl.runs.files import reason
+from cpo_rl.runs.files import reason, write_text
 
 type FlatConfig = dict[str, str]
 """Dotted key, prefixed with 'env.' or 'agent.', to the value in JSON notation."""
@@ -25,6 +25,9 @@ PARTS = ("env", "agent")
 
 MAX_KEYS = 100_000
 """Most keys of a configuration; a file whose references to itself unfold to more is damaged."""
+
+MAX_CHANGES = 200
+"""Most settings that are told as changed; more changed by another version, not by hand."""
 
 BOOKKEEPING = frozenset(
     {
@@ -112,6 +115,56 @@ def read_config(folder: Path, problems: list[str]) -> FlatConfig | None:
             problems.append(f"params/{file.name} is damaged ({reason(error)}).")
             complete = False
     return merged if complete else None
+
+
+def plain(values: Any) -> dict[str, Any]:
+    """Return settings as a run's files would give them back: tuples are lists, other objects what their tag holds.
+
+    Args:
+        values: Settings as dictionaries, lists and values.
+    """
+    return _parse_yaml(_as_yaml(values))
+
+
+def changes(part: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the settings that differ, without bookkeeping: key to the value before and now, None where there is none.
+
+    Args:
+        part: One of :data:`PARTS`, with which keys begin.
+        before: Plain settings; those that are not known, too large or too deep to compare have no changes.
+        now: Plain settings.
+    """
+    flat: list[FlatConfig] = [{}, {}]
+    if not before:
+        return {}
+    try:
+        for values, into in zip((before, now), flat, strict=True):
+            _flatten(part, values, into)
+    except (ValueError, RecursionError):
+        return {}
+    old, new = flat
+    different = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return {key: [json.loads(known.get(key, "null")) for known in (old, new)] for key in different[:MAX_CHANGES]}
+
+
+def write_params(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write the configuration of a run into its folder, as Isaac Lab's launcher does but each file whole or not at all.
+
+    Args:
+        folder: The run folder.
+        settings: Settings by part of :data:`PARTS`.
+
+    Raises:
+        OSError: If the disk is full or read-only.
+    """
+    for part, values in settings.items():
+        file = params_file(folder, part)
+        file.parent.mkdir(exist_ok=True)
+        write_text(file, _as_yaml(values))
+
+
+def _as_yaml(values: Any) -> str:
+    return yaml.dump(values, default_flow_style=False, sort_keys=False)
 
 
 def fingerprint(config: FlatConfig | None) -> str:

@@ -22,8 +22,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cpo_rl.errors import UserError
+from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration, newest_archive
 from cpo_rl.runs.files import reason, shown
 from cpo_rl.runs.folder import REMAINS, RunFolder, plain_task
@@ -197,6 +199,24 @@ def checkpoint_in(folder: Path, selector: str = "latest") -> Path | None:
     if any(checkpoint_iteration(file.with_suffix(".pt")) is not None for file in folder.glob("model_*.json")):
         return None
     return newest_archive(folder)
+
+
+def settings_behind(checkpoint: Path) -> dict[str, dict[str, Any]]:
+    """Return the settings that a checkpoint was trained with, as plain values by part (``agent``, ``env``).
+
+    Those of the agent stand in its own sidecar; a part that nothing tells of is empty.
+    """
+    run = RunFolder.read(checkpoint.parent)
+    sidecar = sidecar_of(checkpoint)
+    return {"agent": (sidecar.config if sidecar else {}) or run.settings, "env": run.env_settings}
+
+
+def sidecar_of(checkpoint: Path) -> CheckpointManifest | None:
+    """Return a checkpoint's own description; None where it has none that can be read."""
+    try:
+        return CheckpointManifest.read(manifest_path(checkpoint))
+    except UserError:
+        return None
 
 
 # -- a folder that a run is to be written into -------------------------------------------------------------------------

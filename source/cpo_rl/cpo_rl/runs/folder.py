@@ -30,6 +30,7 @@ from cpo_rl.runs.records import (
     LAUNCHER_FIELDS,
     STATUSES,
     is_number,
+    is_text,
     is_whole,
     new_manifest,
     read_fields,
@@ -120,6 +121,29 @@ class RunFolder:
                 f"run folder {str(path)!r} holds no readable {cls.MANIFEST}"
                 + (f": {told}" if told else "; name the folder of a run.")
             )
+        return run
+
+    @classmethod
+    def open_or_renew(cls, path: str | os.PathLike[str], **fields: Any) -> RunFolder:
+        """Open a run of ours; a damaged manifest is kept beside a new one, because it is not worth a run.
+
+        Args:
+            path: The folder, which has a manifest.
+            **fields: Manifest fields known now, as for :meth:`create`.
+
+        Raises:
+            UserError: If the manifest is of a newer format, or the folder cannot be written.
+        """
+        run = cls.read(path)
+        if run.manifest or any(" has format " in problem for problem in run.problems):
+            return cls.open(path)
+        damaged = run.path / f"{cls.MANIFEST}.damaged"
+        try:
+            os.replace(run.path / cls.MANIFEST, damaged)
+        except OSError as error:
+            raise UserError(f"log_dir {str(path)!r} cannot be written ({reason(error)}); choose another.") from None
+        run = cls.create(path, **fields)
+        run.note("manifest renewed", message=f"The manifest was damaged; it is kept as {damaged.name}.")
         return run
 
     def metrics(self) -> MetricsTable:
@@ -249,6 +273,13 @@ class RunFolder:
         """Name of the class that trained, without its module; None when the folder does not say."""
         name = self.manifest.get("algorithm_class")
         return name.rpartition(":")[2] if isinstance(name, str) else None
+
+    @property
+    def ancestor(self) -> dict[str, Any] | None:
+        """The run that this one went on from: ``run`` (its folder), ``file``, ``iteration``; None if it began anew."""
+        told = self.manifest.get("ancestor") or {}
+        known = {key: told.get(key) for key in ("run", "file", "iteration")}
+        return known if is_text(known["run"]) and is_text(known["file"]) and is_whole(known["iteration"]) else None
 
     @property
     def seed(self) -> int | None:

@@ -13,6 +13,7 @@ import os
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,23 @@ def git_commit(folder: str | os.PathLike[str] | None = None) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return run[0].strip() + ("+changes" if run[1].strip() else "")
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return what of the facts about a run is another now: name to the fact before and now.
+
+    Args:
+        before: Facts as its manifest holds them; one that it lacks is not compared.
+        now: Facts by name; tables are compared entry by entry. ``config_hash`` is left out: The settings tell more.
+    """
+    found: dict[str, list[Any]] = {}
+    for name, value in now.items():
+        old = before.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            found |= {f"{name}.{key}": change for key, change in differing(old, value).items()}
+        elif name != "config_hash" and old is not None and old != value:
+            found[name] = [old, value]
+    return found
 
 
 def config_hash(*configs: Any) -> str:

@@ -121,7 +121,7 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     success_steps: int = setting(1, at_least=1)
     """Steps near the goal (not necessarily in a row) that make a success."""
 
-    initial_tolerance: float = setting(0.075, above=0.0)
+    initial_tolerance: float = setting(0.075, above=0.0, kept=True)
     """Tolerance at the start of the curriculum; in metres after multiplication with ``keypoint_scale``."""
 
     target_tolerance: float = setting(0.01, above=0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.cli import main, train
-from cpo_lab.launch.place import RunPlace, choose_place, find_beginning
+from cpo_lab.launch.run_place import RunPlace, choose_place, find_beginning
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import write_checkpoint
@@ -32,8 +32,8 @@ def started(monkeypatch, tmp_path) -> list[train.Plan]:
 
 def add_checkpoint(folder: Path, iteration: int, **fields) -> Path:
     path = folder / f"model_{iteration}.pt"
-    identity = {"task": TASK, "num_policies": 6}
-    write_checkpoint(path, b"weights", CheckpointManifest(iteration, identity=identity, **fields))
+    known = {"identity": {"task": TASK, "num_policies": 6}, **fields}
+    write_checkpoint(path, b"weights", CheckpointManifest(iteration, **known))
     return path
 
 

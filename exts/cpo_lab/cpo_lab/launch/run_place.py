@@ -239,7 +239,7 @@ def reasons_for_another_run(run: RunFolder, resolved: Resolved, algorithm: str) 
         "task": (run.task, plain_task(resolved.request.task)),
         "algorithm": (run.algorithm, algorithm),
         "class": (run.algorithm_class, cls.__qualname__),
-        "physics": (run.manifest.get("physics") or run.launch.get("physics"), resolved.request.physics),
+        "physics": _engines(run, resolved),
         "seed": (run.launch.get("seed", run.seed), resolved.request.seed),
         "number of policies": (run.manifest.get("num_policies"), resolved.num_policies),
     }
@@ -248,6 +248,18 @@ def reasons_for_another_run(run: RunFolder, resolved: Resolved, algorithm: str) 
         for name, (before, now) in before_and_now.items()
         if before is not None and before != now
     ]
+
+
+def _engines(run: RunFolder, resolved: Resolved) -> tuple[str | None, str | None]:
+    """Return the engine of a run and the one that is asked for: names, or classes for a run that keeps no name."""
+    name = run.manifest.get("physics") or run.launch.get("physics")
+    if name is not None:
+        return name, resolved.request.physics
+    sim = run.env_settings.get("sim")
+    physics = sim.get("physics") if isinstance(sim, dict) else None
+    before = physics.get("class_type") if isinstance(physics, dict) else None
+    now = str(resolved.env_cfg.sim.physics.class_type)
+    return (before.rpartition(":")[2], now.rpartition(":")[2]) if isinstance(before, str) else (None, None)
 
 
 def ancestor_of(checkpoint: Path, reasons: list[str]) -> dict[str, Any]:
