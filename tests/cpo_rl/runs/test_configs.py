@@ -46,6 +46,14 @@ DAMAGED = {
     "key": "? [a]\n: b",
     "deep": "a: " + "[" * 20_000,
     "bytes": b"\xff\xfe{",
+    "references": "\n".join(["x0: &x0 {a: 1, b: 2}", *(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]" for i in range(1, 60))]),
+    "merges": "\n".join(
+        ["x0: &x0 {a: 1, b: 2}", *(f"x{i}: &x{i} {{<<: [*x{i - 1}, *x{i - 1}]}}" for i in range(1, 60))]
+    ),
+    "deep lists": "- " * 100_000,
+    "deep keys": "a: " + "{b: " * 20_000,
+    "itself": "a: &a [*a]",
+    "long": "a: 1\n" * 3_000_000,
 }
 
 

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,15 @@ MAX_KEYS = 100_000
 
 MAX_CHANGES = 200
 """Most settings that are told as changed; more changed by another version, not by hand."""
+
+MAX_BYTES = 10_000_000
+"""Longest file; ours have some tens of kilobytes."""
+
+MAX_DEPTH = 200
+"""Deepest nesting; ours is about ten."""
+
+_BLOCKS = re.compile(rf"^(?: |- ?|\? ?|: ?){{{4 * MAX_DEPTH}}}", re.MULTILINE)
+"""A line that is indented, or begins lists in lists, more often than so many levels need."""
 
 BOOKKEEPING = frozenset(
     {
@@ -54,6 +64,12 @@ BOOKKEEPING = frozenset(
 class _PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Safe loader to which every unknown tag (Python's tuples, slices, enums, calls) is a plain list, dict or text."""
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse merge keys, which no launcher writes and which double a mapping with every line."""
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.YAMLError("it has a merge key (<<)")
+        super().flatten_mapping(node)
+
 
 def _plain(loader: Any, _suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
@@ -78,17 +94,55 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: If the file is missing or cannot be read.
         ValueError: If it holds no mapping.
     """
-    return _parse_yaml(Path(path).read_text(encoding="utf-8"))
+    return _parse_yaml(_text(Path(path)))
+
+
+def _text(file: Path) -> str:
+    with file.open(encoding="utf-8") as opened:
+        text = opened.read(MAX_BYTES + 1)
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"longer than {MAX_BYTES} characters")
+    return text
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:
+    if _BLOCKS.search(text) or _flow_depth(text) > MAX_DEPTH:
+        raise ValueError("nested too deeply")  # the parser's time grows with the square of the depth
     try:
         content = yaml.load(text, Loader=_PlainLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error) or "nested too deeply") from None
     if not isinstance(content, dict):
         raise ValueError("not a mapping")
+    try:
+        _count(content, 0)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     return content
+
+
+def _flow_depth(text: str) -> int:
+    """Most brackets that are open at once, those in texts counted too."""
+    depth = most = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        most = max(most, depth)
+    return most
+
+
+def _count(value: Any, before: int) -> int:
+    """Count the entries of nested mappings and lists, one that is referred to twice twice.
+
+    Raises:
+        ValueError: If there are more than readers should have to walk through.
+    """
+    count = before + 1
+    if count > MAX_KEYS:
+        raise ValueError(f"more than {MAX_KEYS} keys")
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for entry in entries:
+        count = _count(entry, count)
+    return count
 
 
 def read_config(folder: Path, problems: list[str]) -> FlatConfig | None:
@@ -107,7 +161,7 @@ def read_config(folder: Path, problems: list[str]) -> FlatConfig | None:
     for part in PARTS:
         file = params_file(folder, part)
         try:
-            merged.update(_parse(part, _without_bookkeeping(file.read_text(encoding="utf-8"))))
+            merged.update(_parse(part, _without_bookkeeping(_text(file))))
         except FileNotFoundError:
             problems.append(f"params/{file.name} is missing.")
             complete = False

@@ -5,16 +5,16 @@
 
 The bytes are an ordinary torch zip archive, so rsl_rl's own ``runner.load`` opens them. Its table of contents is
 written in pickle's instruction set, which is why reading is fenced three times: the archive may only be torch's
-uncompressed zip form, the instructions may name nothing but the builders of tensors and ordered dictionaries, and
-torch's restricted reader (``weights_only=True``), which has no way to import or call anything else, does the rest. A
-file that wants more is refused before the first instruction runs.
+uncompressed zip form, the instructions may name nothing but the builders of tensors and ordered dictionaries and must
+describe something with bounds (:mod:`cpo_rl.runs.structure`), and torch's restricted reader (``weights_only=True``),
+which has no way to import or call anything else, does the rest. A file that wants more is refused before the first
+instruction runs.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -24,18 +24,7 @@ import torch
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import reason
-
-_ALLOWED = frozenset(
-    {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
-    | {
-        f"torch {kind}Storage"
-        for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-    }
-)
-"""The only names the instructions of a checkpoint may refer to."""
-
-_IMPORTING = frozenset({"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
-"""Instructions that import or construct by other means than ``GLOBAL``; torch writes none of them."""
+from cpo_rl.runs.structure import RefusedError, check_structure
 
 
 def plain_copy(value: Any, path: str = "payload") -> Any:
@@ -120,7 +109,7 @@ def first_not_finite(value: Any, path: str = "") -> str | None:
 
 
 def _inspect(data: bytes, name: str) -> None:
-    """Refuse archives that are not torch's uncompressed zip form or whose instructions name anything not allowed."""
+    """Refuse archives that are not torch's uncompressed zip form, or whose instructions want what is not allowed."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -130,12 +119,11 @@ def _inspect(data: bytes, name: str) -> None:
             ) <= len(data)
             if len(tables) != 1 or not tables[0].filename.endswith("/data.pkl") or not stored:
                 raise UserError(f"{name} was refused: it is no checkpoint in torch's uncompressed zip format.")
-            instructions = archive.read(tables[0])
-        for opcode, argument, _ in pickletools.genops(instructions):
-            if opcode.name in _IMPORTING or (opcode.name == "GLOBAL" and argument not in _ALLOWED):
-                raise UserError(
-                    f"{name} was refused: it refers to {argument or opcode.name!r}, which no checkpoint needs."
-                )
+            folder = tables[0].filename.removesuffix("data.pkl") + "data/"
+            sizes = {e.filename.removeprefix(folder): e.file_size for e in entries if e.filename.startswith(folder)}
+            check_structure(archive.read(tables[0]), sizes)
+    except RefusedError as error:
+        raise UserError(f"{name} was refused: {error}.") from None
     except UserError:
         raise
     except Exception as error:  # zipfile and pickletools raise many kinds on damaged input
