@@ -307,6 +307,7 @@ class CheckpointedRunner(OnPolicyRunner):
         self._lock = own_folder(log_dir)
         if self._lock.note:
             self._notes.append(self._lock.note)
+        RunFolder(log_dir).make_way()
         found = contents_of(Path(log_dir))
         self._others = found.files if found.trained else ()
         machine = hardware()

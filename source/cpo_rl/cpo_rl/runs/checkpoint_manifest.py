@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.files import read_json
+from cpo_rl.runs.files import open_file, read_json
 
 FORMAT = 1
 """Version of the checkpoint format written by this library; 0 is what rsl_rl's own runner writes."""
@@ -131,7 +131,7 @@ class CheckpointManifest:
         Raises:
             OSError: If it cannot be read.
         """
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return (
                 os.fstat(file.fileno()).st_size == self.size
                 and hashlib.file_digest(file, "sha256").hexdigest() == self.sha256

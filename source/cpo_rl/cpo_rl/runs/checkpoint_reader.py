@@ -21,7 +21,7 @@ from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path, sha256
 from cpo_rl.runs.checkpoints import read_complete
 from cpo_rl.runs.compatibility import check_identity
-from cpo_rl.runs.files import reason
+from cpo_rl.runs.files import MAX_FILE, read_file, reason
 from cpo_rl.runs.migrate import migrate
 from cpo_rl.runs.payload import from_bytes
 
@@ -84,8 +84,8 @@ def read_checkpoint(
         data, manifest = read_complete(path)
     else:
         try:
-            data = Path(path).read_bytes()
-        except OSError as error:
+            data = read_file(path, MAX_FILE)
+        except (OSError, ValueError) as error:
             raise UserError(f"{name} cannot be read ({reason(error)}); choose another.") from None
     payload = migrate(from_bytes(data, name, map_location), name)
     if not isinstance(payload.setdefault("runner", None), Mapping | None):

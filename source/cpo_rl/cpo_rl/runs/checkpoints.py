@@ -24,7 +24,7 @@ from pathlib import Path
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path, sha256
-from cpo_rl.runs.files import reason, remove_leftovers, write_bytes, write_json
+from cpo_rl.runs.files import read_file, reason, remove_leftovers, write_bytes, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,9 @@ def read_complete(path: str | os.PathLike[str]) -> tuple[bytes, CheckpointManife
     """
     manifest = CheckpointManifest.read(manifest_path(path))
     try:
-        data = Path(path).read_bytes()
+        data = read_file(path, max(manifest.size, 0))
+    except ValueError:
+        data = b""  # larger than its manifest says
     except OSError as error:
         raise UserError(f"checkpoint {str(path)!r} cannot be read ({error.strerror}); choose another.") from None
     if not manifest.matches(data):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from cpo_rl.runs.files import reason, write_text
+from cpo_rl.runs.files import read_file, reason, write_text
 
 type FlatConfig = dict[str, str]
 """Dotted key, prefixed with 'env.' or 'agent.', to the value in JSON notation."""
@@ -94,15 +94,7 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: If the file is missing or cannot be read.
         ValueError: If it holds no mapping.
     """
-    return _parse_yaml(_text(Path(path)))
-
-
-def _text(file: Path) -> str:
-    with file.open(encoding="utf-8") as opened:
-        text = opened.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"longer than {MAX_BYTES} characters")
-    return text
+    return _parse_yaml(read_file(path, MAX_BYTES).decode("utf-8"))
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:
@@ -161,7 +153,7 @@ def read_config(folder: Path, problems: list[str]) -> FlatConfig | None:
     for part in PARTS:
         file = params_file(folder, part)
         try:
-            merged.update(_parse(part, _without_bookkeeping(_text(file))))
+            merged.update(_parse(part, _without_bookkeeping(read_file(file, MAX_BYTES).decode("utf-8"))))
         except FileNotFoundError:
             problems.append(f"params/{file.name} is missing.")
             complete = False

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from cpo_rl.runs.files import parse_json, reason
+from cpo_rl.runs.files import open_file, parse_json, reason
 from cpo_rl.runs.tables import AXES, TableRows, open_rows, split_row
 
 MAX_POINTS = 400
@@ -179,7 +179,7 @@ def read_snapshots(path: Path) -> tuple[list[Snapshot], list[str]]:
     problems: list[str] = []
     damaged = 0
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             size = stream.seek(0, 2)
             for line in _spread_lines(stream, size):
                 try:

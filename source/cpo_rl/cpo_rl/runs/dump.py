@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.files import write_bytes
+from cpo_rl.runs.files import MAX_FILE, read_file, reason, write_bytes
 from cpo_rl.runs.payload import from_bytes, to_bytes
 
 DUMP_FORMAT = 1
@@ -67,9 +67,9 @@ def read_dump(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     name = f"dump {Path(path).name!r}"
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{name} cannot be read ({error.strerror}); name a file written by the finite guard.") from None
+        data = read_file(path, MAX_FILE)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{name} cannot be read ({reason(error)}); name a file written by the finite guard.") from None
     dump = from_bytes(data, name)
     version = dump.get("dump_format")
     if type(version) is not int or not isinstance(dump.get("report"), dict):

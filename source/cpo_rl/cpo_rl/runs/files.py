@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import math
 import os
 import stat
@@ -19,8 +20,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+MAX_FILE = 1 << 34
+"""Largest file that is read whole where nothing states its size [B]."""
+
 MAX_JSON = 1 << 26
 """Largest JSON file that is read [bytes]; ours have kilobytes."""
+
+_log = logging.getLogger(__name__)
 
 TEMPORARY_SUFFIX = ".tmp"
 """Ending of files that are still being written; their names also start with a dot."""
@@ -109,12 +115,52 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: If the file is missing, no file or cannot be read.
         ValueError: If it holds no JSON object, or more than :data:`MAX_JSON` bytes.
     """
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait forever
-        raise OSError(errno.EINVAL, "not a file", os.fspath(path))
-    if found.st_size > MAX_JSON:
-        raise ValueError(f"larger than {MAX_JSON >> 20} MiB")
-    return parse_json(Path(path).read_text(encoding="utf-8"))
+    return parse_json(read_file(path, MAX_JSON).decode("utf-8"))
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading bytes; whatever else has that name is refused: a pipe would wait, a device never end.
+
+    Raises:
+        OSError: If it is missing, no file, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a file", os.fspath(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: str | os.PathLike[str], most: int) -> bytes:
+    """Return what a file holds.
+
+    Args:
+        path: The file.
+        most: Largest size that is read [B].
+
+    Raises:
+        OSError: If it is missing, no file, or cannot be read.
+        ValueError: If it is larger.
+    """
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise ValueError(f"larger than {most >> 20} MiB")
+        return file.read()
+
+
+def put_aside(path: Path, why: str) -> None:
+    """Rename what cannot be continued to ``<name>.damaged``, or the next free name of that kind.
+
+    Raises:
+        OSError: If it cannot be renamed.
+    """
+    names = (path.with_name(f"{path.name}.damaged{number}") for number in ("", *(f"-{n}" for n in range(2, 10_000))))
+    aside = next(name for name in names if not os.path.lexists(name))
+    _log.warning("%s %s; it is kept as %s.", path, why, aside.name)
+    os.replace(path, aside)
 
 
 def reason(error: Exception) -> str:

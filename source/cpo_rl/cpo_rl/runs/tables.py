@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import io
 import itertools
 import json
@@ -27,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cpo_rl.runs.files import parse_json, reason, write_text
+from cpo_rl.runs.files import open_file, parse_json, put_aside, reason, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +42,9 @@ def complete_lines(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         OSError: If it cannot be read, or is no file.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait forever
-        raise OSError(errno.EINVAL, "not a file", str(path))
     try:
-        text = Path(path).read_bytes().decode("utf-8", errors="replace")
+        with open_file(path) as file:
+            text = file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
     return text.split("\n")[:-1]
@@ -73,14 +71,6 @@ def _append(path: Path, line: str) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _put_aside(path: Path, why: str) -> None:
-    """Rename what cannot be continued to ``<name>.damaged``, or the next free name of that kind."""
-    names = (path.with_name(f"{path.name}.damaged{number}") for number in ("", *(f"-{n}" for n in range(2, 10_000))))
-    aside = next(name for name in names if not os.path.lexists(name))
-    _log.warning("%s %s; it is kept as %s.", path, why, aside.name)
-    os.replace(path, aside)
 
 
 # -- metrics.csv -------------------------------------------------------------------------------------------------------
@@ -110,7 +100,7 @@ def open_rows(path: str | os.PathLike[str]) -> Iterator[TableRows]:
     Raises:
         OSError: If it cannot be read.
     """
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
     with open(path, encoding="utf-8", errors="replace", newline="\n") as stream:
         complete = itertools.islice(stream, lines)
@@ -166,7 +156,7 @@ def has_lines(path: str | os.PathLike[str], at_least: int) -> bool:
     if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would wait forever
         return True
     try:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             while lines < at_least and (block := stream.read(1 << 20)):
                 lines += block.count(b"\n")
     except FileNotFoundError:
@@ -266,7 +256,7 @@ class MetricsTable:
         try:
             lines = complete_lines(self.path)
         except OSError as error:
-            _put_aside(self.path, f"cannot be read ({reason(error)})")
+            put_aside(self.path, f"cannot be read ({reason(error)})")
             self.columns = list(AXES)
             return 0
         if not lines:
@@ -274,7 +264,7 @@ class MetricsTable:
             self.columns = list(AXES)
             return 0
         if "iteration" not in self.columns:
-            _put_aside(self.path, "has a damaged header")
+            put_aside(self.path, "has a damaged header")
             self.columns = list(AXES)
             return len(lines) - 1
         place, width = self.columns.index("iteration"), len(self.columns)
@@ -332,7 +322,7 @@ class JsonLines:
         try:
             lines = complete_lines(self.path)
         except OSError as error:
-            _put_aside(self.path, f"cannot be read ({reason(error)})")
+            put_aside(self.path, f"cannot be read ({reason(error)})")
             return
         kept = [line for line in lines if (entry := _entry(line)) is not None and entry["iteration"] <= iteration]
         text = "".join(line + "\n" for line in kept)
