@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import logging
 import math
@@ -118,7 +119,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return parse_json(read_file(path, MAX_JSON).decode("utf-8"))
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a file for reading bytes; whatever else has that name is refused: a pipe would wait, a device never end.
 
     Raises:
