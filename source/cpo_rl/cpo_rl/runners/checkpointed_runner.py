@@ -31,7 +31,7 @@ from cpo_rl.runs.checkpoint_reader import read_checkpoint
 from cpo_rl.runs.checkpoints import CheckpointStore, write_checkpoint
 from cpo_rl.runs.compatibility import env_identity
 from cpo_rl.runs.files import plain_config, reason
-from cpo_rl.runs.find import checkpoint_in, contents_of
+from cpo_rl.runs.find import checkpoint_in, contents_of, make_way
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.lock import FolderLock, own_folder
 from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes
@@ -307,7 +307,7 @@ class CheckpointedRunner(OnPolicyRunner):
         self._lock = own_folder(log_dir)
         if self._lock.note:
             self._notes.append(self._lock.note)
-        RunFolder(log_dir).make_way()
+        make_way(Path(log_dir))
         found = contents_of(Path(log_dir))
         self._others = found.files if found.trained else ()
         machine = hardware()

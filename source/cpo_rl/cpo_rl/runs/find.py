@@ -27,7 +27,7 @@ from typing import Any
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration, newest_archive
-from cpo_rl.runs.files import reason, shown
+from cpo_rl.runs.files import put_aside, reason, shown
 from cpo_rl.runs.folder import REMAINS, RunFolder, plain_task
 from cpo_rl.runs.tables import has_lines
 
@@ -255,6 +255,24 @@ def contents_of(folder: Path) -> Contents:
     told = any(fnmatch.fnmatchcase(name, pattern) for name in files for pattern in _TRAINED)
     rows = has_lines(run.metrics_file, 2) or has_lines(run.diagnostics_file, 1)
     return Contents(checkpoint_in(folder), files, told or rows or bool(run.manifest and run.iteration))
+
+
+def make_way(folder: Path) -> None:
+    """Put aside what stands where the run's files are to be written but is no file, such as a pipe or a folder.
+
+    Raises:
+        OSError: If it cannot be renamed.
+    """
+    from cpo_rl.runs.configs import PARTS, params_file  # not above: it reads YAML, whose library takes time to load
+
+    run = RunFolder(folder)
+    params = [params_file(folder, part) for part in PARTS]
+    if os.path.lexists(params[0].parent) and not params[0].parent.is_dir():
+        put_aside(params[0].parent, "is no folder")
+    own = [folder / name for name in (RunFolder.MANIFEST, RunFolder.LAUNCH, RunFolder.LAUNCHER, RunFolder.LOG)]
+    for path in (*own, run.metrics_file, run.diagnostics_file, *params):
+        if os.path.lexists(path) and not path.is_file():
+            put_aside(path, "is no file")
 
 
 def is_newest(checkpoint: Path) -> bool:

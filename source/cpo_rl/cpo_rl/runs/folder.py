@@ -23,7 +23,7 @@ from cpo_rl.contracts import own_class
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration
-from cpo_rl.runs.files import put_aside, reason, write_json
+from cpo_rl.runs.files import reason, write_json
 from cpo_rl.runs.provenance import now
 from cpo_rl.runs.records import (
     LAUNCH_FIELDS,
@@ -197,29 +197,6 @@ class RunFolder:
         run.launcher = read_fields(run.path / cls.LAUNCHER, LAUNCHER_FIELDS, run.problems)
         run.manifest = read_manifest(run.path / cls.MANIFEST, run.problems)
         return run
-
-    def make_way(self) -> None:
-        """Put aside what stands where the run's files are to be written but is no file, such as a pipe or a folder.
-
-        Raises:
-            OSError: If it cannot be renamed.
-        """
-        from cpo_rl.runs.configs import PARTS, params_file  # not above: it reads YAML, whose library takes time to load
-
-        params = [params_file(self.path, part) for part in PARTS]
-        files = (
-            self.MANIFEST,
-            self.LAUNCH,
-            self.LAUNCHER,
-            self.LOG,
-            self.metrics_file.name,
-            self.diagnostics_file.name,
-        )
-        if os.path.lexists(params[0].parent) and not params[0].parent.is_dir():
-            put_aside(params[0].parent, "is no folder")
-        for path in (*(self.path / name for name in files), *params):
-            if os.path.lexists(path) and not path.is_file():
-                put_aside(path, "is no file")
 
     @property
     def is_known(self) -> bool:
