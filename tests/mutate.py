@@ -51,6 +51,11 @@ AREAS = {
         ["tests/cpo_rl/runs",
          "tests/cpo_rl/runners/test_ensemble_runner.py::test_the_place_of_a_bad_number_is_named"],
     ),
+    "folders": Area(
+        ["runs/lock.py", "runners/new_settings.py"],
+        ["tests/cpo_rl/runs/test_lock.py", "tests/cpo_rl/runners/test_new_settings.py",
+         "tests/cpo_rl/runners/test_one_owner.py"],
+    ),
     "losses": Area(
         [f"formulas/{n}.py" for n in ("losses", "targets", "gaussian", "coupling", "schedule", "means")],
         ["tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_batch.py",

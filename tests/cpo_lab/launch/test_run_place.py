@@ -72,7 +72,7 @@ def test_auto_in_a_folder_says_what_it_found(tmp_path):
     assert "without a finished iteration" in auto(tmp_path / "begun").found
     folder = make_run(tmp_path / "run", 10, 20)
     assert auto(folder).checkpoint == folder / "model_20.pt"
-    assert auto(folder).found == f"found {folder / 'model_20.pt'} and continues this run"
+    assert auto(folder).found == f"found {folder / 'model_20.pt'}"
 
 
 TRAINED = {
@@ -118,8 +118,12 @@ def test_auto_below_a_folder_of_runs(tmp_path, started, capsys):
     assert "holds no complete checkpoint" in capsys.readouterr().err
     folder = make_run(tmp_path / "logs/x/run", 20)
     assert main(command) == 0
-    assert f"--resume auto found {folder / 'model_20.pt'}, the newest of all" in capsys.readouterr().out
+    assert f"--resume auto found {folder / 'model_20.pt'}, the newest of all, and continues it." in (
+        capsys.readouterr().out
+    )
     assert started[-1].log_dir == folder and started[-1].place.continues
+    assert main([*command, "--seed", "7"]) == 0
+    assert "the newest of all, and goes on from it in a folder of its own." in capsys.readouterr().out
 
 
 def test_auto_with_nothing_left_to_do_says_so(tmp_path, started, capsys):

@@ -12,7 +12,7 @@ import pytest
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import CheckpointStore
-from cpo_rl.runs.find import checkpoint_in, resolve_checkpoint
+from cpo_rl.runs.find import Contents, checkpoint_in, contents_of, resolve_checkpoint
 
 
 def run_json(folder, task, created, agent="rsl_rl_cfg_entry_point"):
@@ -89,3 +89,50 @@ def test_folders_that_are_no_runs_are_ignored(logs):
     (logs / "half").mkdir()
     (logs / "half/run.json").write_text('{"created_at": 3}')
     assert resolve_checkpoint("latest", logs, task="A") == logs / "new/model_30.pt"
+
+
+HEADER, ROW, LINE = b"iteration,env_steps,wall_clock_s\n", b"1,2,3\n", b'{"iteration": 1}\n'
+CONTENTS = {
+    "nothing": ({}, False, False),
+    "something else": ({"slurm.log": b"x", ".lock": b"{}", "models": b"", "my_model_3.pt": b"x"}, False, False),
+    "a manifest": ({"manifest.json": b'{"format": 1, "iteration": 0}'}, True, False),
+    "a damaged manifest": ({"manifest.json": b"{"}, True, False),
+    "only the launcher's": ({"run.json": b"{}", "launch.json": b"{}", "run.log": b"", "params": b""}, True, False),
+    "events": ({"events.out.tfevents.1": b"x"}, True, False),
+    "a header": ({"metrics.csv": HEADER}, True, False),
+    "half a row": ({"metrics.csv": HEADER + ROW[:-1]}, True, False),
+    "a row": ({"metrics.csv": HEADER + ROW}, True, True),
+    "half a line": ({"diagnostics.jsonl": LINE[:-1]}, True, False),
+    "a line": ({"diagnostics.jsonl": LINE}, True, True),
+    "an iteration": ({"manifest.json": b'{"format": 1, "iteration": 1}'}, True, True),
+    "a sidecar": ({"model_3.json": b"{}"}, True, False),
+    "half a checkpoint": ({"model_3.pt": b"x", "model_3.json": b"{}"}, True, True),
+    "a dump": ({"dump_3.pt": b"x"}, True, True),
+    "published states": ({"published": b""}, True, True),
+    "records put aside": ({"metrics.csv.damaged": ROW}, True, False),
+}
+"""Content of a folder, whether a run wrote it, and whether it tells of a finished iteration."""
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_what_a_folder_holds_already(tmp_path, name):
+    files, is_run, trained = CONTENTS[name]
+    for file, data in files.items():
+        (tmp_path / file).write_bytes(data)
+    found = contents_of(tmp_path)
+    assert (bool(found.files), found.trained, found.checkpoint) == (is_run, trained, None)
+    assert set(found.files) == (set(files) if is_run else set())
+    assert contents_of(tmp_path / "missing") == Contents(None, (), False)
+
+
+def test_a_folder_with_a_complete_checkpoint_can_be_continued(tmp_path):
+    CheckpointStore(tmp_path).save(b"weights", CheckpointManifest(7))
+    assert contents_of(tmp_path) == Contents(tmp_path / "model_7.pt", ("model_7.json", "model_7.pt"), True)
+
+
+def test_a_table_that_cannot_be_read_counts_as_trained_and_a_file_in_the_way_is_refused(tmp_path):
+    (tmp_path / "metrics.csv").mkdir()
+    assert contents_of(tmp_path).trained
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="cannot be read"):
+        contents_of(tmp_path / "file")

@@ -250,7 +250,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     viewers = args.viz.split(",") if args.viz else []
     # a command that is given again and again by a scheduler asks for the same; only what differs is meant
     asked = asked_of_algorithm(overrides) if args.resume != AUTO else []
-    return Plan(resolved, place, checkpoint, begin.found, viewers, args.force, member, args.verbose, asked)
+    return Plan(resolved, place, checkpoint, begin.told(place), viewers, args.force, member, args.verbose, asked)
 
 
 def _place(

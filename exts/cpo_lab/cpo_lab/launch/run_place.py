@@ -37,7 +37,17 @@ class Beginning:
     """Checkpoint to continue from; None for a new run."""
 
     found: str = ""
-    """What ``--resume auto`` found and does, a sentence without its end."""
+    """What ``--resume auto`` found, and without a checkpoint also what it does, a sentence without its end."""
+
+    def told(self, place: RunPlace) -> str:
+        """Return what ``--resume auto`` found and does; empty for any other start.
+
+        Args:
+            place: The folder that the run is written into.
+        """
+        if not self.found or self.checkpoint is None:
+            return self.found
+        return f"{self.found} and " + ("continues it" if place.continues else "goes on from it in a folder of its own")
 
 
 def find_beginning(
@@ -67,7 +77,7 @@ def find_beginning(
 def _begin_in(folder: Path, may_move: bool) -> Beginning:
     contents = contents_of(folder)
     if contents.checkpoint is not None:
-        return Beginning(contents.checkpoint, f"found {contents.checkpoint} and continues this run")
+        return Beginning(contents.checkpoint, f"found {contents.checkpoint}")
     if not contents.files:
         return Beginning(found=f"found no run in {folder} and starts a new one")
     if not contents.trained:
@@ -92,7 +102,7 @@ def _begin_below(log_root: str, task: str | None) -> Beginning:
                 "complete checkpoint; leave out --resume to start a new run."
             ) from None
         return Beginning(found=f"found no run{of_task} in {log_root} and starts a new one")
-    return Beginning(checkpoint, f"found {checkpoint}, the newest{of_task or ' of all'}, and continues this run")
+    return Beginning(checkpoint, f"found {checkpoint}, the newest{of_task or ' of all'},")
 
 
 def _some(contents: Contents) -> str:
