@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.files import write_text
+from cpo_rl.runs.files import expanded, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def cache_dir() -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return _home_filled_in(Path(chosen)).resolve()
+        return expanded(chosen).resolve()
     return usual_cache() or private_temporary()
 
 
@@ -63,13 +63,6 @@ def private_temporary() -> Path:
         if stat.S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
             return folder
     return Path(tempfile.mkdtemp(prefix="cpo_lab_"))  # the name is somebody else's
-
-
-def _home_filled_in(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
 
 
 def is_generated(path: str) -> bool:

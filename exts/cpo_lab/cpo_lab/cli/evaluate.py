@@ -30,6 +30,7 @@ from cpo_lab.launch.settings import check_written
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import policy_name
+from cpo_rl.runs.files import printable, shown
 from cpo_rl.runs.find import resolve_checkpoint
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def run(argv: list[str]) -> int:
     _set_sizes(args, configurations, several=any(len(policies) > 1 for policies in chosen))
     console = Console()
     first = configurations[0]
-    console.print(f"{first.request.task} with {first.request.physics} on {first.request.device}", highlight=False)
+    console.print(
+        f"{first.request.task} with {first.request.physics} on {first.request.device}", markup=False, highlight=False
+    )
     measured = _measure(args, configurations, files, chosen)
     shapes = measured[0][1]
     entries = [entry for entry, _ in measured]
@@ -132,7 +135,7 @@ def run(argv: list[str]) -> int:
 
         write_text(outputs["csv"], scores_csv(scores))
     for path in filter(None, outputs.values()):
-        console.print(f"Wrote {path}", soft_wrap=True, highlight=False)
+        console.print(f"Wrote {shown(path)}", soft_wrap=True, markup=False, highlight=False)
     return 0
 
 
@@ -180,7 +183,7 @@ def _measure(
             torch.manual_seed(configurations[0].agent_cfg.seed)
 
             def tell(done: int, wanted: int, name: str = name) -> None:
-                status.update(f"{name}: {done} of {wanted} episodes")
+                status.update(Text(f"{name}: {done} of {wanted} episodes"))
 
             episodes = run_episodes(env, policy, policies, args.episodes, stochastic=args.stochastic, progress=tell)
             measured.append((Measured(name, file, resolved.num_policies, episodes), shapes))
@@ -189,10 +192,13 @@ def _measure(
 
 def _names(files: list[Path]) -> list[str]:
     """Return a short unique name per checkpoint: of the run or its folder, with the file if a run occurs twice."""
-    folders = [file.parent.name for file in files]
+    folders = [shown(file.parent.name) for file in files]
     short = [re.sub(r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_", "", folder) for folder in folders]
     runs_named = short if len(set(short)) == len(set(folders)) else folders
-    names = [f"{d}/{f.stem}" if folders.count(f.parent.name) > 1 else d for d, f in zip(runs_named, files, strict=True)]
+    names = [
+        f"{d}/{f.stem}" if folders.count(shown(f.parent.name)) > 1 else d
+        for d, f in zip(runs_named, files, strict=True)
+    ]
     return [f"{n} ({k + 1})" if names.count(n) > 1 else n for k, n in enumerate(names)]
 
 
@@ -226,10 +232,10 @@ def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) 
     for quantity in order_of(list({s.quantity for s in overall})):
         unit = row_of(quantity).unit
         if not any(s.episodes for s in overall if s.quantity == quantity):
-            console.print(f"{quantity}: in no episode", highlight=False)
+            console.print(f"{quantity}: in no episode", markup=False, highlight=False)
             continue
         table = Table(
-            title=f"{quantity} [{unit}]".replace("[", r"\[") if unit else quantity, title_justify="left", box=None
+            title=Text(printable(f"{quantity} [{unit}]" if unit else quantity)), title_justify="left", box=None
         )
         for column in (*(["checkpoint"] if several else []), "policy", "episodes", "mean", "interquartile mean"):
             table.add_column(column, justify="left" if column in ("checkpoint", "policy") else "right")
@@ -240,7 +246,7 @@ def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) 
                 Text(interval_text(s.mean)),
                 Text(interval_text(s.iqm)),
             ]
-            table.add_row(*([s.checkpoint] if several else []), *cells)
+            table.add_row(*([Text(s.checkpoint)] if several else []), *cells)
         console.print(table)
         _show_shapes(console, [s for s in scores if s.shape and s.quantity == quantity])
     if comparisons:
@@ -248,7 +254,7 @@ def _show(console: Console, scores: list[Score], comparisons: list[Comparison]) 
         for column in ("quantity", "first", "second", "P(first > second)"):
             table.add_column(column, justify="right" if column.startswith("P") else "left")
         for c in comparisons:
-            table.add_row(c.quantity, c.first, c.second, Text(interval_text(c.probability)))
+            table.add_row(*map(Text, (c.quantity, c.first, c.second, interval_text(c.probability))))
         console.print(table)
 
 
@@ -260,6 +266,7 @@ def _show_shapes(console: Console, scores: list[Score]) -> None:
         console.print(
             f"  over {len({s.shape for s in known})} shapes: lowest {low.mean.point:.3g} ({low.shape} mm), "
             f"highest {high.mean.point:.3g} ({high.shape} mm)",
+            markup=False,
             highlight=False,
         )
 
@@ -296,7 +303,7 @@ def _write_json(
             "episodes": [
                 {
                     "checkpoint": entry.name,
-                    "run": entry.checkpoint.parent.name,
+                    "run": shown(entry.checkpoint.parent.name),
                     "file": entry.checkpoint.name,
                     "policy": entry.episodes.policy.tolist(),
                     "shape": entry.episodes.shape.tolist(),

@@ -18,6 +18,7 @@ from cpo_lab.cli.parser import CommandParser, policies_of
 from cpo_lab.launch.machine import check_folder
 from cpo_lab.launch.registry import tasks
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import expanded
 from cpo_rl.runs.find import resolve_checkpoint
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.provenance import config_hash
@@ -86,7 +87,7 @@ def run(argv: list[str]) -> int:
     groups = _section(settings, "obs_groups").get("actor")
     model = EnsembleActorCritic.from_checkpoint(checkpoint.payload.get("model") or {}, settings["model"], groups)
     metadata = _metadata(checkpoint, file, run_folder, settings, model)
-    root = Path(args.output).expanduser() if args.output else file.parent / "exported"
+    root = expanded(args.output) if args.output else file.parent / "exported"
     written = []
     for policy in _policies(args.policy, model.num_policies):
         folder = root / _subfolder(policy, model.num_policies)
@@ -186,6 +187,7 @@ def _layout(task: str | None, num_obs: int) -> list[dict[str, Any]] | None:
 def _show(checkpoint: Path, root: Path, written: list[tuple[Path, dict[str, Any]]]) -> None:
     """Tell what was written and how well it agrees."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("file", "policy", "size", "differs by at most", box=None, padding=(0, 2, 0, 0))
@@ -197,5 +199,5 @@ def _show(checkpoint: Path, root: Path, written: list[tuple[Path, dict[str, Any]
             table.add_row(where, name, f"{facts['size'] / 1024:.0f} KiB", f"{facts['max_difference']:.1e}")
         table.add_row(str((folder / "policy.json").relative_to(root)), name, "", "")
     console = Console(soft_wrap=True)
-    console.print(f"[bold]exported[/bold] {checkpoint}\n[bold]to[/bold] {root}")
+    console.print(f"[bold]exported[/bold] {escape(str(checkpoint))}\n[bold]to[/bold] {escape(str(root))}")
     console.print(table)

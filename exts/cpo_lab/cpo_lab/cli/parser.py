@@ -21,6 +21,7 @@ from cpo_lab.launch.machine import check_folder
 from cpo_lab.launch.policies import Changes
 from cpo_lab.launch.settings import check_written
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import expanded
 from cpo_rl.runs.find import LOG_ROOT
 
 
@@ -239,7 +240,7 @@ def output_file(argument: str, file: str | None, *endings: str) -> Path | None:
     """
     if file is None:
         return None
-    path = Path(file).expanduser().absolute()
+    path = expanded(file).absolute()
     if endings and path.suffix.lower() not in endings:
         raise UserError(f"{argument} {file!r} must end in {' or '.join(endings)}.")
     if os.path.isdir(path):

@@ -18,6 +18,7 @@ from cpo_lab.cli.pbt_member import check_members
 from cpo_lab.launch.machine import check_folder, usable_cores
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
+from cpo_rl.runs.files import expanded
 
 _EPILOG = """\
 Every other argument is one of cpo-lab train and holds for all members, for
@@ -60,7 +61,7 @@ def run(argv: list[str]) -> int:
     if args.status:
         if rest or args.members or args.devices:
             raise UserError(f"--status shows a population and takes no {(rest or ['--members or --devices'])[0]}.")
-        return _show(Path(args.workspace).expanduser(), args.json, output_file("--picture", args.picture))
+        return _show(expanded(args.workspace), args.json, output_file("--picture", args.picture))
     if args.json or args.picture:
         raise UserError("--json and --picture belong to --status.")
     return _train(args, rest)

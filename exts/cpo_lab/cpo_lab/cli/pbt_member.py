@@ -16,6 +16,7 @@ from cpo_rl import contracts
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.settings import LEAST_MEMBERS, PREFIX, PbtCfg, pbt_settings
 from cpo_rl.pbt.workspace import Workspace
+from cpo_rl.runs.files import expanded
 
 if TYPE_CHECKING:
     from cpo_lab.launch.configuration import Resolved
@@ -155,9 +156,7 @@ def take_member(args: argparse.Namespace, rest: list[str]) -> tuple[PopulationMe
         raise UserError("A member of a population is one process; start it without torchrun.")
     given = pbt_settings(tokens)
     PbtCfg(**given)  # checked before anything is read or made
-    member = PopulationMember(
-        Workspace(Path(args.pbt).expanduser().absolute(), args.pbt_members), args.pbt_member, given
-    )
+    member = PopulationMember(Workspace(expanded(args.pbt).absolute(), args.pbt_members), args.pbt_member, given)
     args.log_dir, args.resume, args.agent = str(member.folder), "auto", args.agent or DEFAULT_AGENT
     return member, rest
 

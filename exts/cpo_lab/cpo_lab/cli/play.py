@@ -94,12 +94,12 @@ def run(argv: list[str]) -> int:
     studio = Studio(files["--picture"], files["--video"], (args.width, args.height), board)
     studio.configure(resolved.env_cfg)
     console = Console()
-    console.print(f"Playing {checkpoint}", soft_wrap=True)
-    console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}")
+    console.print(f"Playing {checkpoint}", markup=False, soft_wrap=True)
+    console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}", markup=False)
     tallies, written = _play(resolved, checkpoint, policies, studio, args)
     _summarize(console, tallies, resolved.num_policies)
     for path in written:
-        console.print(f"Wrote {path}", soft_wrap=True)
+        console.print(f"Wrote {path}", markup=False, soft_wrap=True)
     return 0
 
 

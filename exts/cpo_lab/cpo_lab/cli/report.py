@@ -54,6 +54,7 @@ def run(argv: list[str]) -> int:
     out = check_folder(args.out or Path("logs", "reports", datetime.now().strftime("%Y-%m-%d_%H-%M-%S")), "--out")
     # Reading and drawing needs a second to import; usage errors should not wait for it.
     from cpo_lab.report.build import build_report, write_report
+    from cpo_rl.runs.files import shown
     from cpo_rl.runs.find import named_runs
 
     started = time.perf_counter()
@@ -71,5 +72,5 @@ def run(argv: list[str]) -> int:
         console.print(
             f"{broken} runs have missing or damaged files; the report lists them.", style="yellow", highlight=False
         )
-    Console().print(str(page), highlight=False, soft_wrap=True)
+    Console().print(shown(page), markup=False, highlight=False, soft_wrap=True)
     return 0

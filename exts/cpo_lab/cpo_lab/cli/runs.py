@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from cpo_lab.cli.parser import CommandParser
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration, format_or_blank
 from cpo_rl.runs.checkpoints import CheckpointStore
-from cpo_rl.runs.files import shown
+from cpo_rl.runs.files import printable, shown
 from cpo_rl.runs.find import find_runs, folders_at
 from cpo_rl.runs.folder import HEALTHS, RunFolder
 from cpo_rl.runs.metric_names import MEAN_RETURN, RETURN, STEPS_PER_S, SUCCESSES
@@ -119,7 +120,7 @@ def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
         "best": found.number("best", "score"),
         "best_iteration": None if best_iteration is None else int(best_iteration),
         "env_steps_per_s": found.number("last", STEPS_PER_S),
-        "left_s": left,
+        "left_s": left if left is None or math.isfinite(left) else None,
         "silent_s": _age_s(manifest.get("updated"), at),
         "checkpoints": list(CheckpointStore(found.path).manifests()),
     }
@@ -146,7 +147,7 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
         goal = row["max_iterations"]
         table.add_row(
             Text(_name(Path(row["folder"]), roots)),
-            Text(row["algorithm"] or ""),
+            Text(printable(row["algorithm"] or "", 40)),
             format_or_blank(row["seed"], "d"),
             f"{row['iteration']}/{goal}" if goal else str(row["iteration"]),
             format_count(row["env_steps"]),
@@ -162,7 +163,8 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
     console.print(table)
     for row in rows:
         for told in filter(None, (_lineage(row["ancestor"]), row["error"], *row["problems"])):
-            console.print(f"{shown(Path(row['folder']).name)}: {told}", markup=False, highlight=False, soft_wrap=True)
+            sentence = f"{shown(Path(row['folder']).name)}: {printable(told)}"
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _lineage(ancestor: dict[str, Any] | None) -> str | None:

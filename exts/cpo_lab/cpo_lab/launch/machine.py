@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from cpo_rl.errors import UserError
+from cpo_rl.runs.files import expanded
 
 
 def resolve_device(device: str | None) -> str:
@@ -83,7 +84,7 @@ def check_folder(path: str | os.PathLike[str], argument: str) -> Path:
     Raises:
         UserError: If it cannot be made or written.
     """
-    folder = Path(path).expanduser().absolute()
+    folder = expanded(path).absolute()
     try:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=existing):

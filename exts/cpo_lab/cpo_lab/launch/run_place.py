@@ -18,6 +18,7 @@ from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.ranks import Rank
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
+from cpo_rl.runs.files import expanded
 from cpo_rl.runs.find import SELECTORS, Contents, contents_of, find_runs, is_newest, resolve_checkpoint
 from cpo_rl.runs.folder import RunFolder, plain_task
 from cpo_rl.runs.lock import LOCK_FILE, make_run_folder, move_aside, own_folder
@@ -67,7 +68,7 @@ def find_beginning(
     """
     if resume is None:
         return Beginning()
-    place = Path(log_dir).expanduser().absolute() if log_dir else None
+    place = expanded(log_dir).absolute() if log_dir else None
     if resume == AUTO:
         return _begin_in(place, may_move) if place else _begin_below(log_root, task)
     selector = f"{place}:{resume}" if place and resume in SELECTORS else resume

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from cpo_lab.report.page import render_page
 from cpo_lab.report.plates import file_name
 from cpo_lab.report.reading import read_runs
 from cpo_lab.report.sections import draw_task
+from cpo_lab.report.spreadsheet import csv_text
 from cpo_rl.runs.files import TEMPORARY_SUFFIX, write_text
 
 GROUPS_PER_POOL = 6
@@ -112,7 +111,7 @@ def _final_scores_csv(report: Report) -> str:
                 numbers = [_cell(v) for v in (interval.point, interval.low, interval.high)]
                 listed = " ".join(_cell(score) for score in scores)
                 rows.append([task.task, group.label, metric.tag, _cell(budget), str(len(scores)), *numbers, listed])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def _curves_csv(report: Report) -> str:
@@ -125,14 +124,8 @@ def _curves_csv(report: Report) -> str:
                     if band is not None:
                         points = zip(band.x, band.center, band.low, band.high, strict=True)
                         rows.extend([task.task, group.label, metric.tag, axis, *map(_cell, p)] for p in points)
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def _cell(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else ""
-
-
-def _csv(rows: list[list[str]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

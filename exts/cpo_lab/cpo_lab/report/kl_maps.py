@@ -106,7 +106,9 @@ def kl_plate(group: Group, maps: KlMaps | None, key: str) -> Plate:
     height = 0.48 + 1.3 * rows
     fig = Figure(figsize=(style.WIDTH, height))
     FigureCanvasAgg(fig)
-    fig.suptitle(title, x=0.02, y=1 - 0.06 / height, ha="left", va="top", fontsize=9.5, fontweight="bold")
+    fig.suptitle(
+        title, x=0.02, y=1 - 0.06 / height, ha="left", va="top", fontsize=9.5, fontweight="bold", parse_math=False
+    )
     low, high = maps.limits
     cell = 0.81 / 3
     size = maps.matrices.shape[1]

@@ -90,8 +90,8 @@ def _kl_slider(group: Group, maps: KlMaps, key: str) -> str:
     payload = maps.payload(group.label)
     size = maps.matrices.shape[1]
     payload["names"] = [policy_name(i, size) for i in range(size)]
-    # "</" would end the script element early.
-    data = json.dumps(payload).replace("</", "<\\/")
+    # "</" would end the script element early, "<!--" would change how its end is found.
+    data = json.dumps(payload).replace("<", "\\u003c")
     last, shown = len(maps.steps) - 1, format_count(maps.steps[-1])
     return (
         f"<figure class='klmap' data-plate='{escape(key)}-kl_slider'>"

@@ -19,6 +19,7 @@ from cpo_lab.report.reading import Run
 from cpo_lab.report.statistics import Interval, interval_text
 from cpo_rl.formatting import format_count, format_duration, format_number
 from cpo_rl.runs.configs import differing_keys
+from cpo_rl.runs.files import printable
 from cpo_rl.runs.metric_names import STEPS_PER_S
 
 NONE = "\N{EN DASH}"
@@ -90,7 +91,7 @@ def _cautions(report: Report) -> str:
     """What a reader must know before believing a difference, found in the runs themselves."""
     notes = _seed_notes([group for task in report.tasks for group in task.groups])
     notes += [note for task in report.tasks for note in _configuration_notes(task)]
-    alarms = {run.name: run.folder.noted("ensemble alarm") for run in report.runs}
+    alarms = {run.name: [printable(said) for said in run.folder.noted("ensemble alarm")] for run in report.runs}
     notes += [f"Alarm in {name}: {said[-1]}" for name, said in alarms.items() if said]
     for field, text in (("hardware", "hardware"), ("physics", "physics engines"), ("git_commit", "commits")):
         for task in report.tasks:
@@ -221,7 +222,7 @@ def _run_cells(run: Run, is_repeat: bool) -> list[str]:
         hardware_text(manifest.get("hardware")),
         shown,
     ]
-    return [escape(cell) for cell in cells]
+    return [escape(printable(cell, 200)) for cell in cells]
 
 
 def hardware_text(hardware: object) -> str:
@@ -243,7 +244,7 @@ def _versions(runs: Sequence[Run]) -> str:
     if not used:
         return ""
     listed = "; ".join(f"{name} {' and '.join(sorted(versions))}" for name, versions in sorted(used.items()))
-    return f"<p>Versions: {escape(listed)}.</p>"
+    return f"<p>Versions: {escape(printable(listed, 2000))}.</p>"
 
 
 def problems(report: Report) -> str:
@@ -251,6 +252,8 @@ def problems(report: Report) -> str:
     broken = [run for run in report.runs if run.problems]
     body = "<p>Nothing: every run had all its files, and all of them could be read.</p>"
     if broken:
-        rows = [[escape(run.name), "<br>".join(escape(problem) for problem in run.problems)] for run in broken]
+        rows = [
+            [escape(run.name), "<br>".join(escape(printable(problem)) for problem in run.problems)] for run in broken
+        ]
         body = table(["Run", "What is missing or damaged"], rows, kind="problems")
     return f"<section id='missing'><h2>Missing data</h2>{body}</section>"

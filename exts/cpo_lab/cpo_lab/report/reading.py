@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from cpo_rl.runs.configs import FlatConfig, read_config
 from cpo_rl.runs.curves import Curves, Snapshot, read_curves, read_snapshots
-from cpo_rl.runs.files import shown
+from cpo_rl.runs.files import printable, shown
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import METRICS, policies_in
 
@@ -58,12 +58,12 @@ class Run:
     @property
     def task(self) -> str:
         """Task id, or the experiment folder's name in parentheses if the folder does not say it."""
-        return self.folder.task or f"({shown(self.folder.path.parent.name)})"
+        return printable(self.folder.task or f"({shown(self.folder.path.parent.name)})", 200)
 
     @property
     def algorithm(self) -> str:
         """Preset name (cpo, sapg, pbt, ppo, ...) or 'unknown'."""
-        return self.folder.algorithm or "unknown"
+        return printable(self.folder.algorithm or "unknown", 100)
 
     @property
     def status(self) -> str:

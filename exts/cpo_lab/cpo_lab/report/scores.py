@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cpo_lab.report.spreadsheet import csv_text
 from cpo_lab.report.statistics import (
     Interval,
     bootstrap_interval,
@@ -146,14 +145,12 @@ def _alike(a: Row, b: Row) -> bool:
 
 def scores_csv(scores: Sequence[Score]) -> str:
     """Scores as CSV, one row each; empty cells where there is no number."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows: list[Sequence[object]] = [_COLUMNS]
     for s in scores:
         numbers = [s.mean.point, s.mean.low, s.mean.high, s.iqm.point, s.iqm.low, s.iqm.high]
         cells = [f"{value:.6g}" if math.isfinite(value) else "" for value in numbers]
-        writer.writerow([s.checkpoint, s.policy, s.shape, s.quantity, row_of(s.quantity).unit, s.episodes, *cells])
-    return buffer.getvalue()
+        rows.append([s.checkpoint, s.policy, s.shape, s.quantity, row_of(s.quantity).unit, s.episodes, *cells])
+    return csv_text(rows)
 
 
 def plain(entry: Score | Comparison) -> dict[str, Any]:

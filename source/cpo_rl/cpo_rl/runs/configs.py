@@ -98,12 +98,15 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:
-    if _BLOCKS.search(text) or _flow_depth(text) > MAX_DEPTH:
+    if _BLOCKS.search(text):
         raise ValueError("nested too deeply")  # the parser's time grows with the square of the depth
     try:
+        _check_depth(text)
         content = yaml.load(text, Loader=_PlainLoader)
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(str(error) or "nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # a tag on what does not have its form
+        raise ValueError(f"a value cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise ValueError("not a mapping")
     try:
@@ -113,13 +116,18 @@ def _parse_yaml(text: str) -> dict[str, Any]:
     return content
 
 
-def _flow_depth(text: str) -> int:
-    """Most brackets that are open at once, those in texts counted too."""
-    depth = most = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
-        most = max(most, depth)
-    return most
+def _check_depth(text: str) -> None:
+    """Refuse what nests deeper than any configuration, before it is put together: that would crash the process.
+
+    Raises:
+        ValueError: If it does.
+        yaml.YAMLError: If it is no YAML.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_PlainLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deeply")
 
 
 def _count(value: Any, before: int) -> int:

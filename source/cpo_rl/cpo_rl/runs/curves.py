@@ -29,6 +29,14 @@ MAX_POINTS = 400
 MAX_SNAPSHOTS = 40
 """Largest number of diagnostics lines kept per run."""
 
+MAX_COLUMNS = 2000
+"""Columns of a metrics table that are read; the others are told."""
+
+MAX_POLICIES = 128
+"""Largest matrix that is read, in policies."""
+
+_MAX_LINE = 1 << 22  # bytes of a line of ``diagnostics.jsonl`` that are read; a matrix of 128 policies has 400,000
+
 _BLOCK_ROWS = 1024
 
 
@@ -82,7 +90,9 @@ def read_curves(path: Path) -> Curves:
 
 def _bin_rows(curves: Curves, table: TableRows, name: str) -> None:
     """Average consecutive rows into at most MAX_POINTS bins."""
-    header = table.header
+    header, columns = table.header[:MAX_COLUMNS], len(table.header)
+    if columns > MAX_COLUMNS:
+        curves.problems.append(f"{name} has {columns:,} columns; the first {MAX_COLUMNS:,} are read.")
     missing = [axis for axis in AXES if axis not in header]
     if missing:
         curves.problems.append(f"{name} has no column {', '.join(missing)}.")
@@ -94,7 +104,8 @@ def _bin_rows(curves: Curves, table: TableRows, name: str) -> None:
     counts = np.zeros_like(sums)
     seen = damaged = invalid = 0
     while block := list(itertools.islice(table.lines, _BLOCK_ROWS)):
-        values, bad = _read_block(block, len(header), iteration)
+        values, bad = _read_block(block, columns, iteration)
+        values = values[:, : len(header)]
         damaged += len(block) - len(values)
         invalid += bad
         bins = (seen + np.arange(len(values))) // per_bin
@@ -209,10 +220,10 @@ def _spread_lines(stream: BinaryIO, size: int) -> Iterator[bytes]:
             return
         if target > offset:
             stream.seek(target - 1)
-            stream.readline()
+            stream.readline(_MAX_LINE)
         else:
             stream.seek(offset)
-        line = stream.readline()
+        line = stream.readline(_MAX_LINE)
         offset = stream.tell()
         if line.endswith(b"\n") and line.strip():
             yield line
@@ -231,6 +242,6 @@ def _parse_snapshot(line: bytes) -> Snapshot | None:
         return None
     matrix = np.array(entry["kl_matrix"], dtype=np.float64)
     steps: Any = entry.get("env_steps", entry.get("iteration"))
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError("the matrix is not square")
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) > MAX_POLICIES:
+        raise ValueError("the matrix is not square, or too large")
     return Snapshot(float(steps), matrix) if len(matrix) > 1 else None

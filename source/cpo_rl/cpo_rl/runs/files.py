@@ -171,8 +171,27 @@ def reason(error: Exception) -> str:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path as text for people; bytes in it that are no UTF-8 are replaced."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
+    """Return a path as text for people: bytes that are no UTF-8 and what would move the cursor are replaced."""
+    return printable(os.fsencode(path).decode("utf-8", errors="replace"), 4096)
+
+
+def printable(text: str, most: int = 300) -> str:
+    """Return text on one line without control characters, which could redraw a terminal.
+
+    Args:
+        text: What a file says.
+        most: Letters kept of it.
+    """
+    cut = text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in cut)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` filled in; as it is where nobody has that home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[str]:

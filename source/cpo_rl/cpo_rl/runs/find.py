@@ -27,7 +27,7 @@ from typing import Any
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
 from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration, newest_archive
-from cpo_rl.runs.files import put_aside, reason, shown
+from cpo_rl.runs.files import expanded, put_aside, reason, shown
 from cpo_rl.runs.folder import REMAINS, RunFolder, plain_task
 from cpo_rl.runs.tables import has_lines
 
@@ -105,7 +105,7 @@ def _in_order(runs: Iterable[RunFolder]) -> list[RunFolder]:
 
 def folders_at(place: str | os.PathLike[str]) -> list[Path]:
     """Return the folder that a path names, or those that match a pattern, in alphabetical order."""
-    path = Path(place).expanduser()
+    path = expanded(place)
     matches = [path] if _is_dir(path) else sorted(map(Path, glob.glob(str(path), recursive=True)))
     return [folder for folder in matches if _is_dir(folder)]
 
