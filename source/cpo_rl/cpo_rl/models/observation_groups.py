@@ -24,7 +24,8 @@ def groups_to_read(obs_groups: Mapping[str, list[str]] | None, obs: TensorDict) 
         The actor's groups, and the critic's; the latter empty if it reads what the actor reads.
 
     Raises:
-        UserError: If a set is named that the model does not read, or a group that the environment does not give.
+        UserError: If a set is named that the model does not read, a group that the environment does not give, or one
+            that is no matrix of numbers.
     """
     sets = obs_groups or {}
     unread = [name for name in sets if name not in ("actor", "critic")]
@@ -35,4 +36,11 @@ def groups_to_read(obs_groups: Mapping[str, list[str]] | None, obs: TensorDict) 
     missing = [name for name in (*actor, *critic) if name not in obs.keys()]  # noqa: SIM118  (a TensorDict is no mapping)
     if missing:
         raise UserError(f"obs_groups names {missing[0]!r}, but the environment gives {', '.join(obs.keys())}.")
+    for name in (*actor, *critic):
+        if not (obs[name].dim() == 2 and obs[name].is_floating_point()):
+            raise UserError(
+                f"observation group {name!r} must hold a row of floating point numbers per environment, not "
+                f"{str(obs[name].dtype).removeprefix('torch.')} of shape {list(obs[name].shape)}; leave it out of "
+                "obs_groups."
+            )
     return actor, [] if critic == actor else critic

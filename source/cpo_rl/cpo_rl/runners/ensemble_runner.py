@@ -26,6 +26,7 @@ from cpo_rl.distributed import PROGRESS
 from cpo_rl.errors import UserError
 from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
 from cpo_rl.runners.ensemble_watch import EnsembleWatch
+from cpo_rl.runners.first_step import first_step_checked
 from cpo_rl.runners.guard_watch import GuardWatch
 from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.rank_watch import RankWatch, meeting_place
@@ -138,7 +139,8 @@ class EnsembleRunner(CheckpointedRunner):
         self.logger.progress.start(str(self.identity["task"]))
         self._in_loop, self._by_guard = True, False
         try:
-            super().learn(iterations, init_at_random_ep_len)
+            with first_step_checked(self.env, self.identity["observations"]):
+                super().learn(iterations, init_at_random_ep_len)
         except StopTraining as stop:
             self._exact = stop.exact
             if not stop.exact:
