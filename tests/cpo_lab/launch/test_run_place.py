@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.cli import main, train
-from cpo_lab.launch.run_place import RunPlace, choose_place, find_beginning
+from cpo_lab.launch.run_place import Beginning, RunPlace, choose_place, find_beginning
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import write_checkpoint
@@ -190,17 +190,34 @@ def test_a_folder_that_changed_until_it_was_free_is_looked_at_again(tmp_path, st
     assert plan.checkpoint == folder / "model_20.pt"
 
 
+@pytest.mark.parametrize("selector", ["auto", "latest", "the folder"])
+def test_a_folder_that_changes_during_the_plan_is_looked_at_again(tmp_path, started, monkeypatch, selector):
+    """As above, but the checkpoint appears after the newest one was chosen and before the folder was."""
+    folder = make_run(tmp_path / "run", 10)
+
+    def choose_later(*args, **kwargs):
+        if not (folder / "model_20.pt").exists():
+            add_checkpoint(folder, 20)
+        return choose_place(*args, **kwargs)
+
+    monkeypatch.setattr(train, "choose_place", choose_later)
+    what = str(folder) if selector == "the folder" else selector
+    assert main(["train", "--resume", what, "--log_dir", str(folder), "--device", "cpu"]) == 0
+    (plan,) = started
+    assert plan.checkpoint == folder / "model_20.pt" and plan.place.continues
+
+
 def test_ranks_other_than_the_first_look_at_nothing_that_it_may_have_written(tmp_path, monkeypatch):
     folder = make_run(tmp_path / "run", 10)
     new = RunPlace(None, tmp_path, "x")
     with pytest.raises(UserError, match="holds records"):
-        choose_place(None, [], folder, new, may_move=False)
+        choose_place(Beginning(), [], folder, new, may_move=False)
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1")):
         monkeypatch.setenv(name, value)
-    place = choose_place(None, [], folder, new, may_move=False)
+    place = choose_place(Beginning(), [], folder, new, may_move=False)
     assert place.folder == folder and not place.moves_aside and not place.has_changed
     with pytest.raises(UserError, match="name it with --log_dir"):
-        choose_place(None, [], None, new, may_move=False)
+        choose_place(Beginning(), [], None, new, may_move=False)
 
 
 # -- another run -------------------------------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def _place(
         reasons = reasons_for_another_run(run, resolved, algorithm)
     new = RunPlace(None, log_root, resolved.agent_cfg.experiment_name, args.run_name)
     named = log_root if args.log_dir else None
-    return choose_place(begin.checkpoint, reasons, named, new, may_move=args.move_aside)
+    return choose_place(begin, reasons, named, new, may_move=args.move_aside)
 
 
 def _suit_cpu(resolved: Resolved) -> None:

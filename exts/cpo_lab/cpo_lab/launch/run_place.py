@@ -37,6 +37,9 @@ class Beginning:
     checkpoint: Path | None = None
     """Checkpoint to continue from; None for a new run."""
 
+    newest: bool = False
+    """Whether that is its run's newest checkpoint, as far as its folder told then."""
+
     found: str = ""
     """What ``--resume auto`` found, and without a checkpoint also what it does, a sentence without its end."""
 
@@ -72,13 +75,14 @@ def find_beginning(
     if resume == AUTO:
         return _begin_in(place, may_move) if place else _begin_below(log_root, task)
     selector = f"{place}:{resume}" if place and resume in SELECTORS else resume
-    return Beginning(resolve_checkpoint(selector, log_root, task=task))
+    checkpoint = resolve_checkpoint(selector, log_root, task=task)
+    return Beginning(checkpoint, is_newest(checkpoint))
 
 
 def _begin_in(folder: Path, may_move: bool) -> Beginning:
     contents = contents_of(folder)
     if contents.checkpoint is not None:
-        return Beginning(contents.checkpoint, f"found {contents.checkpoint}")
+        return Beginning(contents.checkpoint, True, f"found {contents.checkpoint}")
     if not contents.files:
         return Beginning(found=f"found no run in {folder} and starts a new one")
     if not contents.trained:
@@ -103,7 +107,7 @@ def _begin_below(log_root: str, task: str | None) -> Beginning:
                 "complete checkpoint; leave out --resume to start a new run."
             ) from None
         return Beginning(found=f"found no run{of_task} in {log_root} and starts a new one")
-    return Beginning(checkpoint, f"found {checkpoint}, the newest{of_task or ' of all'},")
+    return Beginning(checkpoint, True, f"found {checkpoint}, the newest{of_task or ' of all'},")
 
 
 def _some(contents: Contents) -> str:
@@ -141,6 +145,7 @@ class RunPlace:
     moved_to: Path | None = None
     """Where the earlier content of the folder is now."""
 
+    _planned: Path | None = None
     _seen: Contents | None = None
     _is_new: bool = False
 
@@ -163,7 +168,9 @@ class RunPlace:
     @property
     def has_changed(self) -> bool:
         """Whether another process wrote into the folder between the plan and :meth:`own`."""
-        return self._seen is not None and self.folder is not None and contents_of(self.folder) != self._seen
+        if self._seen is None or self.folder is None:
+            return False
+        return contents_of(self.folder) != self._seen or (self.continues and self._seen.checkpoint != self._planned)
 
     def clear(self) -> contextlib.AbstractContextManager[Any]:
         """Move aside what is in the way, if that was asked for; only after :meth:`own`."""
@@ -183,12 +190,12 @@ class RunPlace:
 
 
 def choose_place(
-    checkpoint: Path | None, reasons: list[str], named: Path | None, new: RunPlace, *, may_move: bool
+    begin: Beginning, reasons: list[str], named: Path | None, new: RunPlace, *, may_move: bool
 ) -> RunPlace:
     """Return the folder that a run is written into; nothing is made.
 
     Args:
-        checkpoint: Checkpoint that it continues from, or None.
+        begin: What it begins with.
         reasons: Why that becomes another run, a phrase each.
         named: Value of ``--log_dir``, absolute; None if it was not given.
         new: The folder that it gets where it needs a new one.
@@ -197,18 +204,19 @@ def choose_place(
     Raises:
         UserError: If the named folder holds another run, or several processes were given none.
     """
-    rank = Rank.of_this_process()
+    rank, checkpoint = Rank.of_this_process(), begin.checkpoint
     own = checkpoint.parent if checkpoint is not None else None
     named = named.resolve() if named is not None else None
     if own is not None and not reasons:
-        if not is_newest(checkpoint):  # type: ignore[arg-type]
+        if not begin.newest:
             reasons = ["it is not its run's newest checkpoint"]
         elif named is None and not _is_run(own):
             reasons = ["its folder holds no run"]
         elif named not in (None, own):
             reasons = [f"--log_dir names {named}"]
         else:
-            return RunPlace(own, continues=True, _seen=contents_of(own) if rank.is_first else None)
+            seen = contents_of(own) if rank.is_first else None
+            return RunPlace(own, continues=True, _planned=checkpoint, _seen=seen)
     if named is None:
         if rank.several:
             raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
