@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.project import command_docs
 from tests.project.hyperparameter_docs import DOCUMENT, with_tables
 
 import cpo_lab
@@ -103,6 +104,12 @@ def test_the_page_of_hyper_parameters_is_that_of_the_configurations():
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text == with_tables(text), (
         "Run python -m tests.project.hyperparameter_docs: its page is behind the settings."
+    )
+
+
+def test_the_page_of_commands_is_what_help_prints():
+    assert command_docs.DOCUMENT.read_text(encoding="utf-8") == command_docs.page(), (
+        "Run python -m tests.project.command_docs: docs/commands.md is behind the options."
     )
 
 
