@@ -25,9 +25,9 @@ What `./cpo_lab.sh COMMAND --help` prints, or `cpo-lab COMMAND --help` in the en
 def help_of(*words: str) -> str:
     """What a command's ``--help`` prints on a terminal of fixed width."""
     said = io.StringIO()
-    with patch.dict(os.environ, {"COLUMNS": WIDTH}), contextlib.redirect_stdout(said):
-        with contextlib.suppress(SystemExit):
-            main([*words, "--help"])
+    terminal = patch.dict(os.environ, {"COLUMNS": WIDTH})
+    with terminal, contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        main([*words, "--help"])
     return "\n".join(line.rstrip() for line in said.getvalue().strip().splitlines())
 
 
