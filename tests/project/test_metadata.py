@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import subprocess
-import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
-import pytest
 import yaml
 from tests.project import command_docs
 from tests.project.hyperparameter_docs import DOCUMENT, with_tables
@@ -76,28 +72,6 @@ def test_license_files():
     notice = (ROOT / "NOTICE").read_text()
     assert all(name in notice for name in ("IsaacGymEnvs", "Shadow", "iiwa", "Allegro"))
 
-
-@pytest.mark.slow
-def test_wheel_holds_both_packages(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-        str(ROOT),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (wheel,) = tmp_path.glob("cpo_lab-*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    for package, folder in (("cpo_lab", ROOT / "exts/cpo_lab"), ("cpo_rl", ROOT / "source/cpo_rl")):
-        modules = {str(file.relative_to(folder)) for file in (folder / package).rglob("*.py")}
-        assert modules <= set(names)
-        assert f"{package}/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests", "scripts", "docs"))]
 
 
 def test_the_page_of_hyper_parameters_is_that_of_the_configurations():
