@@ -73,7 +73,6 @@ def test_license_files():
     assert all(name in notice for name in ("IsaacGymEnvs", "Shadow", "iiwa", "Allegro"))
 
 
-
 def test_the_page_of_hyper_parameters_is_that_of_the_configurations():
     text = DOCUMENT.read_text(encoding="utf-8")
     assert text == with_tables(text), (

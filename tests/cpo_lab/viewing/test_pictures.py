@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from cpo_lab.tasks.ranges import check_ranges
 from cpo_lab.viewing.captions import Scoreboard
 from cpo_lab.viewing.pictures import Studio
 from cpo_rl.algorithms.episodes import EpisodeCounter
@@ -97,3 +98,12 @@ def test_interrupted_video_leaves_nothing(tmp_path):
     studio.after_step(fake_env(Viewer((64, 64)), [[0.0, 0.0, 0.0]]), 1, counted_step())
     studio.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["NewtonGLVisualizerCfg", "ViserVisualizerCfg", "RerunVisualizerCfg"])
+def test_what_viewers_have_by_default_is_in_range(kind):
+    """A camera stands at negative places, too; checking that once refused every picture."""
+    module = pytest.importorskip(
+        f"isaaclab_visualizers.{kind.removesuffix('VisualizerCfg').lower().removesuffix('gl')}"
+    )
+    check_ranges(getattr(module, kind)(), "env.sim.visualizer_cfgs.0")

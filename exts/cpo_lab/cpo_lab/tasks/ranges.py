@@ -77,7 +77,7 @@ RANGES: dict[str, Limits] = {
     "std_range": Limits(above=0.0),
     "schedule": Limits(choices=("adaptive", "fixed")),
     **{name: _SIGNED for name in ("gravity", "pos", "rot", "lin_vel", "ang_vel", "joint_pos", "joint_vel")},
-    **{name: _SIGNED for name in ("eye", "lookat")},
+    **{name: _SIGNED for name in ("eye", "lookat", "streaming_cam_eye", "tiled_cam_eye", "world_spacing")},
 }
 """What fields accept, by name, in whatever configuration they stand; of a list or dictionary every number in it."""
 
