@@ -18,9 +18,8 @@ from tests.envs.tracking import TrackingEnv
 
 from cpo_rl.errors import UserError
 from cpo_rl.pbt import MUTABLE, PbtCfg, Workspace
-from cpo_rl.pbt.runner import _shape_difference
 from cpo_rl.runs.checkpoints import read_complete, write_checkpoint
-from cpo_rl.runs.payload import from_bytes, to_bytes
+from cpo_rl.runs.payload import from_bytes, shape_difference, to_bytes
 
 EAGER = PbtCfg(interval_steps=2 * STEPS, start_after=0, initial_delay=0, mutation_rate=0.5)
 """Decides every second iteration."""
@@ -252,7 +251,7 @@ def test_a_member_whose_donor_leads_by_too_little_mutates_and_keeps_its_weights(
     ],
 )
 def test_states_of_another_shape_are_told_by_their_place(mine, theirs, difference):
-    assert _shape_difference(mine, theirs, "x") == difference
+    assert shape_difference(mine, theirs, "x") == difference
 
 
 def test_recurrent_states_begin_anew_with_another_network():

@@ -191,6 +191,25 @@ def test_what_is_published_can_be_read(tmp_path):
     assert type(workspace.published(1)[0].parameters["num_learning_epochs"]) is int
 
 
+@pytest.mark.parametrize("fails", ["write_checkpoint", "write_json"])
+def test_a_state_never_appears_before_its_checkpoint(tmp_path, monkeypatch, fails):
+    """Whoever sees a state may copy its checkpoint at once, also when the disk is full or the writer is killed."""
+    from cpo_rl.pbt import workspace as module
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    population = Workspace(tmp_path, 1)
+    publish(population, state(0, 1))
+    monkeypatch.setattr(module, fails, killed)
+    with pytest.raises(KeyboardInterrupt):
+        publish(population, state(0, 2))
+    newest = population.latest(0)
+    assert newest.iteration == 1 and read_complete(population.checkpoint(newest))
+    written = (tmp_path / "member_00/published/model_2.pt").exists()
+    assert written == (fails == "write_json"), "the checkpoint comes first"
+
+
 def test_a_member_that_is_ahead_is_seen_as_it_was(tmp_path):
     workspace = Workspace(tmp_path, 1)
     for iteration in (1, 2, 10, 30):

@@ -130,6 +130,15 @@ def test_resume_from_an_older_checkpoint_after_a_crash_repeats_nothing_in_the_ta
     assert [(e["event"], e["iteration"]) for e in history] == [("resumed", 4)]
 
 
+def test_what_a_killed_writer_left_goes_when_the_run_continues(tmp_path):
+    make_runner(ensemble_cfg(), tmp_path / "run").learn(1)
+    left = [tmp_path / "run" / name for name in (".model_2.pt.123.tmp", ".manifest.json.9.tmp", ".metrics.csv.1.tmp")]
+    for file in left:
+        file.write_bytes(b"half")
+    assert make_runner(ensemble_cfg(), tmp_path / "run").resume()
+    assert [file for file in left if file.exists()] == []
+
+
 def test_training_from_an_earlier_state_than_the_folder_holds_is_refused(tmp_path):
     make_runner(ensemble_cfg(), tmp_path / "run").learn(3)
     again = make_runner(ensemble_cfg(), tmp_path / "run")

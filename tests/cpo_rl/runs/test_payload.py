@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import os
@@ -12,6 +13,7 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +215,22 @@ def test_a_tensor_larger_than_its_storage_is_refused():
             archive.writestr(name, content)
     with pytest.raises(UserError, match="refused"):
         from_bytes(buffer.getvalue())
+
+
+def test_the_reader_behind_the_first_fence_is_the_restricted_one(monkeypatch):
+    given, real = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: given.append(kwargs) or real(*args, **kwargs))
+    from_bytes(to_bytes({"t": torch.ones(1)}))
+    assert [kwargs["weights_only"] for kwargs in given] == [True]
+
+
+def test_nothing_reads_a_file_with_an_unrestricted_reader():
+    """Every call of torch.load in both packages says that it reads weights only, in so many words."""
+    root, calls = Path(__file__).parents[3], 0
+    for file in [*root.glob("source/**/*.py"), *root.glob("exts/**/*.py"), *root.glob("scripts/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "load"):
+                keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                calls += 1
+                assert keywords.get("weights_only") == "True", f"{file}:{node.lineno}"
+    assert calls >= 2

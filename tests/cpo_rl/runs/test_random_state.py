@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cpo_rl.runs.payload import from_bytes, to_bytes
-from cpo_rl.runs.random_state import capture, restore
+from cpo_rl.runs.random_state import capture, check, restore
 
 
 def draw():
@@ -60,3 +60,30 @@ def test_the_generator_of_the_gpu_in_use_goes_with_it(monkeypatch):
 
 def test_a_state_from_a_gpu_says_what_is_lost_on_a_cpu():
     assert "moved between CPU and CUDA" in restore({**capture(), "cuda": torch.zeros(16, dtype=torch.uint8)})[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        *((("numpy", "position"), v) for v in (-1, 625, 10**9, 1.0, None, True)),
+        *((("numpy", "keys"), v) for v in (torch.zeros(3, dtype=torch.int32), None, [1])),
+        *((("numpy", "algorithm"), v) for v in ("PCG64", None)),
+        *((("numpy", "has_gauss"), v) for v in (2, "x")),
+        *((("numpy", "cached"), v) for v in (None, 1)),
+        *((("python", "words"), v) for v in (torch.zeros(625, dtype=torch.int32) - 1, torch.zeros(1), None)),
+        *((("python", "version"), v) for v in (2, None)),
+        *((("python", "gauss"), v) for v in ("x", 1)),
+        *((("torch",), v) for v in (torch.zeros(3, dtype=torch.uint8), torch.zeros(5056), None)),
+    ],
+)  # fmt: skip
+def test_a_state_that_a_generator_would_read_beyond_its_end_is_refused(where, value):
+    state = capture()
+    check(state)
+    inner = state
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    with pytest.raises(ValueError, match="random generators"):
+        check(state)
+    with pytest.raises(ValueError, match="random generators"):
+        check(3)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
+from cpo_rl.algorithms.optimizer_state import load_optimizer
 from cpo_rl.algorithms.rollout import Rollout
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.distributed import Ranks
@@ -108,5 +109,5 @@ class DiversityReward:
         """Restore :meth:`state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         if with_optimizer:
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_optimizer(self.optimizer, state["optimizer"])
             self.settings_changed()  # loading brought the step size that was configured then

@@ -384,7 +384,7 @@ class EnsemblePPO:
         if load_cfg is not None:
             return bool(wants.get("iteration", False))
         self.random.load_state_dict({"follower": loaded["generators"]["follower"]})
-        self.iteration = loaded["algorithm_iteration"]
+        self.iteration = int(loaded["algorithm_iteration"])
         if self.ranks.rank == 0:
             self.load_rank_state(loaded)
         return True

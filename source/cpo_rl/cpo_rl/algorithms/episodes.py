@@ -210,7 +210,7 @@ class LastEpisodes:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore :meth:`state_dict`; another number of environments starts the statistics anew."""
-        if state["finished"].shape != self.finished.shape:
+        if any(tensor.shape != self.finished.shape for tensor in state.values()):
             return
         self.running.returns.copy_(state["running_return"])
         self.running.lengths.copy_(state["running_length"])
@@ -252,7 +252,7 @@ class EpisodeSums:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue the running episodes; new ones start if the number of environments differs."""
-        if state["reward"].shape != self.running.returns.shape:
+        if any(tensor.shape != self.running.returns.shape for tensor in state.values()):
             self.forget_running()
             return
         self.running.returns.copy_(state["reward"])

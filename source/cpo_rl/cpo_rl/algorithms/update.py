@@ -15,6 +15,7 @@ from torch import Tensor
 from cpo_rl.algorithms.cuda_graph import RecordedStep
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.learning_rate import AdaptiveLearningRate
+from cpo_rl.algorithms.optimizer_state import load_optimizer
 from cpo_rl.algorithms.roles import MiniBatch, RoleTables
 from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.config import EnsembleCfg
@@ -98,8 +99,12 @@ class PolicyUpdate:
             self.recorded.forget()  # recorded steps hold the old values
 
     def load_optimizer(self, state: dict[str, Any]) -> None:
-        """Restore the optimizer's state and with it the learning rate."""
-        self.optimizer.load_state_dict(state)
+        """Restore the optimizer's state and with it the learning rate.
+
+        Raises:
+            ValueError: If it is another one's.
+        """
+        load_optimizer(self.optimizer, state)
         rate, group = self.learning_rate.rate, self.optimizer.param_groups[0]
         rate.copy_(torch.as_tensor(group["lr"]))
         group["lr"] = rate  # loading replaced the tensor that the adaptation writes to

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from rsl_rl.env import VecEnv
 
 from cpo_rl.contracts import Environment
@@ -17,7 +16,7 @@ from cpo_rl.errors import UserError
 from cpo_rl.pbt import Decision, Member, PbtCfg, Published, Workspace, member_state
 from cpo_rl.runners.ensemble_runner import EnsembleRunner
 from cpo_rl.runs.checkpoint_reader import read_checkpoint
-from cpo_rl.runs.payload import first_not_finite, to_bytes
+from cpo_rl.runs.payload import first_not_finite, shape_difference, to_bytes
 from cpo_rl.runs.provenance import now
 
 _log = logging.getLogger(__name__)
@@ -183,7 +182,7 @@ class PbtRunner(EnsembleRunner):
         payload = checkpoint.payload
         mine = self.alg.save()
         for part in _LEARNED:
-            difference = _shape_difference(mine[part], payload.get(part), part)
+            difference = shape_difference(mine[part], payload.get(part), part)
             if difference is not None:
                 raise UserError(f"{name} does not fit this agent ({difference}).")
         broken = first_not_finite({part: payload.get(part) for part in _LEARNED})
@@ -231,20 +230,3 @@ def _is_reward(name: str) -> bool:
 
 def _of_algorithm(parameters: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in parameters.items() if not _is_reward(name)}
-
-
-def _shape_difference(mine: Any, theirs: Any, path: str) -> str | None:
-    """Return where two nested states differ in names, lengths or shapes of tensors, or None."""
-    if isinstance(mine, torch.Tensor):
-        same = isinstance(theirs, torch.Tensor) and mine.shape == theirs.shape
-        return None if same else f"{path} has another shape"
-    if isinstance(mine, Mapping):
-        if not isinstance(theirs, Mapping) or mine.keys() != theirs.keys():
-            return f"{path} has other entries"
-        return next(filter(None, (_shape_difference(mine[key], theirs[key], f"{path}.{key}") for key in mine)), None)
-    if isinstance(mine, (list, tuple)):
-        if not isinstance(theirs, (list, tuple)) or len(mine) != len(theirs):
-            return f"{path} has another length"
-        parts = (_shape_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(mine, theirs, strict=True)))
-        return next(filter(None, parts), None)
-    return None

@@ -184,23 +184,18 @@ class CheckpointedRunner(OnPolicyRunner):
             self._notes.append(f"{name} has {difference}; loaded nevertheless.")
         new = NewSettings(checkpoint.manifest.config if checkpoint.manifest else {}, self._given_cfg, asked)
         reseeds = load_cfg is None and self._agreed(new.reseeds)
-        if reseeds:
-            keep_generators(payload, self.offers, self.gpu_global_rank)
-        try:
+        with _refusing(name):
+            if reseeds:
+                keep_generators(payload, self.offers, self.gpu_global_rank)
             counts = self.alg.load(payload, load_cfg, strict)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(
-                f"{name} does not fit this agent ({reason(error)}); use the agent it was trained with."
-            ) from error
         if counts:
             self.completed_iterations = self.current_learning_iteration = payload["iter"]
         if load_cfg is None:
             self.changes.update(new.changes)
             if new.sets_learning_rate:
                 self._apply_learning_rate()
-            self._restore_run(checkpoint.runner, name)
+            with _refusing(name):
+                self._restore_run(checkpoint.runner, name)
             if reseeds:
                 self._pending_random = None
                 self._notes.append("The seed is another one: random generators start from it.")
@@ -360,3 +355,19 @@ class CheckpointedRunner(OnPolicyRunner):
             torch.distributed.init_process_group(
                 "gloo", rank=self.gpu_global_rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT
             )
+
+
+@contextlib.contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Turn what a checkpoint of other content makes readers raise into a sentence.
+
+    Raises:
+        UserError: Instead of it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        sentence = f"{name} does not fit this agent ({reason(error)}); use the agent it was trained with."
+        raise UserError(sentence) from error

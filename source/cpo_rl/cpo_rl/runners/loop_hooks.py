@@ -27,6 +27,7 @@ from cpo_rl.runners.online_log import open_online_log
 from cpo_rl.runs.files import reason
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import HEADLINE, SCORES
+from cpo_rl.runs.records import is_number, is_text, is_whole
 
 _log = logging.getLogger(__name__)
 
@@ -171,7 +172,15 @@ class LoopHooks(Logger):
         return {"env_steps": self.tot_timesteps, "wall_clock_s": float(self.tot_time), "best": self.best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue the axes of a checkpoint."""
+        """Continue the axes of a checkpoint.
+
+        Raises:
+            ValueError: If they are no numbers.
+        """
+        best = state["best"] if isinstance(state["best"], dict) else {}
+        sound = state["best"] is None or (is_number(best.get("score")) and is_text(best.get("metric")))
+        if not (sound and is_whole(state["env_steps"]) and is_number(state["wall_clock_s"])):
+            raise ValueError("its counters are damaged")
         self.tot_timesteps, self.tot_time, self.best = state["env_steps"], state["wall_clock_s"], state["best"]
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from cpo_rl.algorithms.episodes import EpisodeSums
 from cpo_rl.contracts import Algorithm, Environment
 from cpo_rl.distributed import PROGRESS
 from cpo_rl.runs import random_state
+from cpo_rl.runs.files import reason
 from cpo_rl.runs.payload import plain_copy
 
 
@@ -98,6 +99,7 @@ class RankState:
                 "generators and episodes start anew."
             )
         else:
+            random_state.check(ranks[rank]["random"], self._device)
             report.random = ranks[rank]["random"]
             if "algorithm" in ranks[rank]:
                 self._alg.base.load_rank_state(ranks[rank]["algorithm"])
@@ -120,9 +122,9 @@ class RankState:
             return False
         try:
             self._env.restore(state["env"])
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        except (LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             report.sentences.append(
-                f"the state of {kind} does not fit ({error}): every environment starts a new episode."
+                f"the state of {kind} does not fit ({reason(error)}): every environment starts a new episode."
             )
             return False
         if not self._env.continues_exactly:

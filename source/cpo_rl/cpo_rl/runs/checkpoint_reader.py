@@ -88,6 +88,15 @@ def read_checkpoint(
         except (OSError, ValueError) as error:
             raise UserError(f"{name} cannot be read ({reason(error)}); choose another.") from None
     payload = migrate(from_bytes(data, name, map_location), name)
-    if not isinstance(payload.setdefault("runner", None), Mapping | None):
+    runner = payload.setdefault("runner", None)
+    if not isinstance(runner, Mapping | None):
         raise UserError(f"{name} was refused: its entry 'runner' is no dictionary.")
+    if not isinstance(identity := (runner or {}).get("identity"), Mapping | None) or _holds_tensors(identity):
+        raise UserError(f"{name} was refused: its entry 'identity' is no dictionary of plain values.")
     return Checkpoint(name, payload, manifest, sha256(data))
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Return whether a nested value holds a tensor."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return isinstance(value, torch.Tensor) or any(map(_holds_tensors, items))

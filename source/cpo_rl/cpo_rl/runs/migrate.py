@@ -42,7 +42,8 @@ def migrate(payload: Mapping[str, Any], name: str = "checkpoint") -> dict[str, A
         UserError: If it is of a newer format or lacks the entries of any checkpoint.
     """
     version = payload.get("format", 0)
-    if type(version) is not int or version < 0 or type(payload.get("iter")) is not int:
+    count = payload.get("iter")
+    if type(version) is not int or version < 0 or type(count) is not int or not 0 <= count < 2**53:
         raise UserError(f"{name} lacks the entries 'iter' or 'format' of a training checkpoint; choose another file.")
     if version > FORMAT:
         raise UserError(f"{name} has format {version}; this version reads up to {FORMAT}, update it.")

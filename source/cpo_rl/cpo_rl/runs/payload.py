@@ -108,6 +108,24 @@ def first_not_finite(value: Any, path: str = "") -> str | None:
     return path if bad else None
 
 
+def shape_difference(mine: Any, theirs: Any, path: str) -> str | None:
+    """Return where two nested states differ in names, lengths, shapes of tensors or kinds of values, or None."""
+    if isinstance(mine, torch.Tensor):
+        same = isinstance(theirs, torch.Tensor) and mine.shape == theirs.shape
+        return None if same else f"{path} has another shape"
+    if isinstance(mine, Mapping):
+        if not isinstance(theirs, Mapping) or mine.keys() != theirs.keys():
+            return f"{path} has other entries"
+        return next(filter(None, (shape_difference(mine[key], theirs[key], f"{path}.{key}") for key in mine)), None)
+    if isinstance(mine, (list, tuple)):
+        if not isinstance(theirs, (list, tuple)) or len(mine) != len(theirs):
+            return f"{path} has another length"
+        parts = (shape_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(mine, theirs, strict=True)))
+        return next(filter(None, parts), None)
+    odd = mine is not None and isinstance(theirs, torch.Tensor | Mapping | list | tuple)
+    return f"{path} is of another kind" if odd else None
+
+
 def _inspect(data: bytes, name: str) -> None:
     """Refuse archives that are not torch's uncompressed zip form, or whose instructions want what is not allowed."""
     try:

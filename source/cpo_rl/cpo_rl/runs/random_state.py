@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from cpo_rl.runs.payload import shape_difference
+
 
 def capture(device: str | torch.device = "cpu") -> dict[str, Any]:
     """Return the states of all global generators as tensors and plain values.
@@ -60,6 +62,29 @@ def restore(state: Mapping[str, Any], device: str | torch.device = "cpu") -> lis
     if wants_cuda != ("cuda" in state):
         return ["the random generator of the device, because the run moved between CPU and CUDA"]
     return []
+
+
+def check(state: Any, device: str | torch.device = "cpu") -> None:
+    """Make sure that :func:`restore` can set a state; NumPy reads beyond its memory where a position is wrong.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    mine = capture(device)
+    mine.pop("cuda", None)
+    stored = {name: value for name, value in state.items() if name != "cuda"} if isinstance(state, Mapping) else None
+    wrong = shape_difference(mine, stored, "the state of random generators")
+    if wrong is not None:
+        raise ValueError(wrong)
+    python, numpy = state["python"], state["numpy"]
+    words = _unpack(python["words"])
+    whole = python["version"] == mine["python"]["version"] and words[-1] < len(words)
+    whole = whole and (python["gauss"] is None or type(python["gauss"]) is float)
+    whole = whole and numpy["algorithm"] == mine["numpy"]["algorithm"] and type(numpy["position"]) is int
+    whole = whole and 0 <= numpy["position"] <= len(numpy["keys"])
+    whole = whole and numpy["has_gauss"] in (0, 1) and type(numpy["cached"]) is float
+    if not whole or state["torch"].dtype != torch.uint8:
+        raise ValueError("the state of random generators is damaged")
 
 
 def _pack(words: np.ndarray) -> torch.Tensor:
