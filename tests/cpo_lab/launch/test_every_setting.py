@@ -10,8 +10,10 @@ is tried instead, which is where all refusals of kinds and ranges come from and 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import random
+import re
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ pytest.importorskip("isaaclab")
 from cpo_lab.launch.configuration import Request, Resolved, resolve
 from cpo_lab.launch.options import INSTEAD, OPTIONS, take_options
 from cpo_lab.launch.resolution import apply_setting, apply_settings, read_value
+from cpo_lab.launch.simulation import make_env
 from cpo_lab.tasks.ranges import RANGES, leaves, range_of
 from cpo_rl.errors import UserError
 
@@ -148,6 +151,10 @@ def test_defaults_are_in_range(task, engine):
         ("agent.experiment_name=../../x", "must consist of letters"),
         ("agent.clip_actions=-1", "must be above 0"),
         ("agent.algorithm.num_learning_epochs=1000000000", "must lie in [1, 1000]"),
+        ("agent.obs_groups.actor=[vision]", "agent.obs_groups.actor=['vision'] must be [policy]"),
+        ("agent.obs_groups.teacher=[policy]", "names no field of agent.obs_groups"),
+        ("env.scene.robot.actuators.passive.stiffness={nothing: 1}", "names joint 'nothing', which"),
+        ("env.scene.robot.actuators.driven.joint_names_expr=['[']", "which is no pattern"),
         ("agent.model.init_log_std=1e4", "must lie in [-20, 20]"),
     ],
 )
@@ -155,6 +162,38 @@ def test_what_ended_in_a_traceback_or_did_nothing(setting, told):
     with pytest.raises(UserError) as refusal:
         resolve(Request(SHADOW, "cpo", device="cpu", physics="ovphysx", overrides=[setting]))
     assert told in str(refusal.value)
+
+
+def test_mini_batches_of_rsl_rls_own_algorithm():
+    request = Request(SHADOW, "stock_ppo", device="cpu", physics="ovphysx", num_envs=12)
+    request = dataclasses.replace(request, overrides=["agent.algorithm.num_mini_batches=100"])
+    with pytest.raises(UserError, match="num_mini_batches=100 must not exceed the 96 transitions"):
+        resolve(request)
+
+
+class Built:
+    """What making an environment raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def make(self, *args: Any, **kwargs: Any) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(RuntimeError("No joints.\nAt all."), "No joints"), (KeyError(), "KeyError")]
+)
+def test_what_only_an_engine_can_refuse_is_told_with_the_settings(error, reason, monkeypatch):
+    import gymnasium
+
+    monkeypatch.setattr(gymnasium, "make", Built(error).make)
+    token = "env.scene.lazy_sensor_update=false"
+    changed = resolve(Request(SHADOW, "cpo", device="cpu", physics="ovphysx", overrides=[token]))
+    with pytest.raises(UserError, match=re.escape(f"cannot be built with {token} ({reason})")), make_env(changed):
+        pass
+    with pytest.raises(type(error)), make_env(base(SHADOW, "cpo", "ovphysx")):
+        pass  # nothing was changed: the traceback helps
 
 
 # -- spellings ---------------------------------------------------------------------------------------------------------

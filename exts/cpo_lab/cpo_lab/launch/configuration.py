@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +217,7 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     Raises:
         UserError: On anything that the user can correct.
     """
+    from cpo_lab.launch.agent_checks import check_agent, check_groups, least_memory
     from cpo_lab.launch.resolution import apply_settings
 
     check_caches()
@@ -246,8 +246,10 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
         env_cfg.scene.num_envs = request.num_envs
     else:
         env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
-    fitted, widths = _check_agent(agent_cfg, env_cfg.scene.num_envs)
-    check_memory(device, _least_memory(env_cfg, agent_cfg, widths), f"num_envs={env_cfg.scene.num_envs}")
+    if str(spec.entry_point).startswith("cpo_lab.tasks."):
+        check_groups(agent_cfg)
+    fitted, widths = check_agent(agent_cfg, env_cfg.scene.num_envs)
+    check_memory(device, least_memory(env_cfg, agent_cfg, widths), f"num_envs={env_cfg.scene.num_envs}")
     _check_kit(env_cfg, engine)
 
     filled = replace(
@@ -299,39 +301,6 @@ def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
     if count == 1 and current > 1:
         raise UserError(f"--num_policies 1 leaves --agent {agent} nothing to couple; use --agent ppo.")
     agent_cfg.algorithm.num_policies = count
-
-
-def _check_agent(agent_cfg: Any, num_envs: int) -> tuple[list[str], list[int]]:
-    """Check the ensemble's settings by themselves and against the size of a rollout, to which they are fitted.
-
-    Returns:
-        One line for everything that was fitted, and the widths of the network's layers where there is one for all.
-    """
-    from isaaclab.utils import to_dict
-
-    from cpo_rl.algorithms.class_name import algorithm_class
-    from cpo_rl.config import EnsembleCfg, ModelCfg, RunnerOptions
-    from cpo_rl.fields import build_cfg
-
-    RunnerOptions.from_cfg(vars(agent_cfg))
-    settings_class = contracts.settings_class(algorithm_class(agent_cfg.algorithm.class_name))
-    if settings_class is None:
-        return [], []  # an algorithm of rsl_rl checks itself
-    ensemble = build_cfg(settings_class, to_dict(agent_cfg.algorithm), "algorithm")
-    if not isinstance(ensemble, EnsembleCfg):
-        return [], []
-    model = build_cfg(ModelCfg, to_dict(agent_cfg.model), "model")
-    fitted = ensemble.fit_batch(num_envs, agent_cfg.num_steps_per_env)
-    agent_cfg.algorithm.num_mini_batches = ensemble.num_mini_batches
-    ensemble.validate_batch(num_envs, agent_cfg.num_steps_per_env)
-    return [fitted] if fitted else [], list(model.hidden_dims)
-
-
-def _least_memory(env_cfg: Any, agent_cfg: Any, widths: list[int]) -> int:
-    """Return bytes that a rollout's observations and the layers with gradients and moments take, at the very least."""
-    size = env_cfg.observation_space if isinstance(env_cfg.observation_space, int) else 1
-    layers = sum(before * after for before, after in pairwise([size, *widths]))
-    return 4 * (env_cfg.scene.num_envs * agent_cfg.num_steps_per_env * size + 4 * layers)
 
 
 def _check_kit(env_cfg: Any, engine: str) -> None:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cpo_lab.launch.configuration import Resolved
 from cpo_rl.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -38,12 +41,29 @@ def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iter
 
 @contextmanager
 def make_env(resolved: Resolved) -> Iterator[Any]:
-    """Create the task's environment, wrapped for rsl_rl, and close it at the end."""
+    """Create the task's environment, wrapped for rsl_rl, and close it at the end.
+
+    Raises:
+        UserError: If it cannot be built and settings of it were changed, which kinds and ranges cannot rule out: an
+            engine may refuse what every field by itself allows.
+    """
     import gymnasium
     from isaaclab_rl.entrypoints.common import close_env
     from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
-    env = gymnasium.make(resolved.request.task, cfg=resolved.env_cfg)
+    try:
+        env = gymnasium.make(resolved.request.task, cfg=resolved.env_cfg)
+    except UserError:
+        raise
+    except Exception as error:
+        changed = [token for token in resolved.request.overrides if token.startswith("env.")]
+        if not changed:
+            raise  # nothing that was asked for; where it happened is what helps
+        _log.debug("The environment could not be built.", exc_info=True)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"The environment cannot be built with {', '.join(changed)} ({reason}); correct or leave out one of them."
+        ) from None
     try:
         yield RslRlVecEnvWrapper(env, clip_actions=resolved.agent_cfg.clip_actions)
     finally:

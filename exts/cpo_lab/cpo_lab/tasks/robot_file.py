@@ -35,6 +35,8 @@ def check_robot(setting: str, robot: Any, joints: Sequence[str], links: Sequence
         UserError: Naming the file or the setting, and the names that there are.
     """
     path = file_of(robot)
+    if not path:  # ours, which is made when it is needed and has the task's joints
+        _check_patterns(setting, robot, list(joints), "our own file")
     if not os.path.isfile(path):
         return
     if "pxr" not in sys.modules and importlib.util.find_spec("isaacsim") is not None:
@@ -47,11 +49,20 @@ def check_robot(setting: str, robot: Any, joints: Sequence[str], links: Sequence
                 f"{setting}.spawn.usd_path={path} has no {kind} named {', '.join(missing)}; rename its {kind}s, which "
                 f"are {', '.join(there[kind]) or 'none'}."
             )
+    _check_patterns(setting, robot, there["joint"], path)
+
+
+def _check_patterns(setting: str, robot: Any, joints: Sequence[str], path: str) -> None:
+    """Refuse joint names in a robot's configuration that match none of the joints."""
     for where, pattern in _patterns(robot):
-        if not any(re.fullmatch(pattern, name) for name in there["joint"]):
+        try:
+            found = any(re.fullmatch(pattern, name) for name in joints)
+        except re.error as error:
+            raise UserError(f"{setting}.{where} names joint {pattern!r}, which is no pattern ({error}).") from None
+        if not found:
             raise UserError(
                 f"{setting}.{where} names joint {pattern!r}, which {path} does not have; its joints are "
-                f"{', '.join(there['joint'])}."
+                f"{', '.join(joints)}."
             )
 
 
@@ -86,7 +97,10 @@ def names_in(path: str, variants: dict[str, str] | None) -> tuple[list[str], lis
 
 def _patterns(robot: Any) -> list[tuple[str, str]]:
     """Return the joint names that a robot's configuration holds, with the field that holds them."""
-    found = [("init_state.joint_pos", pattern) for pattern in robot.init_state.joint_pos]
+    start = robot.init_state
+    found = [(f"init_state.{part}", name) for part in ("joint_pos", "joint_vel") for name in vars(start).get(part, ())]
     for name, actuator in robot.actuators.items():
         found += [(f"actuators.{name}.joint_names_expr", pattern) for pattern in actuator.joint_names_expr]
+        for field, value in vars(actuator).items():
+            found += [(f"actuators.{name}.{field}", key) for key in value] if isinstance(value, dict) else []
     return found
