@@ -127,6 +127,19 @@ def test_a_folder_that_was_moved_aside_is_owned_no_more_under_its_old_name(tmp_p
     assert _free_for_others(folder)
 
 
+def test_a_folder_that_is_moved_aside_just_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    folder, flock = tmp_path / "run", lock.fcntl.flock
+
+    def lock_late(*args):
+        if not (tmp_path / "aside").exists():
+            os.rename(folder, tmp_path / "aside")
+        flock(*args)
+
+    monkeypatch.setattr(lock.fcntl, "flock", lock_late)
+    with own_folder(folder, wait_s=20.0):
+        assert os.listdir(folder) == [".lock"] and not _free_for_others(folder)
+
+
 def _free_for_others(folder: Path) -> bool:
     def try_to_own() -> None:
         try:
@@ -162,6 +175,24 @@ def test_both_answers_for_a_taken_lock_mean_taken(tmp_path, monkeypatch, code):
     monkeypatch.setattr(lock.fcntl, "flock", refuse)
     with pytest.raises(UserError, match="in use by another process"):
         own_folder(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_no_attempt_leaves_a_file_open(tmp_path, owner, monkeypatch):
+    def refuse(*args):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    owner(tmp_path / "busy")
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    with own_folder(tmp_path), own_folder(tmp_path), own_folder(tmp_path):
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    for _ in range(3):
+        with pytest.raises(UserError):
+            own_folder(tmp_path / "busy")
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    with own_folder(tmp_path):
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 @given(st.one_of(st.binary(max_size=60), st.dictionaries(st.sampled_from(["pid", "host", "since"]), st.one_of(
