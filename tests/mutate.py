@@ -56,6 +56,17 @@ AREAS = {
         ["tests/cpo_rl/runs/test_lock.py", "tests/cpo_rl/runners/test_new_settings.py",
          "tests/cpo_rl/runners/test_one_owner.py"],
     ),
+    "records": Area(
+        ["runs/tables.py", "screen.py"],
+        ["tests/cpo_rl/runs/test_damaged_records.py", "tests/cpo_rl/runs/test_folder.py",
+         "tests/cpo_rl/runners/test_screen.py"],
+    ),
+    "guard": Area(
+        ["algorithms/finite_guard.py", "algorithms/sound_state.py", "algorithms/optimizer_state.py",
+         "runners/guard_watch.py", "runners/rank_watch.py"],
+        ["tests/cpo_rl/runners/test_rank_watch.py", "tests/cpo_rl/algorithms/test_optimizer_state.py",
+         "tests/cpo_rl/runners/test_ruined_network.py", "tests/cpo_rl/runners/test_finite_guard.py"],
+    ),
     "losses": Area(
         [f"formulas/{n}.py" for n in ("losses", "targets", "gaussian", "coupling", "schedule", "means")],
         ["tests/cpo_rl/test_oracles_losses.py", "tests/cpo_rl/test_properties.py", "tests/cpo_rl/test_oracles_batch.py",
