@@ -57,7 +57,7 @@ def test_lines_are_lost_told_once_and_come_back(error, caplog):
         f"standard output could not be written ({error.strerror if isinstance(error, OSError) else error}); "
         "lines are lost, nothing else."
     ]
-    assert stream.failed is not isinstance(error, BrokenPipeError)
+    assert stream.failed is (not isinstance(error, BrokenPipeError))
 
 
 def test_letters_that_a_terminal_lacks_become_question_marks():
@@ -90,6 +90,17 @@ def test_a_closed_standard_output_reads_as_none_and_is_no_error(monkeypatch):
     with forgiving_output():
         sys.stdout.write("nowhere")
     assert sys.stdout is None
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_lost_lines_leave_no_open_files():
+    with FULL.open("w") as full:
+        stream = ForgivingStream(full, "standard output")
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            stream.write("line\n")
+            stream.flush()
+        assert stream.failed and len(os.listdir("/proc/self/fd")) == before
 
 
 PROGRAM = (
