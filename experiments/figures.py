@@ -234,7 +234,7 @@ def _fit_values(axes: Axes, field: str) -> None:
     if not drawn.size:
         axes.text(0.5, 0.5, "not measured on this task", transform=axes.transAxes, ha="center", color="#777777")
         axes.set_yticks([])
-    elif field == "kl":
+    elif field.startswith("kl"):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: style.compact(v)))
     elif field != "leader_return":

@@ -67,10 +67,13 @@ class Study:
     """Titles by field of a point, from top to bottom of the figure."""
 
 
-_KL, _ESS, _RETURN = "KL between policies [nat]", "effective sample size [share]", "leader's return"
+_KL, _KL_LEADER = "KL between policies [nat]", "KL to the leader [nat]"
+_ESS, _RETURN = "effective sample size [share]", "leader's return"
 
 STUDIES = {
-    "coupling": Study(COUPLINGS, 3, {SHADOW: 497, ARMS[0]: 196, ARMS[1]: 196}, {"kl": _KL, "ess": _ESS}),
+    "coupling": Study(
+        COUPLINGS, 3, {SHADOW: 497, ARMS[0]: 196, ARMS[1]: 196}, {"kl_to_leader": _KL_LEADER, "ess": _ESS}
+    ),
     "learning": Study(
         ("cpo", "sapg", "cpo_regulated", "ppo"),
         2,
@@ -106,6 +109,8 @@ class Point:
     transitions: float
     kl: float
     """Mean KL between two policies [nat]."""
+    kl_to_leader: float
+    """Mean KL of the followers to the leader [nat]."""
     ess: float
     """Effective sample size of the followers' data for the leader, as a share."""
     leader_return: float
@@ -133,10 +138,12 @@ def points(run: RunFolder) -> list[Point]:
     """What the table holds of a run."""
     metrics = read_metrics(run.metrics_file)
     iterations = metrics.get("iteration", [])
+    to_leader = [tag for tag in metrics if tag.startswith("Ensemble/kl_to_leader_")]
     found = []
     for end in range(EVERY, len(iterations) + 1, EVERY):
         window = slice(end - EVERY, end)
         values = {name: _mean(metrics.get(tag, [])[window]) for name, tag in TAGS.items()}
+        values["kl_to_leader"] = _mean([v for tag in to_leader for v in metrics[tag][window]])
         values["quarantined"] = sum(v for v in metrics.get("Env/quarantined", [])[:end] if math.isfinite(v))
         at = int(iterations[end - 1])
         transitions = metrics["Perf/total_env_steps"][end - 1]
@@ -166,26 +173,17 @@ def train(task: str, agent: str, seed: int, iterations: int, runs: Path) -> str:
 
 
 def summary(rows: Sequence[Point], last: int) -> str:
-    """Markdown: a line per run and one per setting, means over the iterations that are within ``last`` of the end."""
-    lines = [
-        "| task | agent | seed | transitions | KL [nat] | ESS | return | lifted | quarantined |",
-        "|" + " --- |" * 9,
-    ]
+    """Markdown: a line per run, means over its last iterations."""
+    titles = ("task", "agent", "seed", "transitions", "KL to the leader [nat]", "KL [nat]", "ESS", "return", "lifted")
+    lines = [[*titles, "quarantined"], ["---"] * 10]
     for (task, agent, seed), group in itertools.groupby(rows, lambda p: (p.task, p.agent, p.seed)):
         run = list(group)
         end = [p for p in run if p.iteration > run[-1].iteration - last]
-        kl, ess, score, lifted = (
-            _mean([getattr(p, n) for p in end]) for n in ("kl", "ess", "leader_return", "leader_lifted")
-        )
-        cells = [
-            f"`{task}`",
-            f"`{agent}`",
-            seed,
-            f"{run[-1].transitions:,.0f}",
-            *(f"{v:.3g}" for v in (kl, ess, score, lifted)),
-        ]
-        lines.append("| " + " | ".join(map(str, [*cells, f"{run[-1].quarantined:.0f}"])) + " |")
-    return "\n".join(lines).replace(" nan ", "  ")
+        fields = ("kl_to_leader", "kl", "ess", "leader_return", "leader_lifted")
+        means = [f"{_mean([getattr(p, name) for p in end]):.3g}".replace("nan", "") for name in fields]
+        transitions, quarantined = f"{run[-1].transitions:,.0f}", f"{run[-1].quarantined:.0f}"
+        lines.append([f"`{task}`", f"`{agent}`", str(seed), transitions, *means, quarantined])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def main(argv: list[str] | None = None) -> int:

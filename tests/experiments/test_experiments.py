@@ -134,12 +134,21 @@ def test_a_study_reads_runs_into_points_and_sums_them_up(tmp_path, capsys):
     folder = RunFolder.create(tmp_path / "Reorient" / "cpo_1", task=hands.SHADOW, seed=1)
     folder.write_launch({"agent": "cpo"})
     for k in range(1, 13):
-        values = {"Ensemble/kl_mean": 0.1 * k, "Leader/return": 10.0 * k, "Perf/total_env_steps": 2016.0 * k}
+        values = {
+            "Ensemble/kl_mean": 0.1 * k,
+            "Ensemble/kl_to_leader_0": k,
+            "Ensemble/kl_to_leader_1": 3.0 * k,
+            "Leader/return": 10.0 * k,
+            "Perf/total_env_steps": 2016.0 * k,
+        }
         folder.metrics().append(k, 2016 * k, float(k), {**values, "Env/quarantined": 1.0 if k == 2 else 0.0})
     status = hands.main(["coupling", "--table", "--runs", str(tmp_path), "--output", str(tmp_path / "c.csv")])
     assert status == 0
     rows = read_rows(tmp_path / "c.csv", hands.Point)
-    assert [(p.iteration, p.kl, p.quarantined) for p in rows] == [(5, 0.3, 1.0), (10, 0.8, 1.0)]
+    assert [(p.iteration, p.kl, p.kl_to_leader, p.quarantined) for p in rows] == [
+        (5, 0.3, 6.0, 1.0),
+        (10, 0.8, 16.0, 1.0),
+    ]
     assert "| 1 | 20,160 |" in capsys.readouterr().out
 
 
