@@ -19,7 +19,7 @@ from cpo_rl.runs.configs import read_config, read_yaml
 from cpo_rl.runs.dump import read_dump
 from cpo_rl.runs.files import open_file, read_file, read_json
 from cpo_rl.runs.folder import RunFolder
-from cpo_rl.runs.tables import complete_lines, has_lines, read_metrics
+from cpo_rl.runs.tables import MetricsTable, complete_lines, has_lines, open_rows, read_metrics
 
 
 def pipe(path: Path) -> None:
@@ -115,3 +115,27 @@ def test_a_run_goes_on_beside_what_stands_in_the_way(tmp_path, kind, name):
         assert not os.path.lexists(path) or path.is_file()
     problems: list[str] = []
     assert read_config(tmp_path, problems) is None, "the settings are another test's"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("", 0), ("iteration,x\n", 0), ("iteration,x\n1,2\n2,3\n3", 2), ("torn", 0)]
+)
+def test_rows_are_the_complete_lines_below_the_header(tmp_path, text, count):
+    (tmp_path / "metrics.csv").write_text(text)
+    with open_rows(tmp_path / "metrics.csv") as rows:
+        assert rows.count == count == len(list(rows.lines))
+
+
+def test_a_new_column_leaves_the_rows_before_as_they_are(tmp_path):
+    table = MetricsTable(tmp_path / "metrics.csv")
+    table.append(1, 10, 0.12345, {"a": 1.0})
+    table.append(2, 20, 1.0, {"a": 2.0, "b": 3.0})
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines == ["iteration,env_steps,wall_clock_s,a,b", "1,10,0.123,1", "2,20,1,2,3"]
+    assert MetricsTable(tmp_path / "metrics.csv").columns == table.columns
+
+
+def test_lines_are_counted_up_to_what_was_asked(tmp_path):
+    (tmp_path / "f").write_text("a\nb\n" + "x" * 3_000_000)
+    assert [has_lines(tmp_path / "f", n) for n in (0, 1, 2, 3)] == [True, True, True, False]
+    assert not has_lines(tmp_path / "absent", 1)
