@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
 from typing import Any
 
 import pytest
@@ -121,13 +123,14 @@ def test_every_field_has_a_range_that_is_checked(section):
 @pytest.mark.parametrize("section", CLASSES)
 def test_every_field_is_described(section):
     """The text under a field is what documentation and colleagues read."""
-    import inspect
-
-    classes = [cls for cls in CLASSES[section].__mro__ if dataclasses.is_dataclass(cls)]
-    source = "\n".join(map(inspect.getsource, classes))
-    for f in dataclasses.fields(CLASSES[section]):
-        after = source.split(f"\n    {f.name}:")[1].split("\n", 1)[1].lstrip()
-        assert after.startswith('"""'), f.name
+    for cls in CLASSES[section].__mro__:
+        if dataclasses.is_dataclass(cls):
+            body = ast.parse(inspect.getsource(cls)).body[0].body
+            for field, text in zip(body, [*body[1:], None], strict=True):
+                if isinstance(field, ast.AnnAssign):
+                    assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), ast.unparse(
+                        field.target
+                    )
 
 
 def test_an_unknown_field_is_refused_by_name():

@@ -20,6 +20,7 @@ from cpo_rl.distributed import PROGRESS
 from cpo_rl.runners import checkpointed_runner, rank_watch
 from cpo_rl.runners.rank_state import RankState, gather_ranks
 from cpo_rl.runners.rank_watch import LONGEST_S, RankWatch
+from cpo_rl.runs import random_state
 
 
 class Clock:
@@ -212,11 +213,13 @@ def test_every_rank_restores_its_own_generators_algorithm_state_environments_and
     env.restore_from_checkpoint = given.append
     state = RankState(env, Algorithm(alg), "cpu", several=True)
     state.episodes = SimpleNamespace(load_state_dict=given.append, forget_running=lambda: given.append("new"))
-    parts = ("random", "algorithm", "env", "episodes")
+    parts = ("algorithm", "env", "episodes")
     ranks = [{part: f"{part} of {number}" for part in parts} for number in range(3)]
+    for each in ranks:
+        each["random"] = random_state.capture("cpu")
     checkpoint = {"exact": True, "world_size": 3, "num_envs": env.num_envs, "ranks": ranks}
     report = state.restore(checkpoint, rank, 3)
-    assert report.random == f"random of {rank}" and alg.loaded == f"algorithm of {rank}"
+    assert report.random is ranks[rank]["random"] and alg.loaded == f"algorithm of {rank}"
     assert given == [f"env of {rank}", f"episodes of {rank}"] and report.env_restored
 
 

@@ -116,7 +116,9 @@ def test_a_service_that_fails_ends_no_run(tmp_path, capsys):
     assert runner.outcome.exit_code == 0
     said = capsys.readouterr().out
     assert said.count("the event log could not be written (the service is gone)") == 1
-    assert said.count("the copy for the logger could not be written (You must call init() before save())") == 1
+    assert (
+        said.count("the online copy of the checkpoint could not be written (You must call init() before save())") == 1
+    )
     assert "RuntimeError: the service is gone" in (tmp_path / "run/run.log").read_text()
 
 

@@ -269,7 +269,8 @@ def make_way(folder: Path) -> None:
     params = [params_file(folder, part) for part in PARTS]
     if os.path.lexists(params[0].parent) and not params[0].parent.is_dir():
         put_aside(params[0].parent, "is no folder")
-    own = [folder / name for name in (RunFolder.MANIFEST, RunFolder.LAUNCH, RunFolder.LAUNCHER, RunFolder.LOG)]
+    # the manifest is renewed by those who open the folder, and say so in it
+    own = [folder / name for name in (RunFolder.LAUNCH, RunFolder.LAUNCHER, RunFolder.LOG)]
     for path in (*own, run.metrics_file, run.diagnostics_file, *params):
         if os.path.lexists(path) and not path.is_file():
             put_aside(path, "is no file")
