@@ -200,7 +200,7 @@ def test_tracking_can_be_solved_by_a_simple_controller():
 
 
 def test_fork_heights_by_hand():
-    cfg = ForkEnvCfg(num_envs=1, lengths=(10.0, 20.0, 40.0), spacing=0.5 * math.pi, direction=0.0)
+    cfg = ForkEnvCfg(num_envs=1, lengths=(10.0, 20.0, 40.0), spacing=0.5 * math.pi, direction=0.0, road_width=2.0)
     env = ForkEnv(cfg)  # roads along -y, x, y
     points = {(0.0, -8.0): 8.0, (0.0, -15.0): 5.0, (0.0, -21.0): 0.0, (20.0, 0.0): 20.0, (0.0, 30.0): 30.0}
     for point, height in points.items():
@@ -218,7 +218,7 @@ def test_fork_steps_are_at_most_one_long():
 
 @pytest.mark.parametrize("road", range(5))
 def test_fork_walks_pay_alike_until_roads_differ_and_the_last_one_solves(road):
-    cfg = ForkEnvCfg(num_envs=64, stagger=False)
+    cfg = ForkEnvCfg(num_envs=64, stagger=False, reward_noise=0.0)
     env = ForkEnv(cfg)
     heights = [float(env.step(_towards(env, road))[1].mean()) for _ in range(cfg.max_episode_length)]
     assert heights[:10] == pytest.approx([(k + 1) / 40.0 for k in range(10)], abs=0.03)
@@ -236,7 +236,7 @@ def test_fork_noise_alone_does_not_tell_the_roads_apart(std):
     """However wide, a random walk gains what it would gain if all roads were as short as the shortest but one."""
     returns = []
     for lengths in (ForkEnvCfg().lengths, (10.0, 16.0, 16.0, 16.0, 16.0)):
-        env = ForkEnv(ForkEnvCfg(num_envs=4000, stagger=False, lengths=lengths))
+        env = ForkEnv(ForkEnvCfg(num_envs=4000, stagger=False, lengths=lengths, reward_noise=0.0))
         generator = torch.Generator().manual_seed(0)
         for _ in range(env.cfg.max_episode_length):
             env.step(std * torch.randn(4000, 2, generator=generator))

@@ -75,7 +75,6 @@ KEPT = [
     (SHADOW, "agent.model.rnn_type=lstm", None),
     (SHADOW, "agent.model.init_log_std=-1.0", "agent.model.init_log_std=0"),
     (SHADOW, "agent.model.separate_critic=true", "agent.model.separate_critic=false"),
-    (SHADOW, "agent.obs_groups.critic=['policy','more']", "agent.obs_groups.critic=['policy']"),
     (SHADOW, "agent.algorithm.normalize_values=false", "agent.algorithm.normalize_values=true"),
     (SHADOW, "agent.algorithm.discriminator_hidden_dims=[8]", None),
     (ARM, "env.initial_tolerance=0.05", "env.initial_tolerance=0.075"),
