@@ -139,3 +139,18 @@ def test_lines_are_counted_up_to_what_was_asked(tmp_path):
     (tmp_path / "f").write_text("a\nb\n" + "x" * 3_000_000)
     assert [has_lines(tmp_path / "f", n) for n in (0, 1, 2, 3)] == [True, True, True, False]
     assert not has_lines(tmp_path / "absent", 1)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_in_a_record_does_not_keep_it_from_being_written_again(tmp_path, number):
+    runner = make_runner(ensemble_cfg(), tmp_path)
+    runner.learn(1)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(
+        manifest.read_text().replace('"num_envs": ', f'"score": [{number}, {{"x": {number}}}], "num_envs": ')
+    )
+    assert read_json(manifest, finite=True)["score"] == [None, {"x": None}]
+    again = make_runner(ensemble_cfg(), tmp_path)
+    again.resume()
+    again.learn(1)
+    assert RunFolder.read(tmp_path).iteration == 2

@@ -94,14 +94,24 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def parse_json(text: str) -> dict[str, Any]:
+def _finite(text: str) -> float | None:
+    """A number of a JSON file; None for one that is none or too large to be one, which could not be written again."""
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def parse_json(text: str, *, finite: bool = False) -> dict[str, Any]:
     """Return the JSON object that a text holds.
+
+    Args:
+        text: The text.
+        finite: Whether NaN and infinity, which JSON has no form for, read as None.
 
     Raises:
         ValueError: If it holds none.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, **({"parse_constant": _finite, "parse_float": _finite} if finite else {}))
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
@@ -109,14 +119,18 @@ def parse_json(text: str) -> dict[str, Any]:
     return value
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_json(path: str | os.PathLike[str], *, finite: bool = False) -> dict[str, Any]:
     """Return the JSON object in a file.
+
+    Args:
+        path: The file.
+        finite: Whether NaN and infinity, which JSON has no form for, read as None.
 
     Raises:
         OSError: If the file is missing, no file or cannot be read.
         ValueError: If it holds no JSON object, or more than :data:`MAX_JSON` bytes.
     """
-    return parse_json(read_file(path, MAX_JSON).decode("utf-8"))
+    return parse_json(read_file(path, MAX_JSON).decode("utf-8"), finite=finite)
 
 
 def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:

@@ -136,7 +136,7 @@ def read_fields(file: Path, kinds: Mapping[str, Kind], problems: list[str]) -> d
 def _read(file: Path, problems: list[str]) -> dict[str, Any]:
     """Return the content of a JSON file; empty if it is missing, or damaged, which is told."""
     try:
-        return read_json(file)
+        return read_json(file, finite=True)  # it is written again
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
