@@ -111,7 +111,8 @@ def parse_json(text: str, *, finite: bool = False) -> dict[str, Any]:
         ValueError: If it holds none.
     """
     try:
-        value = json.loads(text, **({"parse_constant": _finite, "parse_float": _finite} if finite else {}))
+        number: Any = _finite if finite else None
+        value = json.loads(text, parse_constant=number, parse_float=number)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
