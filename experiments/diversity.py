@@ -9,7 +9,7 @@ when it has solved its task (docs/learning_gate.md says how that is judged); one
 
 Examples::
 
-    python -m experiments.diversity --processes 2                  # about two hours; goes on where it was stopped
+    python -m experiments.diversity --processes 2                  # 660 runs; goes on where it was stopped
     python -m experiments.diversity --tasks fork --seeds 5 --output outputs/look.csv
     python -m experiments.diversity --figures                      # draw and print what there is
 """
@@ -17,15 +17,11 @@ Examples::
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 from tests.envs.gate_runs import TASKS
 
-from cpo_rl.errors import UserError
 from experiments import figures
-from experiments.table import read_rows
-from experiments.toys import FIRST_SEED, Job, Row, common_options, run_missing
+from experiments.toys import FIRST_SEED, Job, common_options, run_experiment
 
 TARGETS = (0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0)
 """Targets for the followers' mean KL to the leader [nat]."""
@@ -57,15 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     common_options(parser, "docs/results/why_cpo/diversity.csv", seeds=20)
     args = parser.parse_args(argv)
     wanted = jobs(args.tasks or list(EXPERIMENT_TASKS), args.seeds)
-    try:
-        rows = read_rows(args.output, Row) if args.figures else run_missing(wanted, args.output, args.processes)
-    except UserError as error:
-        parser.error(str(error))
-    if not rows:
-        parser.error(f"{args.output} holds no runs.")
-    sys.stdout.write(figures.diversity_table(rows) + "\n")
-    figures.save(figures.diversity(rows), Path(args.output).with_suffix(".svg"))
-    return 0
+    return run_experiment(parser, args, wanted, figures.diversity_table, figures.diversity)
 
 
 if __name__ == "__main__":

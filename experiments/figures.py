@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,7 +19,6 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 from cpo_lab.report import style
 from cpo_lab.report.grouping import display_name
 from cpo_lab.report.statistics import Interval, bootstrap_interval, interval_text, mean
-from cpo_rl.runs.files import write_text
 from experiments.toys import Row
 
 if TYPE_CHECKING:
@@ -284,9 +281,3 @@ def idea(distances: Sequence[float] = (0.02, 0.35, 3.5), followers: int = 5, std
             axes.set_title(title, loc="center")
             axes.set_xlabel(f"KL {kl:g} nat, effective sample size {100.0 * math.exp(-2.0 * kl):.2g} %")
     return fig
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG, text kept as text; the same data give the same file."""
-    with style.styled(), matplotlib.rc_context({"svg.hashsalt": path.stem}):
-        write_text(path, style.SVG_PROLOG + style.svg_of(figure, path.stem) + "\n")

@@ -16,7 +16,7 @@ Studies:
 Examples::
 
     python -m experiments.hands coupling --tasks CpoLab-Reorient-Cube-Shadow-Direct --agents cpo sapg --iterations 200
-    python -m experiments.hands coupling --processes 2            # half a day on two cores
+    python -m experiments.hands coupling --processes 2            # 36 runs, 1,000,000 or 300,000 transitions each
     python -m experiments.hands learning --table                  # only read what there is
 """
 
@@ -36,7 +36,7 @@ from cpo_rl.runs.find import find_runs
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.tables import read_metrics
 from experiments import figures
-from experiments.table import write_rows
+from experiments.table import save, write_rows
 
 SHADOW = "CpoLab-Reorient-Cube-Shadow-Direct"
 ALLEGRO = "CpoLab-Reorient-Cube-Allegro-Direct"
@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     write_rows(output, rows)
     sys.stdout.write(summary(rows, args.last) + "\n")
-    figures.save(figures.curves(rows, study.drawn), output.with_suffix(".svg"))
+    save(figures.curves(rows, study.drawn), output.with_suffix(".svg"))
     return 0
 
 

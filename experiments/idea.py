@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments import figures
+from experiments.table import save
 
 if __name__ == "__main__":
-    figures.save(figures.idea(), Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/idea.svg"))
+    save(figures.idea(), Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images/idea.svg"))

@@ -9,21 +9,17 @@ it costs where they are not.
 
 Examples::
 
-    python -m experiments.scale --processes 2 --envs 384 1536          # half an hour
-    python -m experiments.scale --processes 2                          # days on two cores; goes on where it was stopped
+    python -m experiments.scale --processes 2 --envs 384 1536          # the 100 small runs
+    python -m experiments.scale --processes 2                          # all 200; goes on where it was stopped
     python -m experiments.scale --figures
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
-from cpo_rl.errors import UserError
 from experiments import figures
-from experiments.table import read_rows
-from experiments.toys import FIRST_SEED, Job, Row, common_options, run_missing
+from experiments.toys import FIRST_SEED, Job, common_options, run_experiment
 
 ENVS = (384, 1536, 6144, 24576)
 """Environments of all policies together."""
@@ -55,15 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--envs", nargs="+", type=int, choices=ENVS, default=list(ENVS), help="default: all")
     args = parser.parse_args(argv)
     wanted = jobs(args.tasks or list(EXPERIMENT_TASKS), args.seeds, args.envs)
-    try:
-        rows = read_rows(args.output, Row) if args.figures else run_missing(wanted, args.output, args.processes)
-    except UserError as error:
-        parser.error(str(error))
-    if not rows:
-        parser.error(f"{args.output} holds no runs.")
-    sys.stdout.write(figures.scale_table(rows) + "\n")
-    figures.save(figures.scale(rows), Path(args.output).with_suffix(".svg"))
-    return 0
+    return run_experiment(parser, args, wanted, figures.scale_table, figures.scale)
 
 
 if __name__ == "__main__":

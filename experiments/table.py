@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""A table of finished runs on disk: one row per run, written as soon as it is finished, never repeated."""
+"""What experiments leave on disk: a table with a row per finished run, written at once and never repeated; figures."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+from matplotlib.figure import Figure
+
+from cpo_lab.report import style
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import write_text
 
@@ -83,3 +87,9 @@ def write_rows(path: Path, rows: Iterable[Any]) -> None:
     writer.writeheader()
     writer.writerows(dataclasses.asdict(row) for row in rows)
     write_text(path, buffer.getvalue())
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG, text kept as text; the same data give the same file."""
+    with style.styled(), matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        write_text(path, style.SVG_PROLOG + style.svg_of(figure, path.stem) + "\n")

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from tests.envs.gate_runs import TASKS, GateTask, train
 
-from experiments.table import owned, read_rows, write_rows
+from cpo_rl.errors import UserError
+from experiments.table import owned, read_rows, save, write_rows
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,36 @@ def common_options(parser: argparse.ArgumentParser, output: str, seeds: int) -> 
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one core each (default: 1)")
     parser.add_argument("--output", type=Path, default=Path(output), help=f"table of runs (default: {output})")
     parser.add_argument("--figures", action="store_true", help="draw what the table holds; make no runs")
+
+
+def run_experiment(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    jobs: list[Job],
+    table: Callable[[list[Row]], str],
+    figure: Callable[[list[Row]], Figure],
+) -> int:
+    """Make the runs that are missing unless only figures are wanted; print the table and write the figure beside it.
+
+    Args:
+        parser: Tells what is wrong.
+        args: What :func:`common_options` added.
+        jobs: Runs of the experiment.
+        table: Markdown of rows.
+        figure: Draws rows.
+
+    Returns:
+        Exit status.
+    """
+    try:
+        rows = read_rows(args.output, Row) if args.figures else run_missing(jobs, args.output, args.processes)
+    except UserError as error:
+        parser.error(str(error))
+    if not rows:
+        parser.error(f"{args.output} holds no runs.")
+    sys.stdout.write(table(rows) + "\n")
+    save(figure(rows), args.output.with_suffix(".svg"))
+    return 0
 
 
 FIRST_SEED = 100

@@ -114,6 +114,16 @@ class Run:
     """Transitions, evaluation return and training return at every evaluation."""
 
 
+_SHARED: dict[str, Any] = {
+    "num_policies": 6,
+    "num_learning_epochs": 4,
+    "num_mini_batches": 2,
+    "learning_rate": 1.0e-3,
+    "reward_scale": 0.2,
+    "discriminator_hidden_dims": [64, 64],
+}
+"""What the tasks have in common."""
+
 TASKS = {
     task.name: task
     for task in (
@@ -125,14 +135,9 @@ TASKS = {
             max_iterations=160,
             model={"hidden_dims": [64, 64], "embedding_dim": 8, "init_log_std": -0.5},
             algorithm={
-                "num_policies": 6,
-                "num_learning_epochs": 4,
-                "num_mini_batches": 2,
-                "learning_rate": 1.0e-3,
-                "reward_scale": 0.2,
+                **_SHARED,
                 "bound_limit": 3.3,
                 "entropy_coef_scale": 0.5,
-                "discriminator_hidden_dims": [64, 64],
             },
         ),
         GateTask(
@@ -143,14 +148,9 @@ TASKS = {
             max_iterations=80,
             model={"hidden_dims": [32], "embedding_dim": 8, "rnn_type": "lstm", "rnn_hidden_dim": 32},
             algorithm={
-                "num_policies": 6,
-                "num_learning_epochs": 4,
-                "num_mini_batches": 2,
+                **_SHARED,
                 "sequence_length": 16,
-                "learning_rate": 1.0e-3,
-                "reward_scale": 0.2,
                 "entropy_coef_scale": 0.005,
-                "discriminator_hidden_dims": [64, 64],
             },
         ),
         GateTask(
@@ -161,14 +161,9 @@ TASKS = {
             max_iterations=160,
             model={"hidden_dims": [64, 64], "embedding_dim": 8, "init_log_std": -0.5},
             algorithm={
-                "num_policies": 6,
-                "num_learning_epochs": 4,
-                "num_mini_batches": 2,
-                "learning_rate": 1.0e-3,
-                "reward_scale": 0.2,
+                **_SHARED,
                 "bound_limit": 1.5,
                 "entropy_coef_scale": 0.05,
-                "discriminator_hidden_dims": [64, 64],
             },
         ),
     )

@@ -10,7 +10,7 @@ import re
 
 import pytest
 from experiments import diversity, figures, hands, scale, toys
-from experiments.table import owned, read_rows, write_rows
+from experiments.table import owned, read_rows, save, write_rows
 from experiments.toys import FIRST_SEED, Job, Row
 from tests.envs.gate_runs import ALGORITHMS, TASKS
 
@@ -102,13 +102,13 @@ ORIGINAL = toys.run
 
 def test_the_figures_show_every_setting(tmp_path):
     rows = some_rows(diversity.jobs(["fork", "recall"], 3))
-    figures.save(figures.diversity(rows), tmp_path / "d.svg")
+    save(figures.diversity(rows), tmp_path / "d.svg")
     text = (tmp_path / "d.svg").read_text()
     for word in ("fork, 3 seeds", "recall", "cpo_regulated at a target", "sapg_double_steps"):
         assert word in text
     assert figures.diversity_table(rows).count("\n") == 2 * 11 + 1
     rows = some_rows(scale.jobs(["fork"], 2, [384, 1536]))
-    figures.save(figures.scale(rows), tmp_path / "s.svg")
+    save(figures.scale(rows), tmp_path / "s.svg")
     assert re.search("24,576|1,536", (tmp_path / "s.svg").read_text())
     assert figures.scale_table(rows).count("\n") == 2 * 5 + 1
 
@@ -117,7 +117,7 @@ def test_the_same_rows_give_the_same_figure(tmp_path):
     rows = some_rows(diversity.jobs(["fork"], 2))
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        figures.save(figures.diversity(rows), tmp_path / name / "d.svg")
+        save(figures.diversity(rows), tmp_path / name / "d.svg")
     assert (tmp_path / "a" / "d.svg").read_bytes() == (tmp_path / "b" / "d.svg").read_bytes()
 
 

@@ -3,8 +3,8 @@
 
 """Randomly damaged run folders: every command ends with a result or a sentence, never with a traceback or a wait.
 
-Everything is real but the simulator: a small environment stands in for the task's. A thousand folders take an hour and
-a half of one core.
+Everything is real but the simulator: a small environment stands in for the task's. A folder takes 1.4 s of an idle
+core.
 """
 
 from __future__ import annotations

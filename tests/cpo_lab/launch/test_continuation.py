@@ -81,6 +81,16 @@ KEPT = [
 ]
 
 
+def test_an_observation_group_that_the_task_does_not_give_is_refused_before_it_is_compared(run_of, started, capsys):
+    folder = run_of(SHADOW)
+    before = content(folder)
+    assert resume(folder, "agent.obs_groups.critic=['policy','more']") == 2
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("cpo-lab: agent.obs_groups.critic=") and sentence.count("\n") == 1
+    assert not started and content(folder) == before
+    assert resume(folder, "agent.obs_groups.critic=['policy']") == 0
+
+
 @pytest.mark.parametrize(("task", "other", "same"), KEPT, ids=[other.split("=")[0] for _, other, _ in KEPT])
 def test_what_the_checkpoint_was_made_with_stays_and_is_named(run_of, started, capsys, task, other, same):
     folder = run_of(task)
