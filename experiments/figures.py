@@ -202,8 +202,9 @@ def curves(points: Sequence[Point], quantities: dict[str, str]) -> Figure:
 
     Args:
         points: Rows of the table of a study.
-        quantities: Titles by field of a point; KL is drawn logarithmically.
+        quantities: Titles by field of a point; KL is drawn logarithmically, what no run has is left out.
     """
+    quantities = {f: t for f, t in quantities.items() if any(math.isfinite(getattr(p, f)) for p in points)}
     tasks = list(dict.fromkeys(point.task for point in points))
     agents = list(dict.fromkeys(point.agent for point in points))
     colors = dict(zip(agents, (color for color, _ in style.colors_of(agents)), strict=True))
