@@ -52,11 +52,17 @@ def _name(setting: Setting) -> str:
 def _cells(group: Sequence[Row]) -> list[str]:
     """Columns that both tables have."""
     thousands = _interval(group, lambda row: row.transitions / 1000.0)
+    at_least = _at_least(group)
     return [
         f"{sum(row.solved for row in group)} of {len(group)}",
-        interval_text(thousands, "{:.0f}".format),
+        at_least + interval_text(thousands, "{:.0f}".format),
         *(interval_text(_interval(group, pick), "{:.2f}".format, "") for pick in (_kl, _ess, _return)),
     ]
+
+
+def _at_least(group: Sequence[Row]) -> str:
+    """What stands before a mean that counts runs which were not solved with what they made."""
+    return "" if all(row.solved for row in group) else ">= "
 
 
 def _kl(row: Row) -> float | None:
@@ -95,6 +101,7 @@ def scale_table(rows: Sequence[Row]) -> str:
         for num_envs in sorted({row.num_envs for row in rows if row.task == task}):
             for setting, group in _groups(rows, task, num_envs).items():
                 iterations = interval_text(_interval(group, lambda row: float(row.iterations)), "{:.0f}".format)
+                iterations = _at_least(group) + iterations
                 lines.append([f"`{task}`", f"{num_envs:,}", _name(setting), iterations, *_cells(group)])
     return _markdown(["task", "environments", "algorithm", "iterations to solve", *_COLUMNS], lines)
 
@@ -103,6 +110,12 @@ def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     fig = Figure(figsize=(2.75 * columns + 0.9, 2.1 * rows + 0.5), layout="constrained")
     FigureCanvasAgg(fig)
     return fig, fig.subplots(rows, columns, squeeze=False, sharex="col")
+
+
+def _legend(fig: Figure, panels: np.ndarray) -> None:
+    """Name the curves below the panels, in as many columns as there is room for."""
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * panels.shape[1]), frameon=False)
 
 
 def _band(axes: Axes, x: Sequence[float], intervals: Sequence[Interval], color: str, label: str | None = None) -> None:
@@ -118,7 +131,7 @@ def diversity(rows: Sequence[Row]) -> Figure:
     """Transitions to solve, effective sample size and achieved KL over the target, one column per task."""
     tasks = _tasks(rows)
     quantities: list[tuple[str, Callable[[Row], float | None]]] = [
-        ("transitions to solve", lambda row: float(row.transitions)),
+        ("transitions to solve, or made", lambda row: float(row.transitions)),
         ("effective sample size [share]", _ess),
         ("KL between policies [nat]", _kl),
     ]
@@ -130,7 +143,7 @@ def diversity(rows: Sequence[Row]) -> Figure:
             for line, (title, value) in enumerate(quantities):
                 axes = panels[line, column]
                 swept = [_interval(groups["cpo_regulated", target], value) for target in targets]
-                _band(axes, targets, swept, _REGULATED, "cpo_regulated at a target")
+                _band(axes, targets, swept, _REGULATED, "cpo_regulated")
                 for name, color in _REFERENCES.items():
                     if (name, 0.0) in groups:
                         reference = _interval(groups[name, 0.0], value)
@@ -148,7 +161,7 @@ def diversity(rows: Sequence[Row]) -> Figure:
                 if column == 0:
                     axes.set_ylabel(title)
             panels[-1, column].set_xlabel("target KL to the leader [nat]")
-        fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        _legend(fig, panels)
     return fig
 
 
@@ -163,8 +176,8 @@ def scale(rows: Sequence[Row]) -> Figure:
     tasks = _tasks(rows)
     settings = list(dict.fromkeys((row.algorithm, row.target_kl) for row in rows))
     quantities: list[tuple[str, Callable[[Row], float | None]]] = [
-        ("iterations to solve", lambda row: float(row.iterations)),
-        ("transitions to solve", lambda row: float(row.transitions)),
+        ("iterations to solve, or made", lambda row: float(row.iterations)),
+        ("transitions to solve, or made", lambda row: float(row.transitions)),
         ("share of seeds solved", lambda row: float(row.solved)),
     ]
     with style.styled():
@@ -189,11 +202,11 @@ def scale(rows: Sequence[Row]) -> Figure:
                     axes.set_yscale("log")
                     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
                 else:
-                    axes.set_ylim(bottom=0.0)
+                    axes.set_ylim(0.0, 1.05 if title.startswith("share") else None)
                 if column == 0:
                     axes.set_ylabel(title)
             panels[-1, column].set_xlabel("environments")
-        fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+        _legend(fig, panels)
     return fig
 
 
@@ -222,7 +235,7 @@ def curves(points: Sequence[Point], quantities: dict[str, str]) -> Figure:
                 if column == 0:
                     axes.set_ylabel(title)
             style.format_steps_axis(panels[-1, column], "env_steps")
-        fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        _legend(fig, panels)
     return fig
 
 
