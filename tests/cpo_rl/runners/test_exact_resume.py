@@ -24,6 +24,7 @@ from tests.cpo_rl.runners.support import (
 from tests.envs.tracking import TrackingEnv
 
 from cpo_rl.errors import UserError
+from cpo_rl.runs.find import contents_of
 from cpo_rl.runs.tables import read_metrics
 
 CASES = [
@@ -67,6 +68,59 @@ def test_interrupted_equals_uninterrupted(tmp_path, name, rnn, coef):
     assert table(tmp_path / "whole") == table(tmp_path / "parts")
     assert (tmp_path / "whole/diagnostics.jsonl").read_text() == (tmp_path / "parts/diagnostics.jsonl").read_text()
     assert second.learn_until(5) is None and second.completed_iterations == 5
+
+
+class Killed(BaseException):
+    """Ends a run as a kill would, without a checkpoint."""
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 2])
+def test_a_run_killed_before_its_first_checkpoint_goes_on_from_its_beginning(tmp_path, iterations):
+    cfg = {**ensemble_cfg(), "save_interval": 3}
+    whole = make_runner(cfg, tmp_path / "whole")
+    whole.learn(4, init_at_random_ep_len=True)
+    killed = make_runner(cfg, tmp_path / "parts")
+    killed.logger._on_iteration, counted = kill_after(killed, iterations)
+    with pytest.raises(Killed):
+        killed.learn(4, init_at_random_ep_len=True)
+    assert counted() == iterations and (tmp_path / "parts/model_0.pt").exists()
+    scramble()
+    second = make_runner(cfg, tmp_path / "parts", env=make_env(seed=123), seed=99)
+    assert second.resume() and second.completed_iterations == 0
+    second.learn(4, init_at_random_ep_len=True)
+    assert differing(final_state(whole), final_state(second)) == []
+    assert table(tmp_path / "whole") == table(tmp_path / "parts")
+    names = sorted(path.name for path in (tmp_path / "parts").glob("model_*"))
+    assert names == ["model_3.json", "model_3.pt", "model_4.json", "model_4.pt"]
+
+
+def kill_after(runner, iterations):
+    """Return the runner's hook after an iteration that ends the run in iteration ``iterations + 1``, and its count."""
+    after, done = runner.logger._on_iteration, []
+
+    def hook(iteration, metrics):
+        if iteration > iterations:
+            raise Killed
+        done.append(iteration)
+        after(iteration, metrics)
+
+    return hook, lambda: len(done)
+
+
+def test_the_beginning_of_another_start_is_replaced(tmp_path):
+    """A start without --resume may use a folder in which no iteration was finished."""
+    first = make_runner({**ensemble_cfg(), "seed": 6}, tmp_path, seed=6)
+    first.logger._on_step = lambda: (_ for _ in ()).throw(Killed)
+    with pytest.raises(Killed):
+        first.learn(1)
+    begun = (tmp_path / "model_0.pt").read_bytes()
+    assert contents_of(tmp_path).checkpoint and not contents_of(tmp_path).trained
+    second = make_runner(ensemble_cfg(), tmp_path)
+    second.logger._on_step = first.logger._on_step
+    with pytest.raises(Killed):
+        second.learn(1)
+    assert (tmp_path / "model_0.pt").read_bytes() != begun
+    assert json.loads((tmp_path / "model_0.json").read_text())["config"]["seed"] == 5
 
 
 @pytest.mark.gpu

@@ -136,6 +136,16 @@ class CheckpointedRunner(OnPolicyRunner):
             self.logger.try_write(folder.MANIFEST, lambda: folder.note("checkpoint failed", file=name))
         return saved
 
+    def save_beginning(self) -> None:
+        """Write what the run begins with, so that it can go on wherever it is killed; every rank has to call this."""
+        if self.store is None:
+            return
+        store, payload = self.store, self._payload(None)
+        if self.folder is not None:
+            with self._busy():
+                data, manifest = to_bytes(payload), self._manifest(payload)
+                self.logger.try_write("the checkpoint", lambda: store.begin(data, manifest))
+
     def save(self, path: str, infos: dict | None = None) -> None:
         """Write a checkpoint and its sidecar to any path; calls of rsl_rl's loop are ignored, the schedule is ours.
 

@@ -232,11 +232,16 @@ class EnsembleRunner(CheckpointedRunner):
     # -- inside rsl_rl's loop ----------------------------------------------------------------------------------------
 
     def _before_first_rollout(self) -> None:
-        """Restore the random generators as the very last thing, after all set-up that may have drawn from them."""
+        """Restore the random generators as the very last thing, after all set-up that may have drawn from them.
+
+        A run that begins is saved as it is now.
+        """
         if self._pending_random is not None:
             for missing in self._rank_state.restore_random(self._pending_random):
                 _log.warning("Not restored: %s.", missing)
             self._pending_random = None
+        elif self.completed_iterations == 0:
+            self.save_beginning()
 
     def _after_step(self) -> None:
         """Cut a rollout short when a stop request cannot wait for the end of the iteration."""

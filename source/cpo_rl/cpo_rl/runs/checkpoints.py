@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"model_(\d+)\.pt")
 
+BEGINNING = "model_0.pt"
+"""What a run is started again from when it was killed before its first checkpoint; goes when that is complete."""
+
 CLOCK_S = 2.0
 """How coarse a file system's clock may be [s]: what was written less than this ago may change unseen."""
 
@@ -109,6 +112,14 @@ class CheckpointStore:
         """Return the file of the checkpoint after ``iteration`` iterations."""
         return self.folder / f"model_{iteration}.pt"
 
+    def begin(self, data: bytes | memoryview, manifest: CheckpointManifest) -> None:
+        """Write the state that a run begins with, in the place of one that another start has left.
+
+        Raises:
+            OSError: If the disk is full or read-only.
+        """
+        write_checkpoint(self.folder / BEGINNING, data, manifest)
+
     def save(self, data: bytes | memoryview, manifest: CheckpointManifest) -> Path:
         """Write a checkpoint, then delete those the limits no longer cover.
 
@@ -186,11 +197,12 @@ class CheckpointStore:
     def rotate(self) -> list[Path]:
         """Delete complete checkpoints beyond the limits and sidecars without a file; return the deleted checkpoints.
 
-        One that the finite guard ended a run with takes no other one's place, and goes when there is a newer one.
+        One that the finite guard ended a run with takes no other one's place, and goes when there is a newer one, as
+        does the state that the run began with.
         """
         complete = self.complete()
-        regular = {i: m for i, m in complete.items() if not m.stopped_by_guard}
-        keep = set(list(regular)[-self.keep_last :]) if self.keep_last else set(complete)
+        regular = {i: m for i, m in complete.items() if i and not m.stopped_by_guard}
+        keep = set(list(regular)[-self.keep_last :]) if self.keep_last else set(complete) - {0}
         keep.update(_by_score(regular)[: self.keep_best])
         keep.update(list(complete)[-1:])
         deleted = []

@@ -26,7 +26,7 @@ from typing import Any
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest, manifest_path
-from cpo_rl.runs.checkpoints import CheckpointStore, checkpoint_iteration, newest_archive
+from cpo_rl.runs.checkpoints import BEGINNING, CheckpointStore, checkpoint_iteration, newest_archive
 from cpo_rl.runs.files import expanded, put_aside, reason, shown
 from cpo_rl.runs.folder import REMAINS, RunFolder, plain_task
 from cpo_rl.runs.tables import has_lines
@@ -43,7 +43,7 @@ SELECTORS = ("latest", "best")
 """Words accepted instead of a path."""
 
 _TRAINED = ("model_*.pt", "dump_*.pt", "published")
-"""Names of what only a finished iteration leaves; tables tell by their rows."""
+"""Names of what only a finished iteration leaves, but for our ``model_0.pt``; tables tell by their rows."""
 
 _WRITTEN = (
     *_TRAINED, *REMAINS, RunFolder.MANIFEST, RunFolder.LAUNCHER, RunFolder.LAUNCH,
@@ -252,7 +252,8 @@ def contents_of(folder: Path) -> Contents:
     if not files:
         return Contents(None, (), False)
     run = RunFolder.read(folder)
-    told = any(fnmatch.fnmatchcase(name, pattern) for name in files for pattern in _TRAINED)
+    begun = {BEGINNING} if run.manifest else set()
+    told = any(fnmatch.fnmatchcase(name, pattern) for name in set(files) - begun for pattern in _TRAINED)
     rows = has_lines(run.metrics_file, 2) or has_lines(run.diagnostics_file, 1)
     return Contents(checkpoint_in(folder), files, told or rows or bool(run.manifest and run.iteration))
 
