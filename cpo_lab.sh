@@ -30,6 +30,7 @@ CPO Lab: ensemble policies for dexterous hands in Isaac Lab.
   ./cpo_lab.sh doctor              check this machine and say how to fix what is missing
   ./cpo_lab.sh test [pytest args]  run the tests: first the learning library, then everything with a simulator
   ./cpo_lab.sh check               lint, format and types of the code, as the gate checks them
+  ./cpo_lab.sh docs                build the documentation as a site in site/ (warnings are errors)
   ./cpo_lab.sh setup               only install
   ./cpo_lab.sh <command> --help    options and examples of a command
 
@@ -217,6 +218,16 @@ run_checks() {
     return $status
 }
 
+# The site of mkdocs.yml. What builds it is installed when it is first asked for: training needs none of it.
+build_docs() {
+    cd "$ROOT"
+    "$VENV/bin/python" -c "import mkdocs, mkdocstrings_handlers.python, latex2mathml" 2>/dev/null ||
+        "$VENV/bin/python" -m pip --disable-pip-version-check install --quiet --no-build-isolation -c constraints.txt -e ".[docs]" ||
+        die "What builds the documentation could not be installed; the lines above say why."
+    NO_MKDOCS_2_WARNING=1 "$VENV/bin/python" -m mkdocs build --quiet "$@" || return 1
+    say "Built $ROOT/site/index.html."
+}
+
 main() {
     case ${1:-help} in
         help | -h | --help) usage ;;
@@ -232,6 +243,11 @@ main() {
         check)
             setup
             run_checks
+            ;;
+        docs)
+            setup
+            shift
+            build_docs "$@"
             ;;
         *)
             setup

@@ -52,6 +52,8 @@ EXTRAS = {
         "mypy",
         "types-PyYAML",
     ],
+    # What ``./cpo_lab.sh docs`` builds the documentation's site with.
+    "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings-python>=2", "latex2mathml>=3.77"],
     # Isaac Sim with RTX rendering: needs an RTX GPU and NVIDIA's package index (README, "Isaac Sim").
     "isaacsim": ["isaaclab[isaacsim]==3.0.0"],
     "viser": ["isaaclab[viser]==3.0.0"],
