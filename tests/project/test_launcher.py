@@ -287,6 +287,24 @@ def test_the_hooks_are_what_the_gate_checks():
 
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     entries = [re.sub(r" --force-exclude", "", hook["entry"]).removeprefix(".venv/bin/") for hook in hooks]
-    checks = re.findall(r'"\$VENV/bin/(.+?)"( .*?)? \|\|', (ROOT / "cpo_lab.sh").read_text())
+    checks = re.findall(r'"\$VENV/bin/(.+?)"( .*?)? \|\|', function_text("run_checks"))
     assert [f"{tool}{rest}".removesuffix(" .") for tool, rest in checks] == entries[:3]
     assert "./cpo_lab.sh check" in (ROOT / ".ci/run").read_text()
+
+
+def function_text(name: str) -> str:
+    """A function of the launcher."""
+    match = re.search(rf"^{name}\(\) {{$.*?^}}$", (ROOT / "cpo_lab.sh").read_text(), re.M | re.S)
+    assert match is not None
+    return match[0]
+
+
+@pytest.mark.parametrize(("has_tools", "builds"), [(True, True), (True, False), (False, True)])
+def test_docs_installs_what_it_lacks_and_tells_a_failure(machine, has_tools, builds):
+    python = 'case "$*" in *"import mkdocs"*) exit %d;; *"mkdocs build"*) echo "$*"; exit %d;; *) echo "$*";; esac'
+    executable(machine / "project/.venv/bin/python", python % (not has_tools, not builds))
+    done = call(machine, script="build_docs --site-dir elsewhere")
+    installed = [line for line in done.stdout.splitlines() if "pip" in line]
+    assert [line.endswith("-c constraints.txt -e .[docs]") for line in installed] == [True] * (not has_tools)
+    assert done.stdout.splitlines()[-1] == "-m mkdocs build --quiet --site-dir elsewhere"
+    assert done.returncode == int(not builds) and ("Built" in done.stderr) == builds

@@ -158,7 +158,7 @@ def test_a_rollout_too_long_to_wait_for_is_cut_short(start, tmp_path):
     _, sidecar = read_complete(CheckpointStore(tmp_path / "run").latest())
     assert (sidecar.iteration, sidecar.exact) == (0, True)  # what the run began with, saved before its first step
     returned, output = finish(start(tmp_path / "run", steps=8, iterations=2))
-    assert returned == 0 and "rollout is collected again" in output
+    assert returned == 0 and "Continuing after iteration 0 from model_0.pt" in output
 
 
 def test_a_second_interrupt_ends_the_process_at_once(start, tmp_path):
