@@ -15,6 +15,8 @@ from tests.project.source_tree import PACKAGES, ROOT, Module, circles, functions
 ORDER = {
     "cpo_rl": (
         "errors",
+        "threads",
+        "step_extras",
         "formatting",
         "screen",
         "fields",
@@ -23,6 +25,7 @@ ORDER = {
         "config",
         "presets",
         "distributed",
+        "environments",
         "formulas",
         "models",
         "runs",

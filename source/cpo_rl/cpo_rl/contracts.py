@@ -11,6 +11,7 @@ absent:
 * :class:`EnvironmentSettings` around an Isaac Lab environment configuration: checks, sizes, camera.
 * :class:`Algorithm` around an algorithm: its settings, diagnostics, finite guard, state per rank.
 
+What a step may say in its ``extras`` is read by :mod:`cpo_rl.step_extras`; docs/any_environment.md has all of it.
 No other module asks an environment or an algorithm whether it has something.
 """
 
@@ -167,17 +168,6 @@ class Environment:
     def object_scale(self) -> Tensor | None:
         """Edge lengths of each environment's object over the task's base length, [N, 3]; None for equal objects."""
         return getattr(self.base, "object_scale", None)
-
-
-def quarantined(extras: Mapping[str, Any]) -> Tensor | None:
-    """Environments whose step is void (``extras["quarantined"]``, docs/add_a_task.md), bool [N]; None if not said."""
-    mask = extras.get("quarantined")
-    return None if mask is None else mask.bool()
-
-
-def quarantine_reasons(extras: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """Why, bool [N] by name, the same names in every step (``extras["quarantine_reasons"]``); for counting only."""
-    return extras.get("quarantine_reasons") or {}
 
 
 class EnvironmentSettings:

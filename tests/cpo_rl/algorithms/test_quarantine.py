@@ -19,11 +19,11 @@ from tests.cpo_rl.oracle_support import collect, gradient_step, prepare
 from tests.cpo_rl.toy import ToyEnv, hashed, iterate, make_algorithm
 
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
-from cpo_rl.contracts import quarantine_reasons, quarantined
 from cpo_rl.distributed import Ranks
 from cpo_rl.formulas.means import valid_count, valid_mean, valid_variance
 from cpo_rl.formulas.targets import generalized_advantages
 from cpo_rl.models import RunningNormalizer
+from cpo_rl.step_extras import quarantine_reasons, quarantined
 
 NAN, INF, HUGE = math.nan, math.inf, 1.0e30
 NONE = torch.zeros(12, dtype=torch.bool)

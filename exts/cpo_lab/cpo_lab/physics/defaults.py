@@ -8,10 +8,10 @@ Every function returns the lines to show; nothing is printed here.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from cpo_lab.physics.presets import default_device
+from cpo_rl import threads
 
 
 def default_num_envs(cfg: Any, device: str | None = None) -> int:
@@ -44,15 +44,10 @@ def fit_num_envs(cfg: Any, untouched: int) -> list[str]:
 def limit_torch_threads(device: str) -> list[str]:
     """Run torch on one thread if the physics runs on a CPU with few cores, unless ``OMP_NUM_THREADS`` is set.
 
-    Torch's threads spin while they wait. On two cores they take the time of the physics engine's own threads.
-
     Args:
         device: Device of the simulation.
     """
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if device != "cpu" or cores > 4 or "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
+    cores = threads.limit_torch_threads(device)
+    if cores is None:
         return []
-    torch.set_num_threads(1)
     return [f"torch threads: 1 of {cores} cores, the rest is the physics engine's (OMP_NUM_THREADS=N chooses another)"]

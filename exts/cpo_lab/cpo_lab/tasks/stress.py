@@ -20,7 +20,7 @@ import torch
 
 from cpo_lab.tasks.motion_limits import joint_velocity_limits, moves_freely
 from cpo_lab.tasks.stress_event import describe_event
-from cpo_rl.contracts import quarantine_reasons, quarantined
+from cpo_rl.step_extras import quarantine_reasons, quarantined
 
 KINDS = ("uniform", "normal", "sticky extreme")
 """Kinds of actions: uniform in [-1, 1], standard normal, and -1 or 1 per entry, kept for 20 steps on average."""

@@ -45,12 +45,12 @@ from cpo_rl.algorithms.roles import RoleTables
 from cpo_rl.algorithms.rollout import Rollout, Rows
 from cpo_rl.algorithms.row_targets import RowTargets
 from cpo_rl.algorithms.sound_state import SoundState
+from cpo_rl.algorithms.time_outs import bootstrapped
 from cpo_rl.algorithms.update import PolicyUpdate
 from cpo_rl.config import EnsembleCfg, ModelCfg
 from cpo_rl.distributed import Ranks
 from cpo_rl.fields import build_cfg, limits_of, refuse_unknown
 from cpo_rl.formulas import gaussian
-from cpo_rl.formulas.targets import with_time_outs
 from cpo_rl.models import EnsembleActorCritic
 from cpo_rl.models.actor_critic import Evaluation, clear_state
 from cpo_rl.models.observation_groups import groups_to_read
@@ -184,7 +184,7 @@ class EnsemblePPO:
             obs: Next observations, which the next :meth:`act` gets as well.
             rewards: Unscaled rewards, [N].
             dones: Ended episodes, [N].
-            extras: May hold ``time_outs`` [N], ``episode_metrics`` and ``quarantined`` (docs/add_a_task.md).
+            extras: What a step may say besides (docs/any_environment.md).
         """
         done = dones.bool()
         step = self.rollout.step
@@ -192,9 +192,8 @@ class EnsemblePPO:
         self.model.gather_statistics(self.quarantine.observation, ~void)
         self.episodes.step(rewards, done, extras, void)
         done = done | void
-        shaped = rewards * self.cfg.reward_scale
-        if self.cfg.bootstrap_time_outs and "time_outs" in extras:
-            shaped = with_time_outs(shaped, self.rollout.values[:, step], extras["time_outs"], self.cfg.gamma)
+        values, shaped = self.rollout.values[:, step], rewards * self.cfg.reward_scale
+        shaped = bootstrapped(shaped, values, extras, self.model, self.cfg, self.env_policy, self._state)
         self.rollout.record_outcome(shaped.masked_fill(void, 0.0), done, void)
         self._state = clear_state(self._state, done)
 

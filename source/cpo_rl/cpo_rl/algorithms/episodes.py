@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cpo_rl.contracts import Environment, quarantined
+from cpo_rl import step_extras
+from cpo_rl.contracts import Environment
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class EpisodeCounter:
             void: Void steps, bool [N]; what the extras say by default.
         """
         ended = dones.bool()
-        void = quarantined(extras) if void is None else void
+        void = step_extras.void(extras) if void is None else void
         metrics: Mapping[str, Tensor] = extras.get("episode_metrics") or {}
         self.returns += rewards
         self.lengths += 1

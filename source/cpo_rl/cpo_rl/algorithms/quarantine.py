@@ -3,7 +3,7 @@
 
 """Quarantine: which transitions are void, how many there were, and when they are too many.
 
-A transition (s_t, a_t, r_t, s_{t+1}) is void where the environment says so (:func:`cpo_rl.contracts.quarantined`),
+A transition (s_t, a_t, r_t, s_{t+1}) is void where the environment says so (:func:`cpo_rl.step_extras.quarantined`),
 where its reward is not finite or beyond ``absurd_reward``, where its observation s_t is not finite or beyond
 ``absurd_observation``, and where s_{t+1} is, unless the episode ended. What the network itself says makes no transition
 void: it holds the whole update back. Everything stays on the device: an iteration reads the counts together with its
@@ -22,9 +22,9 @@ from torch import Tensor
 from cpo_rl.algorithms.device_metrics import DeviceMetrics
 from cpo_rl.algorithms.finite_guard import FiniteGuard
 from cpo_rl.config import EnsembleCfg
-from cpo_rl.contracts import quarantine_reasons, quarantined
 from cpo_rl.distributed import Ranks
 from cpo_rl.models.actor_critic import EnsembleActorCritic
+from cpo_rl.step_extras import idle, quarantine_reasons, quarantined
 
 OWN = ("actions", "action noise", "values")
 """What the network says: its actions, their log-density, which tells of the noise, and its values."""
@@ -122,8 +122,10 @@ class Quarantine:
                 found[name] = found[name] | where if name in found else where
             void = void | declared
         self._count({"": void, **found}, declared, step)
-        self.void, self.touched = void, self.touched | void
-        return rewards, void
+        waiting = idle(extras)
+        self.touched = self.touched | void
+        self.void = void if waiting is None else void | waiting.to(void.device)  # no fault, so it is not counted
+        return rewards, self.void
 
     def settle(self, metrics: DeviceMetrics) -> Tensor:
         """Report the iteration's counts; return 1 if its update must leave the weights alone, else 0, scalar.

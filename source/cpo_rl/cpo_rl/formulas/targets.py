@@ -72,11 +72,11 @@ def one_step_returns(rewards: Tensor, dones: Tensor, values: Tensor, gamma: floa
 
 
 def with_time_outs(rewards: Tensor, values: Tensor, time_outs: Tensor, gamma: float) -> Tensor:
-    """Rewards r_t + gamma V(s_t) where an episode ended by time, r_t elsewhere.
+    """Rewards r_t + gamma V where an episode ended by time, r_t elsewhere.
 
     Args:
         rewards: [N].
-        values: V(s_t) of the state that the last action was taken in, [N].
+        values: V of the state that the episode ended in or, where nobody knows that one, V(s_t), [N].
         time_outs: [N], bool or 0/1.
         gamma: Discount in (0, 1].
 

@@ -36,6 +36,7 @@ from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.lock import FolderLock, own_folder
 from cpo_rl.runs.payload import first_not_finite, plain_copy, to_bytes
 from cpo_rl.runs.provenance import config_hash, differing, git_commit, hardware, library_versions, now
+from cpo_rl.threads import limit_torch_threads
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ class CheckpointedRunner(OnPolicyRunner):
         self._by_guard = False
         self._restored_env = False
         self._pending_random: Mapping[str, Any] | None = None
-        self._notes: list[str] = []
+        cores = limit_torch_threads(str(device))
+        self._notes = [] if cores is None else [f"torch runs on 1 of {cores} cores (OMP_NUM_THREADS=N chooses another)"]
         self._lock: FolderLock | None = None
         self._others: tuple[str, ...] = ()
         self._facts: dict[str, Any] = {}

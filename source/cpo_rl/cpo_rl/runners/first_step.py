@@ -68,8 +68,8 @@ def check_step(result: Any, num_envs: int, sizes: Mapping[str, list[int]]) -> No
             raise _refusal(f"{name} of step()", num_envs, value)
     if not isinstance(extras, Mapping):
         raise UserError(f"The environment's extras must be a dictionary, not a {type(extras).__name__}.")
-    for key in ("time_outs", "quarantined"):
-        if key in extras and not (key == "quarantined" and extras[key] is None):
+    for key in ("time_outs", "quarantined", "idle"):
+        if key in extras and not (key != "time_outs" and extras[key] is None):
             _check_per_env(f"extras[{key!r}]", extras[key], num_envs, exactly=True)
     for key in ("quarantine_reasons", "episode_metrics"):
         found = extras.get(key)
@@ -77,19 +77,23 @@ def check_step(result: Any, num_envs: int, sizes: Mapping[str, list[int]]) -> No
             raise UserError(f"The environment's extras[{key!r}] must be a dictionary of tensors by name.")
         for name, value in (found or {}).items():
             _check_per_env(f"extras[{key!r}][{name!r}]", value, num_envs)
+    if extras.get("final_observations") is not None:
+        _check_observations(extras["final_observations"], num_envs, sizes, "extras['final_observations']")
     for name, value in reported(extras).items():
         number(name, value)
 
 
-def _check_observations(obs: Any, num_envs: int, sizes: Mapping[str, list[int]]) -> None:
+def _check_observations(
+    obs: Any, num_envs: int, sizes: Mapping[str, list[int]], what: str = "observations of step()"
+) -> None:
     """Refuse observations that have other groups or sizes than those at the start."""
     groups = set(obs.keys()) if isinstance(obs, Mapping) or "keys" in dir(obs) else set()
     for name, size in sizes.items():
         if name not in groups:
-            raise UserError(f"The observations of step() lack the group {name!r}, which those at the start have.")
+            raise UserError(f"The {what} lack the group {name!r}, which those at the start have.")
         if list(obs[name].shape) != [num_envs, *size]:
             raise UserError(
-                f"The observations of step() in group {name!r} have the shape {list(obs[name].shape)}, and not "
+                f"The {what} in group {name!r} have the shape {list(obs[name].shape)}, and not "
                 f"{[num_envs, *size]} as at the start."
             )
 
