@@ -96,3 +96,11 @@ def test_the_citation_is_one():
     assert paper["title"] in readme
     assert paper["url"] in readme
     assert all(author["family-names"] in readme for author in paper["authors"])
+
+
+def test_every_page_has_its_place_in_the_site():
+    """The gate builds the site with warnings as errors; this tells at once what it would say."""
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    placed = re.findall(r"[\w/]+\.md", nav)
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(placed) == sorted([*pages, "CHANGELOG.md", "CONTRIBUTING.md"]), "give it a line in mkdocs.yml's nav"
