@@ -20,7 +20,7 @@ MODULES = {name: command.module for name, command in COMMANDS.items() if name !=
 MODULES |= {f"benchmark {name}": module for name, (module, _) in benchmark.BENCHMARKS.items()}
 """Module of every command and of every benchmark."""
 
-NEEDED = {"pbt": ["--workspace", "population", "--members", "3"], "report": ["nowhere"]}
+NEEDED = {"pbt": ["--workspace", "population", "--members", "3"], "report": ["nowhere"], "sweep": ["study.yaml"]}
 """Arguments without which a command refuses for another reason."""
 
 OUTPUTS = [

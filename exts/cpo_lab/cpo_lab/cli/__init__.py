@@ -39,6 +39,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "train": Command("cpo_lab.cli.train", "train an ensemble of policies on a task"),
     "pbt": Command("cpo_lab.cli.pbt", "train a population that copies its best members"),
+    "sweep": Command("cpo_lab.cli.sweep", "train all runs of a study and compare them"),
     "play": Command("cpo_lab.cli.play", "show, picture or film a trained policy"),
     "evaluate": Command("cpo_lab.cli.evaluate", "measure a trained policy over many episodes"),
     "report": Command("cpo_lab.cli.report", "compare finished runs in one readable report", computes=False),
@@ -105,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     with forgiving_output():
         status = _run(argv)
         sys.stdout.flush()
-        if status == 0 and any(stream.failed for stream in lost_output()) and argv[:1] not in (["train"], ["pbt"]):
+        if status == 0 and any(stream.failed for stream in lost_output()) and argv[:1] not in (["train"], ["pbt"], ["sweep"]):
             sys.stderr.write("cpo-lab: the answer could not be shown; standard output could not be written\n")
             return 1
         return status

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""Jobs as actors of a Ray cluster, or of a Ray on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from cpo_lab.jobs.job import End, Job, Running, end_of
+from cpo_lab.jobs.process import send, start_process
+from cpo_rl.errors import UserError
+from cpo_rl.runs.files import reason
+
+ANSWER_S = 5.0
+"""How long a cluster's address may take to answer [s]."""
+
+LOCAL = "local"
+"""Address that stands for a Ray of this command's own."""
+
+
+def connect(address: str | None) -> Any:
+    """Return the library, connected to a cluster.
+
+    Args:
+        address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto`` for the one of this machine, or ``local``; None for
+            ``RAY_ADDRESS`` if that is set, else ``local``.
+
+    Raises:
+        UserError: If Ray is not installed, or nobody answers.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--launcher ray needs Ray; install it with pip install 'ray[tune]' (extra: ray).") from None
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    _check_answer(address)
+    paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    # Ray would otherwise take GPUs away from processes that ask for none, and runs choose their device themselves
+    cpu_only = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    os.environ.update(cpu_only)
+    own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    variables = {"env_vars": {**paths, **cpu_only}}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=variables, **own)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise UserError(f"--ray_address {address} cannot be used ({reason(error)}).") from None
+    return ray
+
+
+def _check_answer(address: str) -> None:
+    """Refuse an address behind which nobody is, for which Ray itself waits minutes.
+
+    Raises:
+        UserError: If nobody answers, or it is no address.
+    """
+    if address in (LOCAL, "auto"):
+        return
+    match = re.fullmatch(r"(?:ray://)?([^:/]+|\[.+\]):(\d+)", address)
+    if match is None:
+        raise UserError(f"--ray_address {address!r} must be HOST:PORT, ray://HOST:PORT, auto or local.")
+    try:
+        with socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=ANSWER_S):
+            pass
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--ray_address {address} does not answer ({reason(error)}); start Ray there.") from None
+
+
+class Attendant:
+    """An actor that attends to the process of one job.
+
+    Args:
+        job: The job.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._process: subprocess.Popen | None = None
+
+    def run(self) -> int:
+        """Run the job's command; returns its exit status."""
+        self._process = start_process(self._job)
+        return self._process.wait()
+
+    def stop(self, number: int) -> None:
+        """Send a signal to the process."""
+        if self._process is not None:
+            send(self._process, number)
+
+
+class RayLauncher:
+    """Gives jobs to Ray, which starts as many at a time as fit.
+
+    Args:
+        address: As for :func:`connect`.
+        cpus: Cores of a job.
+        gpus: GPUs of a job, a share of one if less than 1.
+        at_once: Jobs at a time; None for as many as fit.
+
+    Raises:
+        UserError: If Ray cannot be used, or no machine of the cluster has room for a job.
+    """
+
+    name = "ray"
+    outlives = False
+
+    def __init__(self, address: str | None, cpus: int, gpus: float, at_once: int | None = None) -> None:
+        self.at_once: int | None = at_once
+        self._ray = connect(address)
+        self._options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": 2, "max_restarts": 0}
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+            most = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+            self.close()
+            raise UserError(
+                f"No machine of the Ray cluster has {cpus} cores and {gpus:g} GPUs for a run (they have {most}); "
+                "give --cpus_per_run and --gpus_per_run."
+            )
+        self._class = self._ray.remote(Attendant)
+
+    def start(self, jobs: Sequence[Job]) -> list[Running]:
+        """Create an actor per job; Ray places it when there is room."""
+        return [_RayJob(self._ray, job, self._class.options(**self._options).remote(job)) for job in jobs]
+
+    def find(self, job: Job, known_as: str) -> Running | None:
+        """Return None: actors end with the command that created them."""
+        return None
+
+    def close(self) -> None:
+        """Disconnect; a Ray of this command's own ends."""
+        with contextlib.suppress(Exception):  # a cluster that is gone needs no farewell
+            self._ray.shutdown()
+
+
+class _RayJob:
+    """A job that Ray has."""
+
+    def __init__(self, ray: Any, job: Job, actor: Any) -> None:
+        self._ray, self._job, self._actor = ray, job, actor
+        self._ready, self._result = actor.__ray_ready__.remote(), actor.run.remote()
+        self.id = actor._actor_id.hex()
+
+    def poll(self) -> End | None:
+        if not self._ray.wait([self._result], timeout=0)[0]:
+            return None
+        try:
+            return end_of(self._job, self._ray.get(self._result))
+        except self._ray.exceptions.RayError as error:
+            lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+            return End(None, f"lost its Ray worker ({lines[0][:200] if lines else type(error).__name__})")
+        finally:
+            self._ray.kill(self._actor)
+
+    def waits(self) -> bool:
+        return not self._ray.wait([self._ready], timeout=0)[0]
+
+    def stop(self, number: int) -> None:
+        if self.waits():
+            self._ray.kill(self._actor)
+        else:
+            self._actor.stop.remote(number)

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the cpo_lab authors.
+# SPDX-License-Identifier: BSD-3-Clause
+
+"""``cpo-lab sweep`` on this machine: killed in the middle, continued, reported; and what it shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from tests.cpo_lab.jobs.support import scores, sweep, write_study
+
+from cpo_lab.cli import main
+from cpo_rl.runs.folder import RunFolder
+
+pytestmark = pytest.mark.long
+
+
+def wait_for(condition, process, timeout_s: float = 120.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def running_in(folder) -> list:
+    return [run for run in sorted(folder.glob("Toy-*")) if RunFolder.read(run).health() == "running"]
+
+
+def iterations(folder) -> list[int]:
+    return [RunFolder.read(run).iteration for run in sorted(folder.glob("Toy-*"))]
+
+
+def test_a_sweep_is_killed_in_the_middle_continued_and_equals_one_that_was_not(tmp_path):
+    whole, torn = write_study(tmp_path, "whole"), write_study(tmp_path, "torn", sleep_s=0.02)
+    output, _ = (first := sweep(whole, "--at_once", "2")).communicate(timeout=300)
+    assert first.returncode == 0, output
+    assert iterations(tmp_path / "whole") == [6] * 6
+
+    for number in (signal.SIGKILL, signal.SIGINT):  # the sweep itself dies, then is stopped
+        process, reached = sweep(torn, "--at_once", "2"), sum(iterations(tmp_path / "torn"))
+        wait_for(lambda before=reached: sum(iterations(tmp_path / "torn")) >= before + 3, process)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == (-9 if number == signal.SIGKILL else 130), output
+    assert 0 < sum(iterations(tmp_path / "torn")) < 36
+
+    process = sweep(torn, "--at_once", "2")
+    wait_for(
+        lambda: any(RunFolder.read(run).health() == "running" for run in (tmp_path / "torn").glob("Toy-*")), process
+    )
+    running = next(run for run in (tmp_path / "torn").glob("Toy-*") if RunFolder.read(run).health() == "running")
+    os.kill(RunFolder.read(running).manifest["pid"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert f"{running.name} was killed by SIGKILL, perhaps because memory ran out; it is started again" in output
+    assert iterations(tmp_path / "torn") == [6] * 6
+    assert scores(tmp_path / "torn") == scores(tmp_path / "whole")
+
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "torn").glob("Toy-*/metrics.csv")}
+    output, _ = (again := sweep(torn)).communicate(timeout=120)
+    assert again.returncode == 0 and "6 of 6 done" in output
+    assert {file: file.stat().st_mtime_ns for file in before} == before, "a finished run was repeated"
+
+
+def test_status_and_dry_run_tell_every_run(tmp_path, capsys):
+    file = write_study(tmp_path, seeds=1, iterations=4)
+    assert main(["sweep", str(file), "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert "to do  Toy-Tracking_cpo_seed1: 4 iterations" in said and "2 of 2 runs would be started" in said
+    assert not (tmp_path / "toys").exists()
+    run = RunFolder.create(tmp_path / "toys/Toy-Tracking_cpo_seed1", task="Toy-Tracking", seed=1)
+    run.update(status="finished", iteration=4, env_steps=400, max_iterations=4, last={"Leader/return": 1.5})
+    assert main(["sweep", str(file), "--status", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["agent"], row["state"], row["iteration"]) for row in rows] == [
+        ("cpo", "done", 4),
+        ("ppo", "waiting", 0),
+    ]
+    assert main(["sweep", str(file), "--status"]) == 0
+    shown = capsys.readouterr().out
+    assert "4/4" in shown and "1.5" in shown and "1 of 2 done, 1 waiting" in shown
+
+
+def test_a_sweep_of_tasks_is_checked_as_training_would(tmp_path, monkeypatch, capsys):
+    """Without a simulator: every agent is resolved, budgets are counted, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    study = {"tasks": ["CpoLab-Reorient-Cube-Shadow-Direct"], "agents": ["cpo", "ppo"], "seeds": 2, "device": "cpu",
+             "env_steps": 100_000, "num_envs": 252}  # fmt: skip
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    assert main(["sweep", "study.yaml", "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    assert said.count(": 50 iterations, 101 k steps") == 4  # 252 environments x 8 steps
+    for wrong, part in (
+        ({"agents": ["cpo", "sap"]}, "Run Reorient-Cube-Shadow_sap_seed1: Unknown agent 'sap'"),
+        ({"settings": ["env.episode_length=3"]}, "did you mean"),
+        ({"num_envs": 250}, "250"),
+    ):
+        (tmp_path / "study.yaml").write_text(json.dumps({**study, **wrong}))
+        assert main(["sweep", "study.yaml", "--dry_run"]) == 2
+        assert part in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["study.yaml"]
