@@ -134,7 +134,7 @@ def read_study(path: str) -> Study:
 
 
 @dataclass(frozen=True)
-class _Options:
+class _OfTask:
     """What a task says for its own runs."""
 
     iterations: int | None = None
@@ -143,7 +143,7 @@ class _Options:
     settings: list[str] = field(default_factory=list)
 
 
-def _run(task: str, agent: str, variant: str, seed: int, options: _Options, tail: list[str]) -> StudyRun:
+def _run(task: str, agent: str, variant: str, seed: int, options: _OfTask, tail: list[str]) -> StudyRun:
     sizes = [f"--num_envs={options.num_envs}"] if options.num_envs is not None else []
     plain = re.sub(r"[^\w.-]", "-", re.sub(r"^(CpoLab|Isaac)-", "", task.split(":")[-1]).removesuffix("-Direct"))
     name = "_".join(part for part in (plain, agent, variant, f"seed{seed}") if part)
@@ -151,7 +151,7 @@ def _run(task: str, agent: str, variant: str, seed: int, options: _Options, tail
     return StudyRun(name, task, agent, variant, seed, arguments, options.iterations, options.env_steps)
 
 
-def _task_options(task: str, value: Any, shared: Mapping[str, int]) -> _Options:
+def _task_options(task: str, value: Any, shared: Mapping[str, int]) -> _OfTask:
     """Return what holds for a task: its own fields, else the study's."""
     own = _fields(value or {}, _TASK, f"tasks.{task}.")
     length = {name: own[name] for name in ("iterations", "env_steps") if name in own}
@@ -160,7 +160,7 @@ def _task_options(task: str, value: Any, shared: Mapping[str, int]) -> _Options:
         raise UserError(
             f"Study field tasks.{task} needs a length: give iterations or env_steps, one of them, there or for all."
         )
-    return _Options(**length, num_envs=own.get("num_envs", shared.get("num_envs")), settings=own.get("settings", []))
+    return _OfTask(**length, num_envs=own.get("num_envs", shared.get("num_envs")), settings=own.get("settings", []))
 
 
 def _refuse_equal_names(runs: list[StudyRun]) -> None:
