@@ -11,9 +11,9 @@ about the Z axis of its link. Metres, kilograms, radians, quaternions xyzw.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from cpo_lab.assets.inertials import Inertial, merge, principal
+from cpo_lab.assets.inertials import Inertial, link_from, merge
 from cpo_lab.assets.robot_table import Joint, Link, Quat, Robot, Shape, Vec3, box, quat_from_rpy, sphere
 
 FINGERS = ("index", "middle", "ring", "thumb")
@@ -164,20 +164,6 @@ _IDENTIFIED_THUMB = (Inertial(0.1, (0.0, 0.0, 0.0), (5.1458e-05, 0.0, 0.0, 5.145
 
 Variant = Literal["cad", "identified"]
 """``cad``, with touch sensors at the tips, is the hand alone, ``identified`` (heavier) the hand on the arm."""
-
-
-def link_from(name: str, parent: str | None, inertial: Inertial, **fields: Any) -> Link:
-    """Return a :class:`Link` with the given mass properties; ``fields`` are its other fields."""
-    moments, axes = principal(inertial)
-    return Link(
-        name,
-        parent,
-        mass=inertial.mass,
-        center_of_mass=inertial.center,
-        inertia=moments,
-        inertia_orientation=axes,
-        **fields,
-    )
 
 
 def finger_links(parent: str, palm: tuple[Vec3, Quat], variant: Variant) -> tuple[Link, ...]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from cpo_lab.assets.robot_table import Quat, Vec3
+from cpo_lab.assets.robot_table import Link, Quat, Vec3
 
 _DIGITS = 9
 """Significant digits kept, so that tables (and the cache key made of them) do not depend on the machine's LAPACK."""
@@ -99,6 +100,20 @@ def principal(inertial: Inertial) -> tuple[Vec3, Quat]:
     if np.linalg.det(axes) < 0:
         axes[:, 0] *= -1.0
     return _rounded(values), quat_from_matrix(axes)  # type: ignore[return-value]
+
+
+def link_from(name: str, parent: str | None, inertial: Inertial, **fields: Any) -> Link:
+    """Return a :class:`Link` with the given mass properties; ``fields`` are its other fields."""
+    moments, axes = principal(inertial)
+    return Link(
+        name,
+        parent,
+        mass=inertial.mass,
+        center_of_mass=inertial.center,
+        inertia=moments,
+        inertia_orientation=axes,
+        **fields,
+    )
 
 
 def _rounded(values: Sequence[float] | np.ndarray) -> tuple[float, ...]:

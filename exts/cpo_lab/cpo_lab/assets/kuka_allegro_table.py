@@ -23,10 +23,9 @@ from cpo_lab.assets.allegro_hand_table import (
     compose,
     finger_joints,
     finger_links,
-    link_from,
     palm_shape,
 )
-from cpo_lab.assets.inertials import Inertial, merge
+from cpo_lab.assets.inertials import Inertial, link_from, merge
 from cpo_lab.assets.robot_table import Joint, Link, Quat, Robot, Shape, Vec3, capsule, quat_from_rpy
 
 ARM_JOINT_NAMES = tuple(f"iiwa7_joint_{i}" for i in range(1, 8))

@@ -60,4 +60,13 @@ for _id, _cfg, _agents in (
 ):
     _register(_id, env="arms.env:AllegroKukaEnv", env_cfg=f"arms.env_cfg:{_cfg}", agents=f"arms.agents:{_agents}_")
 
+for _robot in ("Anymal",):
+    _module = f"legs.{_robot.lower()}"
+    _register(
+        f"CpoLab-{_robot}-Direct",
+        env=f"{_module}:{_robot}Env",
+        env_cfg=f"{_module}:{_robot}EnvCfg",
+        agents=f"{_module}:",
+    )
+
 install()  # names of version 0.1.0

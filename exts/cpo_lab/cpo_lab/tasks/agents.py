@@ -134,7 +134,7 @@ def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **
         entropy_coef=0.0,
         desired_kl=algorithm["desired_kl"],
         max_grad_norm=algorithm["max_grad_norm"],
-        value_loss_coef=EnsembleCfg.value_loss_coef,
+        value_loss_coef=algorithm.get("value_loss_coef", EnsembleCfg.value_loss_coef),
         use_clipped_value_loss=EnsembleCfg.use_clipped_value_loss,
         clip_param=algorithm["clip_param"],
     )

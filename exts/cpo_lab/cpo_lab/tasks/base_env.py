@@ -36,7 +36,7 @@ from cpo_lab.physics.presets import (
 )
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
 from cpo_lab.tasks.motion_limits import MotionLimiter
-from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface
+from cpo_lab.tasks.physical_contract import Coupling, InHand, JointGroup, OnSurface, Settling
 from cpo_lab.tasks.quarantine import Bounds, Quarantine
 from cpo_lab.tasks.ranges import check_ranges
 from cpo_lab.tasks.settings import check_values, defaults_of
@@ -46,16 +46,17 @@ from cpo_rl.fields import setting
 logger = logging.getLogger(__name__)
 
 
-def simulation_cfg(physics: HandPhysicsCfg, decimation: int) -> SimulationCfg:
+def simulation_cfg(physics: HandPhysicsCfg, decimation: int, dt: float = 1 / 120) -> SimulationCfg:
     """Return the simulation of a task: 120 Hz, friction 1, the engine by preset.
 
     Args:
         physics: Presets of the engines.
         decimation: Physics steps per policy step; a viewer draws once in as many.
+        dt: Time of a physics step [s].
     """
     return SimulationCfg(
         device=default_device(),
-        dt=1 / 120,
+        dt=dt,
         render_interval=decimation,
         physics=physics,
         physics_material=sim_utils.RigidBodyMaterialCfg(static_friction=1.0, dynamic_friction=1.0, restitution=0.0),
@@ -273,6 +274,10 @@ class TaskEnv(DirectRLEnv):
 
     def couplings(self) -> list[Coupling]:
         """Tendons between joints of the first group."""
+        return []
+
+    def settlings(self) -> list[Settling]:
+        """How high robots with a free base stand or lie when left alone."""
         return []
 
     def checkpoint_fingerprint(self) -> dict[str, str]:

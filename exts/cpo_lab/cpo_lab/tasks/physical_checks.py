@@ -17,11 +17,12 @@ from typing import Any
 import torch
 
 from cpo_lab.tasks.base_env import TaskEnv
-from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface
+from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface, Settling
 from cpo_rl.errors import UserError
 
 FAR_AWAY = 40.0
-"""How far above its start an object is put while the robot is checked [m]; it does not fall that far meanwhile."""
+"""How far above its start an object, or a robot with a free base, is put while joints are checked [m]; it does not fall
+that far meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,23 @@ def object_position(env: Any) -> torch.Tensor:
 
 
 def _take_object_away(env: Any) -> None:
+    """Put objects, and robots with a free base, where nothing touches them."""
+    for robot in env.scene.articulations.values():
+        if not robot.is_fixed_base:
+            _lift(env, robot)
+    if "object" not in env.scene.rigid_objects:
+        return
     start = torch.tensor(env.cfg.scene.object.init_state.pos, device=env.device).repeat(env.num_envs, 1)
     start[:, 2] += FAR_AWAY
     place_object(env, start)
+
+
+def _lift(env: Any, robot: Any) -> None:
+    pose = robot.data.default_root_pose.torch.clone()
+    pose[:, :3] += env.scene.env_origins
+    pose[:, 2] += FAR_AWAY
+    robot.write_root_pose_to_sim_index(root_pose=pose)
+    robot.write_root_velocity_to_sim_index(root_velocity=torch.zeros_like(pose[:, :6]))
 
 
 def _take_default_pose(env: Any) -> None:
@@ -112,9 +127,10 @@ def finger_response(env: Any, step: float = 0.4) -> tuple[float, float]:
 def check_fingers_follow(env: Any) -> list[PhysicalCheck]:
     """A finger joint follows a step command; its time constant is the number to compare between engines."""
     constant, error = finger_response(env)
+    name = f"{env.joint_groups()[0].moved} step response"
     return [
-        PhysicalCheck("finger step response, time constant", 1e3 * constant, "ms", "below 300", constant < 0.3),
-        PhysicalCheck("finger step response, error after 1 s", error, "rad", "below 0.05", error < 0.05),
+        PhysicalCheck(f"{name}, time constant", 1e3 * constant, "ms", "below 300", constant < 0.3),
+        PhysicalCheck(f"{name}, error after 1 s", error, "rad", "below 0.05", error < 0.05),
     ]
 
 
@@ -159,6 +175,22 @@ def check_tendon_couples(env: Any, coupling: Coupling) -> list[PhysicalCheck]:
     return [PhysicalCheck(f"tendon coupling, {coupling.name}", error, "rad", "below 0.1", error < 0.1)]
 
 
+def check_settles(env: Any, settling: Settling) -> list[PhysicalCheck]:
+    """Robots that are put down come to the height at which they stand or lie."""
+    settling.start()
+    run_physics(env, settling.seconds)
+    results = []
+    for robot in env.scene.articulations.values():
+        height = robot.data.root_link_pose_w.torch[:, 2] - env.scene.env_origins[:, 2]
+        low, high = float(height.min()), float(height.max())
+        worst = low if low - settling.low < settling.high - high else high
+        name = f"{settling.manner}, height of the base after {settling.seconds:g} s"
+        allowed = f"{settling.low:g} to {settling.high:g}"
+        passed = settling.low <= low and high <= settling.high  # false for what is no number
+        results.append(PhysicalCheck(name, worst, "m", allowed, passed))
+    return results
+
+
 def physical_checks(env: Any) -> list[PhysicalCheck]:
     """Run every check that an environment's :mod:`contract <cpo_lab.tasks.physical_contract>` allows.
 
@@ -173,11 +205,11 @@ def physical_checks(env: Any) -> list[PhysicalCheck]:
     Raises:
         UserError: If the environment does not say which joints its robots have.
     """
-    if not isinstance(env, TaskEnv) or not env.joint_groups():
+    if not isinstance(env, TaskEnv) or not (env.joint_groups() or env.settlings()):
         name = type(env).__name__
         raise UserError(f"{name} does not say which joints to check; docs/add_a_task.md shows its joint_groups().")
     env.reset()
-    results = [*check_pose_is_held(env), *check_fingers_follow(env)]
+    results = [*check_pose_is_held(env), *check_fingers_follow(env)] if env.joint_groups() else []
     for place in env.resting_places():
         if isinstance(place, OnSurface):
             results += check_object_rests(env, place)
@@ -185,4 +217,6 @@ def physical_checks(env: Any) -> list[PhysicalCheck]:
             results += check_object_stays_in_hand(env, place)
     for coupling in env.couplings():
         results += check_tendon_couples(env, coupling)
+    for settling in env.settlings():
+        results += check_settles(env, settling)
     return results

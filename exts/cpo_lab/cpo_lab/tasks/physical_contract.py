@@ -35,6 +35,8 @@ class JointGroup:
     """Which of them bends a finger from its base; its step response is measured."""
     pull: Callable[[torch.Tensor], None] | None = None
     """Commands tendon motors, if there are any, so that they hold joint positions [rad], shape [N, J]."""
+    moved: str = "finger"
+    """What the joint :attr:`finger` moves, in words."""
 
     @property
     def ids(self) -> Any:
@@ -86,6 +88,22 @@ class InHand:
 
 
 @dataclass(frozen=True)
+class Settling:
+    """Robots with a free base that are put down and left alone must come to a height."""
+
+    manner: str
+    """How they come to it, in words."""
+    start: Callable[[], None]
+    """Puts them where they start, with the motors as they stay."""
+    seconds: float
+    """How long they are left alone [s]."""
+    low: float
+    """Least height of the base's frame then [m]."""
+    high: float
+    """Largest height [m]."""
+
+
+@dataclass(frozen=True)
 class Coupling:
     """A joint that a tendon makes follow another one, of the first group: ``slope * angle + offset`` [rad]."""
 
@@ -112,3 +130,6 @@ class CheckedEnvironment(Protocol):
 
     def couplings(self) -> list[Coupling]:
         """Tendons between joints of the first group."""
+
+    def settlings(self) -> list[Settling]:
+        """How high robots with a free base stand or lie when left alone."""

@@ -26,6 +26,11 @@ def rotate(quat: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     return vector + real * cross + torch.linalg.cross(axis, cross)
 
 
+def rotate_back(quat: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """Rotate vectors [..., 3] by the inverse of unit quaternions [..., 4]: world axes to those of a body."""
+    return rotate(torch.cat((-quat[..., :3], quat[..., 3:]), dim=-1), vector)
+
+
 def uniform_rotation(uniform: torch.Tensor) -> torch.Tensor:
     """Map uniform numbers in [0, 1], shape [n, 3], to uniform rotations xyzw, shape [n, 4] (Shoemake 1992)."""
     u, v, w = uniform.unbind(-1)
