@@ -74,7 +74,7 @@ class Body(Recorder):
         self.actuators = SimpleNamespace(target_command=Recorder(trace, f"{name}.target"), values=tuple)
         pose = torch.tensor([[*cfg.init_state.pos, 0.0, 0.0, 0.0, 1.0]]).repeat(count, 1)
         self.data.default_root_pose = Quantity(pose)
-        self.links = 1
+        self.links, self.is_fixed_base = 1, robot is None or robot.fixed_base
         if robot is not None:
             # an engine enumerates in an order of its own
             self.joint_names = [joint.name for joint in reversed(robot.joints)]
@@ -129,6 +129,9 @@ class Scene:
         if vars(cfg).get("joint_wrench") is not None:
             links = self.bodies["robot"].body_names
             self.sensors["joint_wrench"] = SimpleNamespace(body_names=links, data=SimpleNamespace())
+        if "contact" in vars(cfg):
+            links = self.bodies["robot"].body_names
+            self.sensors["contact"] = SimpleNamespace(body_names=links, data=SimpleNamespace())
 
     def __getitem__(self, name: str) -> Body:
         return self.bodies[name]
@@ -144,6 +147,8 @@ class Scene:
         for sensor in self.sensors.values():
             count = (self.num_envs, len(sensor.body_names), 3)
             sensor.data.force, sensor.data.torque = Quantity(draw(*count)), Quantity(draw(*count))
+            if sensor is self.sensors.get("contact"):  # about half of the robots lie on the ground
+                sensor.data.net_forces_w = Quantity(0.9 * draw(*count))
 
 
 @contextmanager
@@ -193,5 +198,6 @@ def step(env: Any, actions: torch.Tensor, prepare: Any) -> tuple[Any, ...]:
     if len(ended):
         env._reset_idx(ended)
     seen = env._get_observations()["policy"], reward, env.reset_terminated, time_outs, env.fell(), env.extras
-    env._debug_vis_callback(None)
+    if "_debug_vis_callback" in dir(env):
+        env._debug_vis_callback(None)
     return seen

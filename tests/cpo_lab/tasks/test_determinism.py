@@ -21,9 +21,10 @@ ARMS = (
     "Regrasp-KukaAllegro", "Reorient-KukaAllegro", "Throw-KukaAllegro", "Regrasp-DualKukaAllegro",
     "Reorient-DualKukaAllegro",
 )  # fmt: skip
+LEGS = ("Anymal",)
 RUNS = [
     pytest.param(task, engine, marks=() if (task, engine) == ("Throw-KukaAllegro", "ovphysx") else SLOW)
-    for task in (*HANDS, *ARMS)
+    for task in (*HANDS, *ARMS, *LEGS)
     for engine in ("ovphysx", "newton_mjwarp")
 ]
 
@@ -64,7 +65,8 @@ def test_the_number_of_torch_threads_changes_nothing_in_a_small_environment(engi
 
 
 @pytest.mark.parametrize(
-    "task", ["Reorient-Cube-Shadow", *(pytest.param(task, marks=SLOW) for task in ("Reorient-Cube-Allegro", *ARMS))]
+    "task",
+    ["Reorient-Cube-Shadow", *(pytest.param(task, marks=SLOW) for task in ("Reorient-Cube-Allegro", *ARMS, *LEGS))],
 )
 def test_writing_only_changed_targets_changes_no_bit(task):
     """Isaac Lab's own articulations, which write every target before every physics step, give the same 300 steps."""

@@ -24,6 +24,7 @@ from tests.cpo_lab.tasks.engineless import NUM_ENVS, STEPS, Trace, no_engine, st
 import cpo_lab.tasks  # noqa: F401  registers the ids
 from cpo_lab.assets.allegro_hand_table import allegro_hand
 from cpo_lab.assets.kuka_allegro_table import kuka_allegro
+from cpo_lab.assets.legs.anymal_table import anymal
 from cpo_lab.assets.shadow_hand_table import shadow_hand
 from cpo_lab.physics.defaults import default_num_envs
 from cpo_lab.tasks.settings import own_settings
@@ -37,8 +38,11 @@ SHADOW, ALLEGRO = "Reorient-Cube-Shadow", "Reorient-Cube-Allegro"
 REGRASP, REORIENT, THROW = "Regrasp-KukaAllegro", "Reorient-KukaAllegro", "Throw-KukaAllegro"
 TWO_ARMS = ("Regrasp-DualKukaAllegro", "Reorient-DualKukaAllegro")
 
+ANYMAL = "Anymal"
+LEGS = (ANYMAL,)
+
 CASES = [
-    *((task, {}) for task in (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS)),
+    *((task, {}) for task in (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS)),
     (SHADOW, {"object_shape": "egg"}),
     (SHADOW, {"object_shape": "pen"}),
     (SHADOW, {"fingertip_wrench": "zeros"}),
@@ -75,7 +79,7 @@ def resolved(task: str, engine: str = "ovphysx") -> Any:
 
 
 def robots(task: str) -> dict[str, Any]:
-    return {"robot": {SHADOW: shadow_hand, ALLEGRO: allegro_hand}.get(task, kuka_allegro)()}
+    return {"robot": {SHADOW: shadow_hand, ALLEGRO: allegro_hand, ANYMAL: anymal}.get(task, kuka_allegro)()}
 
 
 def put(cfg: Any, name: str, value: Any) -> None:
@@ -136,7 +140,8 @@ def start(env: Any, draw: Any) -> None:
     """Put episodes into the middle, close to what ends them and to what tightens a curriculum."""
     ladder = torch.arange(env.num_envs)
     env.episode_length_buf += (draw(env.num_envs) * env.max_episode_length).long()
-    env.episode_successes += 3.0
+    if "episode_successes" in vars(env):
+        env.episode_successes += 3.0
     if "curriculum" in vars(env):
         env.forces.probability.fill_(0.3)
         env.curriculum.policy_steps = 2999
@@ -147,6 +152,8 @@ def start(env: Any, draw: Any) -> None:
 def bring_near_goals(env: Any, draw: Any) -> None:
     """Move everything, and put two thirds of the objects so near to their goals that some reach them."""
     env.scene.move(draw)
+    if "object" not in env.scene.bodies:
+        return move_as_wanted(env, draw)
     pose = env.object.data.root_link_pose_w.torch
     near = torch.arange(env.num_envs) % 3 > 0
     if "curriculum" in vars(env):
@@ -161,6 +168,15 @@ def bring_near_goals(env: Any, draw: Any) -> None:
     pose[near, :3] = (place + env.scene.env_origins + reach.unsqueeze(-1) * direction)[near]
     pose[near, 3:] = product(turn, rotation)[near]
     env.object.data.root_com_vel_w.torch[near, 3:] *= 0.1
+
+
+def move_as_wanted(env: Any, draw: Any) -> None:
+    """Put robots on legs upright and let them move slowly, so that errors are of the size of what is rewarded."""
+    data = env.robot.data
+    data.root_link_pose_w.torch[:, 3:6] *= 0.1
+    data.root_link_pose_w.torch[:, 3:] /= data.root_link_pose_w.torch[:, 3:].norm(dim=-1, keepdim=True)
+    data.root_com_vel_w.torch[:] *= 0.03
+    data.applied_torque.torch[:] *= 30.0
 
 
 def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -227,7 +243,7 @@ def near(value: Any) -> list[Any]:
     return [0.6 * value, 1.4 * value] if value else [0.3, -0.3]
 
 
-TASKS = (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS)
+TASKS = (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS)
 CONFIGURATIONS = {(task, "ovphysx"): resolved(task) for task in TASKS}
 
 
@@ -352,6 +368,10 @@ SENSOR = "scene.joint_wrench.update_period"
         (REORIENT, {"keypoints": "center", "goal_rotation": False}, "goal_rotation was changed but has no effect"),
         (THROW, {"tolerance_interval": 100}, "no effect without a curriculum"),
         (THROW, {"force_decay": 0.5}, "no effect with force_scale=0"),
+        (ANYMAL, {"object_spin_limit": 1.0}, "object_spin_limit was changed but has no effect in a task without an"),
+        (ANYMAL, {"command_low": (3.0, 0.0, 0.0)}, "command_low=.* must not exceed env.command_high"),
+        (ANYMAL, {"reset_pose_range": (1.0, 0.5)}, "must give the smaller factor first"),
+        (ANYMAL, {"scene.robot.spawn.activate_contact_sensors": False}, "must be true: a fall is felt by it"),
         (TWO_ARMS[0], {"arm_speed": 1.0}, "no effect with arm_control=absolute"),
     ],
 )

@@ -18,6 +18,8 @@ from cpo_lab.tasks.arms.layout import REWARD_TERMS, kuka_observations
 from cpo_lab.tasks.in_hand.allegro import ALLEGRO_OBSERVATIONS
 from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.layout import layout_size, markdown_table
+from cpo_lab.tasks.legs.anymal import ANYMAL_OBSERVATIONS
+from cpo_lab.tasks.legs.anymal_rules import WalkRules
 
 PAGES = Path(__file__).parents[3] / "docs" / "tasks"
 
@@ -27,6 +29,7 @@ TABLES = {
     "reorient_kuka": ("CpoLab-Reorient-KukaAllegro-Direct", kuka_observations(1, 4)),
     "throw_kuka": ("CpoLab-Throw-KukaAllegro-Direct", kuka_observations(1, 1)),
     "regrasp_dual_kuka": ("CpoLab-Regrasp-DualKukaAllegro-Direct", kuka_observations(2, 1)),
+    "anymal": ("CpoLab-Anymal-Direct", ANYMAL_OBSERVATIONS),
     "reorient_dual_kuka": ("CpoLab-Reorient-DualKukaAllegro-Direct", kuka_observations(2, 4)),
 }
 
@@ -50,6 +53,16 @@ def test_the_shadow_hands_page_has_the_rules_constants():
     assert rules.fall_penalty == 0.0  # else the page must tell
     assert f"| success | &theta; &le; {rules.success_tolerance:g} rad | `env.success_tolerance` |" in text
     assert f"| fall (terminates) | d &ge; {rules.fall_distance:g} m | `env.fall_distance` |" in text
+
+
+def test_anymals_page_has_the_rules_constants():
+    text, rules = (PAGES / "anymal.md").read_text(encoding="utf-8"), WalkRules()
+    reward = (
+        f"r = max(0, {rules.velocity_scale:g} exp(-|e|^2 / {rules.tracking_variance:g}) + {rules.yaw_scale:g} "
+        f"exp(-w^2 / {rules.tracking_variance:g}) - {-rules.torque_scale:g} sum(t^2))"
+    )
+    assert reward in text
+    assert f"a force of more than {rules.contact_force:g} N on the base or a thigh | `env.contact_force` |" in text
 
 
 def test_settings_that_pages_name_exist():

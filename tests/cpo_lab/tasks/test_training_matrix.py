@@ -27,6 +27,7 @@ TASKS = (
     "Throw-KukaAllegro",
     "Regrasp-DualKukaAllegro",
     "Reorient-DualKukaAllegro",
+    "Anymal",
 )
 AGENTS = {"cpo": 6, "sapg": 6, "ppo": 1}
 """Algorithms and their policies."""
