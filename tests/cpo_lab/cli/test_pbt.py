@@ -20,8 +20,12 @@ import pytest
 from rich.console import Console
 
 from cpo_lab.cli import main, pbt, pbt_status, train
-from cpo_lab.cli import pbt_processes as population
 from cpo_lab.cli.pbt_member import PopulationMember
+from cpo_lab.jobs import options
+from cpo_lab.jobs.crew import Crew, View
+from cpo_lab.jobs.job import Job
+from cpo_lab.jobs.local import LocalLauncher
+from cpo_lab.jobs.record import Record
 from cpo_lab.launch import simulation
 from cpo_rl.pbt import Published, Workspace
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
@@ -47,7 +51,7 @@ def nothing_starts(monkeypatch, tmp_path):
         (train, "_train"),
         (simulation, "simulation"),
         (simulation, "make_env"),
-        (population, "run_population"),
+        (pbt, "Crew"),
     ):
         monkeypatch.setattr(module, name, started)
     monkeypatch.chdir(tmp_path)
@@ -150,20 +154,29 @@ def test_settings_follow_the_length_of_a_run_on_a_cpu_and_the_interval():
     assert completed("cpu", interval_steps=1000, start_after=0) == ((1000, 0, 10_000), [])
 
 
-def test_every_member_gets_its_place_a_device_in_turn_and_its_share_of_the_cores(monkeypatch, tmp_path):
+def test_every_member_gets_its_place_and_its_share_of_the_cores(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     started = []
-    monkeypatch.setattr(population, "run_population", lambda *args: started.append(args) or 7)
-    monkeypatch.setattr(pbt, "usable_cores", lambda: 9)
-    argv = ["pbt", "--workspace", "W", "--members", "4", "--devices", "cpu,cpu", "--iterations", "3"]
+
+    class Watching:
+        def __init__(self, jobs, launcher, record, **options):
+            started.append((jobs, launcher, options))
+
+        def run(self):
+            return 7
+
+    monkeypatch.setattr(pbt, "Crew", Watching)
+    monkeypatch.setattr(options, "usable_cores", lambda: 9)
+    argv = ["pbt", "--workspace", "W", "--members", "4", "--devices", "cpu,cpu", "--iterations", "3", "--retries", "5"]
     assert main([*argv, "pbt.mutation_rate=0.3"]) == 7
-    workspace, commands, environment, _ = started[0]
-    assert (workspace.path, workspace.members, environment) == (tmp_path / "W", 4, {"OMP_NUM_THREADS": "2"})
-    assert [command[command.index("--pbt_member") + 1] for command in commands] == ["0", "1", "2", "3"]
-    for command in commands:
-        assert command[1:4] == ["-m", "cpo_lab.cli", "train"]
-        assert {"--iterations", "3", "pbt.mutation_rate=0.3"} <= set(command)
-        assert command[command.index("--device") + 1] == "cpu"
+    members, launcher, given = started[0]
+    assert (launcher.name, launcher.at_once, launcher._threads, launcher._devices) == ("local", 4, 2, ["cpu", "cpu"])
+    assert given["retries"] == 5
+    assert [job.command[job.command.index("--pbt_member") + 1] for job in members] == ["0", "1", "2", "3"]
+    for number, job in enumerate(members):
+        assert job.folder == tmp_path / f"W/member_{number:02d}"
+        assert job.command[1:4] == ("-m", "cpo_lab.cli", "train")
+        assert {"--iterations", "3", "pbt.mutation_rate=0.3"} <= set(job.command)
 
 
 # -- processes ---------------------------------------------------------------------------------------------------------
@@ -176,12 +189,15 @@ def jobs(path: Path, **options: object) -> list[list[str]]:
     return [[sys.executable, "-m", module, str(path), str(member), str(MEMBERS), *given] for member in range(MEMBERS)]
 
 
-def run_jobs(path: Path, **options: object) -> int:
+def run_jobs(path: Path, retries: int = 0, **options: object) -> int:
     paths = os.pathsep.join(str(ROOT / part) for part in (".", "exts/cpo_lab", "source/cpo_rl"))
-    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    console = Console(file=open(os.devnull, "w"))  # noqa: SIM115
-    with console.file:
-        return population.run_population(Workspace(path, MEMBERS), jobs(path, **options), environment, console)
+    environment, workspace = {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}, Workspace(path, MEMBERS)
+    members = [
+        Job(f"member {member}", tuple(command), workspace.folder(member), environment)
+        for member, command in enumerate(jobs(path, **options))
+    ]
+    view = View(Console(), lambda turns: "", lambda turns: [])
+    return Crew(members, LocalLauncher(MEMBERS), Record(path), retries=retries, view=view).run()
 
 
 def wait_for(path: Path, timeout_s: float = 60.0) -> None:
@@ -217,6 +233,23 @@ def test_a_dead_member_stops_nobody_and_the_same_command_continues_it(tmp_path):
 
 
 @pytest.mark.long
+def test_a_population_survives_two_killed_members(tmp_path, capsys):
+    def kill() -> None:
+        for member in (0, 2):
+            wait_for(tmp_path / f"member_{member:02d}/published/state_2.json")
+            os.kill(json.loads((tmp_path / f"member_{member:02d}/manifest.json").read_text())["pid"], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert run_jobs(tmp_path, retries=2, sleep_s=0.02) == 0
+    killer.join()
+    said = capsys.readouterr().out
+    for member in (0, 2):
+        assert f"member {member} was killed by SIGKILL, perhaps because memory ran out; it is started again" in said
+    assert last_iterations(tmp_path) == ["model_10.pt"] * MEMBERS
+
+
+@pytest.mark.long
 def test_a_stop_signal_saves_every_member_and_the_same_command_continues(tmp_path):
     program = (
         "import sys; from pathlib import Path\n"
@@ -241,32 +274,6 @@ def test_a_stop_signal_saves_every_member_and_the_same_command_continues(tmp_pat
     goal = max(manifest["iteration"] for manifest in manifests) + 2
     assert run_jobs(tmp_path, iterations=goal) == 0
     assert last_iterations(tmp_path) == [f"model_{goal}.pt"] * MEMBERS
-
-
-@pytest.mark.parametrize(
-    ("codes", "stopped", "expected"),
-    [
-        ([0, 0], [], 0),
-        ([0, 1], [], 1),
-        ([3, 0], [], 1),
-        ([-9, 0], [], 1),
-        ([130, 130], [], 1),  # somebody stopped the members, not us
-        ([130, 130], [signal.SIGINT], 130),
-        ([0, 143], [signal.SIGTERM], 143),
-        ([-15, 143], [signal.SIGTERM], 143),  # one was still loading
-        ([138], [signal.SIGUSR1], 138),
-        ([130, 1], [signal.SIGINT], 1),
-        ([-9, -9], [signal.SIGINT, signal.SIGINT], 130),
-    ],
-)
-def test_exit_code(codes, stopped, expected):
-    assert population.exit_code(codes, stopped) == expected
-
-
-def test_a_member_that_fails_is_named_with_what_it_said_last(tmp_path, capsys):
-    commands = [[sys.executable, "-c", f"print('so far'); raise SystemExit({code})"] for code in (0, 5)]
-    assert population.run_population(Workspace(tmp_path, 2), commands, {}, Console(width=400)) == 1
-    assert "Member 1 ended with status 5: so far" in capsys.readouterr().out
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------

@@ -8,14 +8,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from cpo_lab.cli import pbt_status
 from cpo_lab.cli.parser import CommandParser, output_file, positive_int
 from cpo_lab.cli.pbt_member import check_members
-from cpo_lab.launch.machine import check_folder, usable_cores
+from cpo_lab.jobs.crew import Crew, Turn, View
+from cpo_lab.jobs.job import OUTPUT, Job
+from cpo_lab.jobs.options import RETRIES, add_launcher_options, check_launcher_options, make_launcher
+from cpo_lab.jobs.record import Record
+from cpo_lab.launch.machine import check_folder
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
 from cpo_rl.runs.files import expanded
@@ -30,6 +36,7 @@ again, continues all members.
 examples:
   cpo-lab pbt --members 4 --workspace logs/rsl_rl/pbt_hand
   cpo-lab pbt --members 8 --workspace W --devices cuda:0,cuda:1
+  cpo-lab pbt --members 8 --workspace W --launcher slurm --time 8:00:00
   cpo-lab pbt --members 4 --workspace W pbt.interval_steps=5e5 \\
       pbt.parameters=gamma,desired_kl
   cpo-lab pbt --workspace W --status --picture copies.png   who copied whom
@@ -44,10 +51,10 @@ def _parser() -> CommandParser:
     )
     parser.add_argument("--workspace", required=True, metavar="DIR", help="shared folder, with a run folder per member")
     parser.add_argument("--members", type=positive_int, metavar="P", help="processes to start, 3 or more")
-    parser.add_argument("--devices", metavar="LIST", help="devices that take turns, such as cuda:0,cuda:1")
     parser.add_argument("--status", action="store_true", help="show the population instead of training")
     parser.add_argument("--json", action="store_true", help="with --status: print JSON instead of tables")
     parser.add_argument("--picture", metavar="FILE", help="with --status: draw objectives and copies into this file")
+    add_launcher_options(parser)
     return parser
 
 
@@ -69,34 +76,67 @@ def run(argv: list[str]) -> int:
 
 def _train(args: argparse.Namespace, rest: list[str]) -> int:
     """Check what the members will be started with, then start them."""
-    from cpo_lab.cli import train
-    from cpo_lab.cli.pbt_processes import OUTPUT, run_population
-
     if args.members is None:
         raise UserError("cpo-lab pbt needs --members P to train, or --status to look at a population.")
     check_members(args.members, "--members")
+    check_launcher_options(args)
     own = next((token for token in rest if token.split("=")[0] in ("--pbt", "--pbt_member", "--pbt_members")), None)
     if own:
         raise UserError(f"{own} is set by cpo-lab pbt itself; leave it out.")
     workspace = Workspace(check_folder(args.workspace, "--workspace"), args.members)
-    devices = args.devices.split(",") if args.devices else [None]
-    commands = []
-    for member in range(args.members):
-        device = devices[member % len(devices)]
-        given = [*rest, *(["--device", device] if device else [])]
-        place = ["--pbt", str(workspace.path), "--pbt_member", str(member), "--pbt_members", str(args.members)]
-        commands.append([*given, *place])
-    # the members would all refuse the same thing, each in a file of its own
-    plans = [train.make_plan(command) for command in commands[: len(devices)]]
-    on_cpu = any(plan is not None and plan.resolved.request.device == "cpu" for plan in plans)
-    threads = {"OMP_NUM_THREADS": str(max(usable_cores() // args.members, 1))} if on_cpu else {}
+    commands = [
+        [*rest, "--pbt", str(workspace.path), "--pbt_member", str(member), "--pbt_members", str(args.members)]
+        for member in range(args.members)
+    ]
+    device = _check(commands[0], args)
+    program = (sys.executable, "-m", "cpo_lab.cli", "train")
+    jobs = [
+        Job(f"member {member}", (*program, *command), workspace.folder(member))
+        for member, command in enumerate(commands)
+    ]
+    if args.launcher == "local" and args.at_once is None:
+        args.at_once = args.members  # members that wait would be judged by nothing
+    launcher = make_launcher(args, workspace.path, len(jobs), device)
     console = Console(highlight=False)
     console.print(
         f"Population of {args.members} in {workspace.path}; what a member prints is in its {OUTPUT}.",
         soft_wrap=True, markup=False,
     )  # fmt: skip
-    full = [[sys.executable, "-m", "cpo_lab.cli", "train", *command] for command in commands]
-    return run_population(workspace, full, threads, console)
+    view = View(
+        console,
+        lambda turns: pbt_status.table(_rows(workspace, turns)),
+        lambda turns: [pbt_status.line(row) for row in _rows(workspace, turns)],
+    )
+    workspace.path.mkdir(parents=True, exist_ok=True)
+    retries = RETRIES if args.retries is None else args.retries
+    return Crew(jobs, launcher, Record(workspace.path), retries=retries, view=view).run()
+
+
+def _check(command: list[str], args: argparse.Namespace) -> str | None:
+    """Check a member's command, which all would refuse, each in a file of its own; returns its device if it says one.
+
+    Raises:
+        UserError: What is wrong with it.
+    """
+    from cpo_lab.cli import train
+
+    stand_in = []
+    given = train._parser().parse_known_args(command)[0].device
+    if args.launcher != "local" and given != "cpu":
+        import torch
+
+        stand_in = [] if torch.cuda.is_available() else ["--device", "cpu"]
+    plan = train.make_plan([*command, *stand_in])
+    return given if plan is None or stand_in or args.launcher != "local" else plan.resolved.request.device
+
+
+def _rows(workspace: Workspace, turns: Mapping[str, Turn]) -> list[dict[str, Any]]:
+    """Return the members' rows with what the launcher knows of them."""
+    rows = pbt_status.member_rows(workspace)
+    for row, turn in zip(rows, turns.values(), strict=True):
+        if turn.running is not None and row["health"] != "running":
+            row["health"] = "queued" if turn.running.waits() else "starting"  # the folder tells of an earlier process
+    return rows
 
 
 def _show(path: Path, as_json: bool, picture: Path | None) -> int:
