@@ -35,7 +35,7 @@ ORDER = {
         "pbt",
         "benchmark",
     ),
-    "cpo_lab": ("physics", "assets", "tasks", "launch", "viewing", "report", "ui", "jobs", "cli"),
+    "cpo_lab": ("physics", "assets", "tasks", "launch", "viewing", "report", "deployment", "ui", "jobs", "cli"),
 }
 """Rooms from the ground up: a room imports from those that stand before it only."""
 

@@ -10,6 +10,7 @@ two expect and give. Each file appears whole or not at all, ``policy.json`` last
 from __future__ import annotations
 
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -45,10 +46,13 @@ TOLERANCE = 1.0e-5
 ROUNDING_MARGIN = 4.0
 """Where the model's own float32 rounding exceeds the tolerance, how many times it a file may differ."""
 
-EXPORT_FORMAT = 1
-"""Version of ``policy.json``."""
+EXPORT_FORMAT = 2
+"""Version of ``policy.json``; 2 added what a robot's driver needs."""
 
 _OPSET = 18
+
+IR_VERSION = 8
+"""Version of ONNX's file format: the one that came with the operators. ONNX Runtime 1.17 reads up to 9."""
 
 
 class ExportMismatchError(RuntimeError):
@@ -92,9 +96,9 @@ def export_policy(
             pass
     except OSError as error:
         raise UserError(f"out_dir {str(out_dir)!r} cannot be written ({error.strerror}); choose another.") from None
-    data = {name: _SERIALIZERS[name](model, policy) for name in chosen}
-    differences, allowed = _check(model, policy, data)
     description = describe(model, policy, metadata)
+    data = {name: _SERIALIZERS[name](model, policy, description) for name in chosen}
+    differences, allowed = _check(model, policy, data)
     description["files"] = {
         FORMATS[name]: {
             "sha256": sha256(data[name]),
@@ -174,6 +178,7 @@ def describe(model: EnsembleActorCritic, policy: int | str, metadata: Mapping[st
             }
             if model.cfg.normalize_observations
             else None,
+            "clip": metadata.get("observation_clip"),
             "layout": metadata.get("observation_layout"),
         },
         "action": action,
@@ -182,7 +187,12 @@ def describe(model: EnsembleActorCritic, policy: int | str, metadata: Mapping[st
             "arguments": ["obs", "policy_ids"] if policy == POLICY_INPUT else ["obs"],
             "reset": "reset() or reset(dones) where episodes start" if model.is_recurrent else "nothing to reset",
         },
-        "onnx": {"inputs": onnx.input_names, "outputs": onnx.output_names, "opset": _OPSET},
+        "onnx": {
+            "inputs": onnx.input_names,
+            "outputs": onnx.output_names,
+            "opset": _OPSET,
+            "ir_version": IR_VERSION,
+        },
         "versions": library_versions(),
         "created": now(),
     }
@@ -191,16 +201,21 @@ def describe(model: EnsembleActorCritic, policy: int | str, metadata: Mapping[st
 # -- the two formats ---------------------------------------------------------------------------------------------------
 
 
-def _jit_bytes(model: EnsembleActorCritic, policy: int | str) -> bytes:
+def _jit_bytes(model: EnsembleActorCritic, policy: int | str, description: Mapping[str, Any]) -> bytes:
+    """A TorchScript file that carries the description as its extra file ``policy.json``."""
     buffer = io.BytesIO()
+    extra = {"policy.json": json.dumps(description)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch announces a successor of TorchScript; Isaac Lab still loads this one
-        torch.jit.save(torch.jit.script(DeployedPolicy.build(model, policy).eval()), buffer)
+        torch.jit.save(torch.jit.script(DeployedPolicy.build(model, policy).eval()), buffer, _extra_files=extra)
     return buffer.getvalue()
 
 
-def _onnx_bytes(model: EnsembleActorCritic, policy: int | str) -> bytes:
-    """One self-contained file for any number of environments (rsl_rl's own export fixes it to one)."""
+def _onnx_bytes(model: EnsembleActorCritic, policy: int | str, description: Mapping[str, Any]) -> bytes:
+    """One self-contained file for any number of environments (rsl_rl's own export fixes it to one).
+
+    Its metadata hold the description, each entry as JSON under its name.
+    """
     module = OnnxPolicy.build(model, policy).eval()
     axis = torch.export.Dim("num_envs")
     axes = [{1: axis} if name in ("h_in", "c_in") else {0: axis} for name in module.input_names]
@@ -222,7 +237,17 @@ def _onnx_bytes(model: EnsembleActorCritic, policy: int | str) -> bytes:
             )
     finally:
         quiet.setLevel(level)
-    return program.model_proto.SerializeToString()  # type: ignore[union-attr]
+    import onnx
+
+    proto: Any = program.model_proto  # type: ignore[union-attr]
+    proto.ir_version = IR_VERSION
+    # where each node came from in torch's sources: newer than the version says, large, and of no use elsewhere
+    graph, functions = proto.graph, proto.functions
+    values = (*graph.value_info, *graph.initializer, *graph.input, *graph.output)
+    for part in (graph, *graph.node, *values, *functions, *(node for each in functions for node in each.node)):
+        part.ClearField("metadata_props")
+    onnx.helper.set_model_props(proto, {name: json.dumps(value) for name, value in description.items()})
+    return proto.SerializeToString()
 
 
 class _JitActor:
@@ -272,7 +297,10 @@ def _onnx_session(data: bytes) -> tuple[Callable[[dict[str, Any]], list[Any]], l
     return lambda inputs: session.run(None, inputs), [i.name for i in session.get_inputs()]
 
 
-_SERIALIZERS: dict[str, Callable[[EnsembleActorCritic, Any], bytes]] = {"jit": _jit_bytes, "onnx": _onnx_bytes}
+_SERIALIZERS: dict[str, Callable[[EnsembleActorCritic, Any, Mapping[str, Any]], bytes]] = {
+    "jit": _jit_bytes,
+    "onnx": _onnx_bytes,
+}
 _LOADERS: dict[str, Callable[[bytes, EnsembleActorCritic], Any]] = {"jit": _JitActor, "onnx": _OnnxActor}
 
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from cpo_lab.cli import export, main
+from cpo_lab.deployment import description
 from cpo_lab.tasks.in_hand.shadow import SHADOW_OBSERVATIONS
+from cpo_lab.tasks.layout import layout_size
 from cpo_rl.config import ModelCfg
 from cpo_rl.errors import UserError
 from cpo_rl.models import EnsembleActorCritic
@@ -63,7 +65,13 @@ def test_the_newest_run_is_exported_with_its_meaning(tmp_path, capsys, sidecar, 
     checkpoint = make_run(tmp_path, sidecar=sidecar)
     assert main(["export", "--log_root", str(tmp_path)]) == 0
     out = checkpoint.parent / "exported"
-    assert sorted(f.name for f in out.iterdir()) == ["policy.json", "policy.onnx", "policy.pt"]
+    assert sorted(f.name for f in out.iterdir()) == [
+        "README.md",
+        "policy.json",
+        "policy.onnx",
+        "policy.pt",
+        "run_policy.py",
+    ]
     found = json.loads((out / "policy.json").read_text())
     assert found["task"] == TASK
     assert found["iteration"] == iteration  # finished iterations; the stock runner stores the number of the last one
@@ -101,9 +109,10 @@ def test_every_policy_gets_a_folder(tmp_path):
     assert not torch.allclose(outputs[1], outputs[2])
 
 
-def test_the_id_can_be_an_input(tmp_path):
+@pytest.mark.parametrize("word", ["ensemble", "input"])
+def test_the_id_can_be_an_input(tmp_path, word):
     checkpoint = make_run(tmp_path, sidecar=True)
-    assert main(["export", "--checkpoint", str(checkpoint), "--policy", "input", "--formats", "jit"]) == 0
+    assert main(["export", "--checkpoint", str(checkpoint), "--policy", word, "--formats", "jit"]) == 0
     module = torch.jit.load(str(checkpoint.parent / "exported" / "all_policies" / "policy.pt"))
     assert module(torch.ones(3, NUM_OBS), torch.tensor([0, 1, 2])).shape == (3, 20)
 
@@ -120,9 +129,9 @@ def test_the_id_can_be_an_input(tmp_path):
     ],
 )
 def test_the_layout_of_every_task_is_found(task, num_obs):
-    layout = export._layout(task, num_obs)
-    assert layout is not None
-    assert layout[-1]["offset"] + layout[-1]["size"] == num_obs
+    terms = description._terms(description.task_config(task), num_obs)
+    assert terms is not None
+    assert layout_size(terms) == num_obs
 
 
 @pytest.mark.parametrize(("task", "num_obs"), [("Someone-Elses-Task", 211), (TASK, 210)])
@@ -137,7 +146,7 @@ def test_an_unknown_layout_is_left_out(tmp_path, task, num_obs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy", "3"], "--policy '3' must be leader, followers, all, input or 0 to 2 (the leader)"),
+        (["--policy", "3"], "--policy '3' must be leader, followers, all, ensemble or 0 to 2 (the leader)"),
         (["--policy", "-1"], "--policy"),
         (["--policy", "best"], "--policy 'best' must be"),
         (["--formats", "tflite"], "formats=tflite"),

@@ -201,3 +201,39 @@ def step(env: Any, actions: torch.Tensor, prepare: Any) -> tuple[Any, ...]:
     if "_debug_vis_callback" in dir(env):
         env._debug_vis_callback(None)
     return seen
+
+
+def bring_near_goals(env: Any, draw: Any) -> None:
+    """Move everything, and put two thirds of the objects so near to their goals that some reach them."""
+    env.scene.move(draw)
+    if "object" not in env.scene.bodies:
+        return move_as_wanted(env, draw)
+    pose = env.object.data.root_link_pose_w.torch
+    near = torch.arange(env.num_envs) % 3 > 0
+    if "curriculum" in vars(env):
+        place, rotation = env.goals.position, env.goals.rotation
+    else:
+        place, rotation = env.goal_position, env.goal_rotation
+    reach = 0.25 * draw(env.num_envs)
+    direction = torch.tensor([0.6, 0.0, 0.8])
+    turn = torch.zeros(env.num_envs, 4)
+    turn[:, 0], turn[:, 3] = (0.15 * draw(env.num_envs)).sin(), 1.0
+    turn /= turn.norm(dim=-1, keepdim=True)
+    pose[near, :3] = (place + env.scene.env_origins + reach.unsqueeze(-1) * direction)[near]
+    pose[near, 3:] = product(turn, rotation)[near]
+    env.object.data.root_com_vel_w.torch[near, 3:] *= 0.1
+
+
+def move_as_wanted(env: Any, draw: Any) -> None:
+    """Put robots on legs upright and let them move slowly, so that errors are of the size of what is rewarded."""
+    data = env.robot.data
+    data.root_link_pose_w.torch[:, 3:6] *= 0.1
+    data.root_link_pose_w.torch[:, 3:] /= data.root_link_pose_w.torch[:, 3:].norm(dim=-1, keepdim=True)
+    data.root_com_vel_w.torch[:] *= 0.03
+    data.applied_torque.torch[:] *= 30.0
+
+
+def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Product of quaternions xyzw."""
+    (a, s), (b, t) = (first[:, :3], first[:, 3:]), (second[:, :3], second[:, 3:])
+    return torch.cat((s * b + t * a + torch.linalg.cross(a, b), s * t - (a * b).sum(-1, keepdim=True)), dim=-1)

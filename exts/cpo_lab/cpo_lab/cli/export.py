@@ -9,27 +9,24 @@ observations mean from the task's layout table.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.parser import CommandParser, policies_of
+from cpo_lab.deployment.companions import add_companions
+from cpo_lab.deployment.description import describe_driving, describe_origin, section
 from cpo_lab.launch.machine import check_folder
-from cpo_lab.launch.registry import tasks
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import expanded
 from cpo_rl.runs.find import resolve_checkpoint
 from cpo_rl.runs.folder import RunFolder
-from cpo_rl.runs.provenance import config_hash
-from cpo_rl.runs.records import is_number
 
 if TYPE_CHECKING:
-    from cpo_rl.models import EnsembleActorCritic
     from cpo_rl.runs.checkpoint_reader import Checkpoint
 
-INPUT = "input"
-"""Value of ``--policy`` for one model whose input names the policy."""
+INPUT, ENSEMBLE = "input", "ensemble"
+"""Values of ``--policy`` for one model whose input names the policy; the first is the older word."""
 
 _EPILOG = """\
 The files go to <run folder>/exported, other policies than the leader to a
@@ -37,8 +34,13 @@ folder of their own in there:
   policy.pt      TorchScript: forward(obs), reset()
   policy.onnx    ONNX for any number of environments; recurrent states are
                  inputs and outputs
-  policy.json    what both expect and give: observation layout, normalizer,
-                 action, task, checksums
+  policy.json    what a robot's driver needs: names, order, units, ranges and
+                 scales of observations and actions, joint limits, gains,
+                 control rate, how an action becomes a joint target; also in
+                 the metadata of policy.onnx
+  run_policy.py  drives a robot with them: sensor values in, joint targets out
+                 (needs numpy and onnxruntime only)
+  README.md      a model card, with the front matter of Hugging Face
 Every file was compared with the checkpoint over 1,000 steps with resets before
 it was written.
 
@@ -47,7 +49,7 @@ examples:
   cpo-lab export --checkpoint best --formats onnx
   cpo-lab export --checkpoint logs/rsl_rl/hand/2026-01-31_12-00-00/model_2000.pt
   cpo-lab export --policy all           every policy of the ensemble
-  cpo-lab export --policy input --output deploy   one model that takes the id"""
+  cpo-lab export --policy ensemble --output deploy   one model, takes the id"""
 
 
 def _parser() -> CommandParser:
@@ -57,7 +59,7 @@ def _parser() -> CommandParser:
     parser.add_shared(
         "--policy",
         default="leader",
-        help="leader, followers, all, a number from 0, or input for one model that takes it (default: leader)",
+        help="leader, followers, all, a number from 0, or ensemble for one model that takes it (default: leader)",
     )
     parser.add_argument("--formats", default="jit,onnx", metavar="LIST", help="jit, onnx or both (default: jit,onnx)")
     parser.add_argument("--output", metavar="DIR", help="folder of the files (default: exported in the run folder)")
@@ -84,14 +86,19 @@ def run(argv: list[str]) -> int:
 
     checkpoint = read_checkpoint(file)
     settings = _agent_settings(checkpoint, file, run_folder)
-    groups = _section(settings, "obs_groups").get("actor")
+    groups = section(settings, "obs_groups").get("actor")
     model = EnsembleActorCritic.from_checkpoint(checkpoint.payload.get("model") or {}, settings["model"], groups)
-    metadata = _metadata(checkpoint, file, run_folder, settings, model)
+    metadata = {
+        **describe_origin(checkpoint, file, run_folder, settings),
+        **describe_driving(checkpoint, run_folder, settings.get("clip_actions"), model.num_obs),
+    }
     root = expanded(args.output) if args.output else file.parent / "exported"
     written = []
     for policy in _policies(args.policy, model.num_policies):
         folder = root / _subfolder(policy, model.num_policies)
-        written.append((folder, export_policy(model, folder, policy, formats, metadata)))
+        description = export_policy(model, folder, policy, formats, metadata)
+        add_companions(folder, description, run_folder)
+        written.append((folder, description))
     _show(file, root, written)
     return 0
 
@@ -102,7 +109,7 @@ def _policies(choice: str, num_policies: int) -> Sequence[int | str]:
     Raises:
         UserError: If it means none.
     """
-    return [INPUT] if choice == INPUT else policies_of(choice, num_policies, INPUT)
+    return [INPUT] if choice in (INPUT, ENSEMBLE) else policies_of(choice, num_policies, ENSEMBLE)
 
 
 def _subfolder(policy: int | str, count: int) -> str:
@@ -125,63 +132,6 @@ def _agent_settings(checkpoint: Checkpoint, file: Path, run: RunFolder) -> dict[
             f"{str(file)!r} comes without its network's settings; keep it with its folder's params/agent.yaml."
         )
     return settings
-
-
-def _metadata(
-    checkpoint: Checkpoint, file: Path, run: RunFolder, settings: dict[str, Any], model: EnsembleActorCritic
-) -> dict[str, Any]:
-    """What ``policy.json`` says about the origin of the policy and the meaning of its numbers."""
-    action: dict[str, Any] = {"clip_before_environment": settings.get("clip_actions")}
-    if _is_ours(run.task):
-        action["clip"] = [-1.0, 1.0]
-        action["note"] = "the environment clips to this range and maps it to joint targets as the task's page says"
-    env = run.env_settings
-    step: Any = _section(env, "sim").get("dt")
-    decimation: Any = env.get("decimation")
-    return {
-        "task": run.task,
-        "algorithm": _section(settings, "algorithm").get("algorithm"),
-        "iteration": checkpoint.payload["iter"],
-        "checkpoint": {"file": file.name, "sha256": checkpoint.sha256},
-        "config_hash": run.manifest.get("config_hash") or config_hash(settings),
-        "git_commit": run.manifest.get("git_commit"),
-        "control_period_s": step * decimation if is_number(step) and is_number(decimation) else None,
-        "observation_clip": env.get("observation_clip"),
-        "observation_layout": _layout(run.task, model.num_obs),
-        "action": action,
-    }
-
-
-def _section(settings: dict[str, Any], name: str) -> dict[str, Any]:
-    section = settings.get(name)
-    return section if isinstance(section, dict) else {}
-
-
-def _is_ours(task: str | None) -> bool:
-    spec = tasks().get(task or "")
-    return spec is not None and str(spec.entry_point).startswith("cpo_lab.tasks.")
-
-
-def _layout(task: str | None, num_obs: int) -> list[dict[str, Any]] | None:
-    """Terms of the task's observation from its layout table; None for a task without one."""
-    if not _is_ours(task):
-        return None
-    from cpo_lab.tasks.layout import layout_size, layout_slices
-
-    module, _, name = str(tasks()[str(task)].kwargs["env_cfg_entry_point"]).partition(":")
-    try:
-        layouts = getattr(importlib.import_module(module), name).layouts()
-    except ImportError:  # no Isaac Lab on this machine
-        return None
-    for terms in layouts:
-        if layout_size(terms) == num_obs:
-            starts = layout_slices(terms)
-            return [
-                {"name": t.name, "offset": starts[t.name].start, "size": t.size, "description": t.description,
-                 "unit": t.unit, "scale": t.scale}
-                for t in terms
-            ]  # fmt: skip
-    return None
 
 
 def _show(checkpoint: Path, root: Path, written: list[tuple[Path, dict[str, Any]]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -111,6 +111,22 @@ class TaskEnvCfg(DirectRLEnvCfg):
     def layouts(cls) -> list[tuple[ObservationTerm, ...]]:
         """All layouts that settings of the task can lead to."""
         return [cls().layout()]
+
+    @classmethod
+    def deployment(
+        cls, settings: Mapping[str, Any], layout: Sequence[ObservationTerm], state: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a robot's driver has to know, for ``policy.json``; empty if the task does not say.
+
+        Args:
+            settings: Settings that a policy was trained with, as plain values.
+            layout: Terms of its observation.
+            state: What the environment kept in the checkpoint (``state_for_checkpoint``).
+
+        Raises:
+            UserError: If something about the robot cannot be found.
+        """
+        return {}
 
     def presets_are_chosen(self) -> bool:
         """Whether Isaac Lab has put the chosen presets in the place of all of them, as it does before a start."""

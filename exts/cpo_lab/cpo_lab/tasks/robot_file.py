@@ -12,7 +12,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cpo_lab.assets.availability import file_of
@@ -76,7 +76,26 @@ def names_in(path: str, variants: dict[str, str] | None) -> tuple[list[str], lis
     Raises:
         UserError: If it is no USD file or has no default prim.
     """
-    from pxr import Tf, Usd, UsdPhysics
+    from pxr import Usd, UsdPhysics
+
+    stage = stage_of(path, variants)
+    prims = list(Usd.PrimRange(stage.GetDefaultPrim(), Usd.TraverseInstanceProxies()))
+    moving = (UsdPhysics.RevoluteJoint, UsdPhysics.PrismaticJoint, UsdPhysics.SphericalJoint)
+    joints = [prim.GetName() for prim in prims if any(prim.IsA(kind) for kind in moving)]
+    return joints, [prim.GetName() for prim in prims if prim.HasAPI(UsdPhysics.RigidBodyAPI)]
+
+
+def stage_of(path: str, variants: Mapping[str, str] | None) -> Any:
+    """Open a USD file with a default prim.
+
+    Args:
+        path: Local file.
+        variants: Variants to select on its default prim; those that it does not have are ignored.
+
+    Raises:
+        UserError: If it is no USD file or has no default prim.
+    """
+    from pxr import Tf, Usd
 
     try:
         stage = Usd.Stage.Open(str(path))
@@ -89,10 +108,7 @@ def names_in(path: str, variants: dict[str, str] | None) -> tuple[list[str], lis
     for name, choice in (variants or {}).items():
         if root.GetVariantSets().HasVariantSet(name):
             root.GetVariantSet(name).SetVariantSelection(choice)
-    prims = list(Usd.PrimRange(root, Usd.TraverseInstanceProxies()))
-    moving = (UsdPhysics.RevoluteJoint, UsdPhysics.PrismaticJoint, UsdPhysics.SphericalJoint)
-    joints = [prim.GetName() for prim in prims if any(prim.IsA(kind) for kind in moving)]
-    return joints, [prim.GetName() for prim in prims if prim.HasAPI(UsdPhysics.RigidBodyAPI)]
+    return stage
 
 
 def _patterns(robot: Any) -> list[tuple[str, str]]:

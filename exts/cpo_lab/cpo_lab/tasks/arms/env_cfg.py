@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from isaaclab.sim import SimulationCfg
@@ -14,6 +15,7 @@ from cpo_lab.assets.allegro import kuka_allegro_usd
 from cpo_lab.assets.cuboids import OBJECT_SETS, object_shapes
 from cpo_lab.physics.presets import HandPhysicsCfg
 from cpo_lab.tasks.arms import validation
+from cpo_lab.tasks.arms.deployment import deployment
 from cpo_lab.tasks.arms.layout import KEYPOINTS, kuka_observations
 from cpo_lab.tasks.arms.scenes import ArmPhysicsCfg, KukaSceneCfg, ThrowSceneCfg, TwoArmsPhysicsCfg, TwoArmsSceneCfg
 from cpo_lab.tasks.base_env import TaskEnvCfg, simulation_cfg
@@ -195,6 +197,13 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
     def layouts(cls) -> list[tuple[ObservationTerm, ...]]:
         """All layouts that settings of the task can lead to."""
         return [kuka_observations(cls.num_arms, len(points)) for points in KEYPOINTS.values()]
+
+    @classmethod
+    def deployment(
+        cls, settings: Mapping[str, Any], layout: Sequence[ObservationTerm], state: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What the arms' driver has to know, for ``policy.json``."""
+        return deployment(settings, layout, state, cls.num_arms)
 
     def derived(self) -> dict[str, Any]:
         """Length of an episode in seconds, and the sizes of observation and action."""

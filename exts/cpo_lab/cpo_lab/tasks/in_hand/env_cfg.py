@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any
 
@@ -16,7 +17,9 @@ from cpo_lab.assets.cache import is_generated
 from cpo_lab.assets.cube import MarkedCubeCfg
 from cpo_lab.assets.nucleus import NUCLEUS, TENDON_RANGE
 from cpo_lab.tasks.base_env import TaskEnvCfg
+from cpo_lab.tasks.in_hand.deployment import deployment
 from cpo_lab.tasks.in_hand.rules import ReorientRules
+from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.robot_file import check_robot
 from cpo_lab.tasks.settings import refuse_changed
 from cpo_rl.errors import UserError
@@ -104,6 +107,13 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
         sizes = {term.name: term.size for term in self.layout()}
         # no separate critic observation: the critic reads the same numbers
         return {**super().derived(), "action_space": sizes["last_action"], "state_space": 0}
+
+    @classmethod
+    def deployment(
+        cls, settings: Mapping[str, Any], layout: Sequence[ObservationTerm], state: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a hand's driver has to know, for ``policy.json``."""
+        return deployment(settings, layout)
 
     def rules(self) -> ReorientRules:
         """The constants of the rules, by themselves."""
