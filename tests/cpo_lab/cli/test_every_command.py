@@ -134,7 +134,7 @@ def test_an_output_that_cannot_be_written(capsys, command, arguments):
     assert option in refused(capsys, command, *arguments)
 
 
-@pytest.mark.parametrize("command", ["report", "export", "runs", "list", "benchmark update"])
+@pytest.mark.parametrize("command", ["report", "export", "runs", "watch", "list", "benchmark update"])
 def test_a_setting_where_none_is_taken(capsys, command):
     assert "env.decimation=1" in refused(capsys, command, "env.decimation=1")
 

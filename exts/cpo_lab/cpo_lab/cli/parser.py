@@ -119,6 +119,25 @@ def seed_int(text: str) -> int:
     return value
 
 
+def port_number(text: str) -> int:
+    """Parse a port: 0 to 65535."""
+    value = _bounded_int(text, 0, "an integer from 0 to 65535")
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"must be an integer from 0 to 65535, not {text}")
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Parse a finite number above 0."""
+    try:
+        value = float(text)
+        if not 0.0 < value < math.inf:
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}") from None
+    return value
+
+
 def run_name(text: str) -> str:
     """Parse a name that is safe as the end of a folder's name."""
     if not re.fullmatch(r"[\w.\-]{0,100}", text):

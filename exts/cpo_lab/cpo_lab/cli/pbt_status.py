@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpo_lab.cli.runs import HEALTH_COLORS, summary
+from cpo_lab.cli.runs import summary
+from cpo_lab.ui.health import HEALTH_COLORS
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration, format_or_blank
 from cpo_rl.pbt.workspace import Workspace

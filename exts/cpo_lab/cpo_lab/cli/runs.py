@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from cpo_lab.cli.parser import CommandParser
+from cpo_lab.ui.health import HEALTH_COLORS, SILENT_S
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration, format_or_blank
 from cpo_rl.runs.checkpoints import CheckpointStore
@@ -20,20 +20,7 @@ from cpo_rl.runs.files import printable, shown
 from cpo_rl.runs.find import find_runs, folders_at
 from cpo_rl.runs.folder import HEALTHS, RunFolder
 from cpo_rl.runs.metric_names import MEAN_RETURN, RETURN, STEPS_PER_S, SUCCESSES
-
-HEALTH_COLORS = {
-    "running": "green",
-    "finished": "bold",
-    "stopped": "yellow",
-    "preempted": "yellow",
-    "crashed": "red",
-    "lost": "red",
-    "unknown": "dim",
-}
-"""Colour of each of :data:`~cpo_rl.runs.folder.HEALTHS`."""
-
-_STALE_S = 900.0
-"""Age of the last sign of life from which a running run of another machine is called silent [s]."""
+from cpo_rl.runs.provenance import age_s
 
 _EPILOG = """\
 health:
@@ -97,41 +84,28 @@ def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
         at: The present; now by default.
     """
     manifest = found.manifest
-    iteration, goal = found.iteration, found.max_iterations
-    health = found.health()
-    left = None
-    if health == "running" and goal and iteration:
-        left = (goal - iteration) * float(manifest.get("wall_clock_s") or 0.0) / iteration
     best_iteration = found.number("best", "iteration")
     return {
         "folder": str(found.path),
         "task": found.task,
         "algorithm": found.algorithm,
         "seed": found.seed,
-        "health": health,
+        "health": found.health(),
         "error": manifest.get("error"),
         "problems": found.problems,
         "ancestor": found.ancestor,
-        "iteration": iteration,
-        "max_iterations": goal,
+        "iteration": found.iteration,
+        "max_iterations": found.max_iterations,
         "env_steps": manifest.get("env_steps") or 0,
         "return": found.number("last", RETURN, MEAN_RETURN),
         "successes": found.number("last", SUCCESSES),
         "best": found.number("best", "score"),
         "best_iteration": None if best_iteration is None else int(best_iteration),
         "env_steps_per_s": found.number("last", STEPS_PER_S),
-        "left_s": left if left is None or math.isfinite(left) else None,
-        "silent_s": _age_s(manifest.get("updated"), at),
+        "left_s": found.left_s,
+        "silent_s": age_s(manifest.get("updated"), at),
         "checkpoints": list(CheckpointStore(found.path).manifests()),
     }
-
-
-def _age_s(updated: Any, at: datetime | None) -> float | None:
-    """Return the time since an ISO 8601 stamp [s], None if it cannot be read."""
-    try:
-        return ((at or datetime.now(UTC)) - datetime.fromisoformat(updated)).total_seconds()
-    except (TypeError, ValueError):
-        return None
 
 
 def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
@@ -185,6 +159,6 @@ def _health(row: dict[str, Any]) -> str:
     text = f"[{HEALTH_COLORS[row['health']]}]{row['health']}[/]"
     if row["left_s"] is not None:
         text += f", {format_duration(row['left_s'])} left"
-    if row["health"] == "running" and (row["silent_s"] or 0.0) > _STALE_S:
+    if row["health"] == "running" and (row["silent_s"] or 0.0) > SILENT_S:
         text += f", [red]silent for {format_duration(row['silent_s'])}[/]"
     return text

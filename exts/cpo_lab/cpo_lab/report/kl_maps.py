@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from cpo_lab.report import style
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.plates import Plate
+from cpo_lab.viewing.kl_colors import KL_MAP, kl_limits, kl_palette
 from cpo_rl.formatting import format_count
 
 Array = NDArray[np.float64]
@@ -26,8 +26,6 @@ PANELS = 6
 """Small multiples of the KL map."""
 FRAMES = 24
 """Positions of the KL map's slider."""
-_FLOOR = 1e-3
-"""Smallest KL that is told apart in a map [nats]."""
 
 
 @dataclass
@@ -44,19 +42,14 @@ class KlMaps:
     @property
     def limits(self) -> tuple[float, float]:
         """Range of the logarithmic colour scale [nats]."""
-        off_diagonal = self.matrices[:, ~np.eye(self.matrices.shape[1], dtype=bool)]
-        finite = off_diagonal[np.isfinite(off_diagonal)]
-        high = max(float(finite.max(initial=0.0)), 10.0 * _FLOOR)
-        low = float(np.clip(finite.min(initial=high), _FLOOR, high / 10.0))
-        return low, high
+        return kl_limits(self.matrices)
 
     def payload(self, label: str) -> dict[str, object]:
         """Plain numbers for the page's script."""
         low, high = self.limits
-        colors = [to_hex(c) for c in matplotlib.colormaps[style.KL_MAP](np.linspace(0.0, 1.0, 32))]
         rounded = [[[_significant(v) for v in row] for row in matrix] for matrix in self.matrices]
         steps = [format_count(s) for s in self.steps]
-        return {"label": label, "steps": steps, "kl": rounded, "low": low, "high": high, "colors": colors}
+        return {"label": label, "steps": steps, "kl": rounded, "low": low, "high": high, "colors": kl_palette()}
 
 
 def kl_maps(group: Group) -> KlMaps | None:
@@ -119,7 +112,7 @@ def kl_plate(group: Group, maps: KlMaps | None, key: str) -> Plate:
         bottom = (height - 0.48 - 1.3 * (row + 1) + 0.24) / height
         axes = fig.add_axes((0.065 + cell * column, bottom, cell * 0.86, 0.93 / height))
         shown = np.where(np.eye(size, dtype=bool), np.nan, np.maximum(maps.matrices[frame], low))
-        image = axes.imshow(shown, norm=LogNorm(low, high), cmap=style.KL_MAP, aspect="equal")
+        image = axes.imshow(shown, norm=LogNorm(low, high), cmap=KL_MAP, aspect="equal")
         axes.grid(visible=False)
         axes.set_title(f"{format_count(maps.steps[frame])} steps", fontsize=8, fontweight="normal", loc="center", pad=3)
         step = max(1, size // 8)

@@ -30,8 +30,6 @@ LEADER_COLOR = "#1b1b1b"
 """The leader among its followers."""
 FOLLOWER_MAP = "viridis"
 """Colour map of the follower index, from 0.05 to 0.85 of its range, so that the lightest is still readable on white."""
-KL_MAP = "cividis"
-"""Colour map of KL divergences (logarithmic): made for colour-blind readers, readable in grey."""
 
 WIDTH, HEIGHT = 3.9, 2.7
 """Size in inches: 374 CSS pixels wide, so that a phone shows the figure at its natural size."""

@@ -53,6 +53,9 @@ class Curves:
     end: dict[str, float] = field(default_factory=dict)
     """Iteration, environment steps and wall-clock time [s] of the last row, not averaged."""
 
+    last: dict[str, float] = field(default_factory=dict)
+    """Last finite value of every column that has one, not averaged."""
+
     problems: list[str] = field(default_factory=list)
     """Sentences about what is missing or damaged."""
 
@@ -115,6 +118,9 @@ def _bin_rows(curves: Curves, table: TableRows, name: str) -> None:
             sums[bins[starts]] += np.add.reduceat(np.where(finite, values, 0.0), starts)
             counts[bins[starts]] += np.add.reduceat(finite, starts, dtype=np.int64)
             curves.end = {column: float(v) for column, v in zip(header, values[-1], strict=True) if column in AXES}
+            newest = len(values) - 1 - finite[::-1].argmax(axis=0)  # row of each column's last finite value
+            known = finite.any(axis=0)
+            curves.last |= {header[i]: float(values[newest[i], i]) for i in np.flatnonzero(known)}
         seen += len(values)
     if damaged:
         curves.problems.append(f"{name} has {damaged} damaged row(s), left out.")

@@ -12,6 +12,7 @@ This module imports no torch, so that commands which only read runs start at onc
 from __future__ import annotations
 
 import functools
+import math
 import os
 import socket
 from collections.abc import Mapping
@@ -324,6 +325,13 @@ class RunFolder:
         if status == "running" and host == socket.gethostname() and not _alive(self.manifest.get("pid")):
             return "lost"
         return status
+
+    @property
+    def left_s(self) -> float | None:
+        """Training time that a running run needs still [s], at its speed so far; None where nothing tells."""
+        goal, done, spent = self.max_iterations, self.iteration, self.manifest.get("wall_clock_s") or 0.0
+        left = (goal - done) * float(spent) / done if goal and done and self.health() == "running" else math.nan
+        return left if math.isfinite(left) else None
 
     def checkpoint_numbers(self) -> list[int]:
         """Return ``n`` of every file ``model_<n>.pt``, whole or not, in rising order."""

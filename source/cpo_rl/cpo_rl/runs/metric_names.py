@@ -22,6 +22,10 @@ from dataclasses import dataclass, replace
 RETURN = "Leader/return"
 SUCCESSES = "Leader/successes"
 LEADER_STD = "Leader/std"
+POLICY_RETURN = "Policy_<i>/return"
+POLICY_SUCCESSES = "Policy_<i>/successes"
+KL_TO_LEADER = "Ensemble/kl_to_leader_<i>"
+ESS = "Ensemble/ess_<i>"
 MEAN_RETURN = "Train/mean_reward"
 KL_MEAN = "Ensemble/kl_mean"
 ESS_POOLED = "Ensemble/ess_pooled"
@@ -36,6 +40,16 @@ LEADER, POLICIES, COUPLING = "Leader", "Policies", "Coupling"
 OPTIMIZATION, LOSSES, SPEED, TASK, MORE = "Optimization", "Losses", "Speed", "Task", "More metrics"
 SECTIONS = (LEADER, POLICIES, COUPLING, OPTIMIZATION, LOSSES, SPEED, TASK, MORE)
 """Where metrics stand in TensorBoard and in the report, in reading order."""
+
+WATCHED = {
+    "return": POLICY_RETURN,
+    "successes": POLICY_SUCCESSES,
+    "KL to leader": KL_TO_LEADER,
+    "ESS": ESS,
+    "coupling": "Ensemble/coupling_coef_<i>",
+    "noise": "Policy_<i>/std",
+}
+"""What is shown of each policy while a run is watched, by label."""
 
 HEADLINE = (RETURN, SUCCESSES, MEAN_RETURN, STEPS_PER_S)
 """Metrics repeated in the run's manifest, for listings."""
@@ -104,6 +118,14 @@ class Metric:
         """The tag of one policy's curve."""
         return self.tag.replace("<i>", str(index))
 
+    def columns(self, policy: int, num_policies: int) -> list[str]:
+        """Tags of one policy's curve, of which the first that a run has counts.
+
+        A run of one policy writes its values as the leader's only.
+        """
+        tag = self.of_policy(policy)
+        return [tag, f"Leader/{tag.partition('/')[2]}"] if policy == num_policies - 1 else [tag]
+
     def text(self, value: float) -> str:
         """A value the way its kind is best read."""
         return format(value, self.form)
@@ -135,7 +157,7 @@ METRICS = (
            "Mean over the episodes of all policies that ended in the iteration; rsl_rl's own measure.",
            instead_of="Leader/episode_length"),
 
-    Metric("Policy_<i>/return", POLICIES, "Return of each policy", "reward per episode",
+    Metric(POLICY_RETURN, POLICIES, "Return of each policy", "reward per episode",
            "Every policy on its own environments; the leader is drawn in black.", "higher", expected=True),
     Metric("Policy_<i>/episode_length", POLICIES, "Episode length of each policy", "steps",
            "Every policy on its own environments."),
@@ -150,7 +172,7 @@ METRICS = (
     Metric(KL_MEAN, COUPLING, "Inter-policy KL", "nats",
            "Mean divergence between two different policies on visited states. Low: they act alike and can use each "
            "other's data.", log=True, expected=True, console=(4, "inter-policy KL")),
-    Metric("Ensemble/kl_to_leader_<i>", COUPLING, "KL of each follower to the leader", "nats",
+    Metric(KL_TO_LEADER, COUPLING, "KL of each follower to the leader", "nats",
            "Divergence of follower i from the leader on the follower's states.", log=True),
     Metric("Ensemble/coupling_kl", COUPLING, "Regulated KL to the leader", "nats",
            "Mean KL of the followers to the leader that coupling_target_kl regulates: by default the part that "
@@ -165,7 +187,7 @@ METRICS = (
            "Share of the followers' samples that counts for the leader after importance weighting. For Gaussians of "
            "equal spread it is exp(-2 KL): 0.78 at a KL of 0.125 nats, 0.37 at 0.5, 0.02 at 2.",
            share=True, expected=True, chart=_ESS_CHART),
-    Metric("Ensemble/ess_<i>", COUPLING, "Effective sample size of each follower", "share of rows",
+    Metric(ESS, COUPLING, "Effective sample size of each follower", "share of rows",
            "Share of follower i's samples that counts for the leader. 1: as good as the leader's own data.",
            share=True, expected=True, chart=_ESS_CHART),
     Metric("Ensemble/importance_deviation_<i>", COUPLING, "Importance-ratio spread", "mean |w - 1|",

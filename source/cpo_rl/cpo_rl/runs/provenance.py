@@ -26,6 +26,19 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def age_s(stamp: Any, at: datetime | None = None) -> float | None:
+    """Return the time since a stamp of :func:`now` [s], None if it cannot be read.
+
+    Args:
+        stamp: The time, ISO 8601.
+        at: The present; now by default.
+    """
+    try:
+        return ((at or datetime.now(UTC)) - datetime.fromisoformat(stamp)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
 def library_versions() -> dict[str, str]:
     """Return the installed versions of Python and of the libraries that decide results; absent ones are left out."""
     versions = {"python": platform.python_version()}
