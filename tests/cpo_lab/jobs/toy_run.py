@@ -18,6 +18,7 @@ def main(argv: list[str]) -> int:
     """Train to the end, going on from what the folder holds; returns the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sleep_s", type=float, default=0.0)
+    parser.add_argument("--device")
     parser.add_argument("--task")
     parser.add_argument("--agent")
     parser.add_argument("--seed", type=int)

@@ -41,6 +41,7 @@ from cpo_lab.launch.run_place import (
     ancestor_of,
     choose_place,
     find_beginning,
+    ray_lines,
     reasons_for_another_run,
 )
 from cpo_lab.launch.settings import names_of
@@ -308,6 +309,9 @@ def _show(plan: Plan) -> None:
     for name, value in rows.items():
         chosen = "  [dim](chosen for this machine)[/]" if name in chosen_rows else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
+    if plan.log_dir is not None:  # what Isaac Lab's Ray scripts read to find a run
+        for line in ray_lines(plan.log_dir):
+            console.print(line, style="dim", markup=False, soft_wrap=True)
     unequal = unequal_objects(resolved.env_cfg, policies, num_envs)
     if unequal:
         console.print(f"[bold yellow]{'warning':<11}[/] {escape(unequal)}", soft_wrap=True)

@@ -23,9 +23,6 @@ from cpo_rl.runs.files import reason
 QUEUE_S = 10.0
 """Time between two questions to Slurm, one for all jobs [s]."""
 
-ENDING_S = 900.0
-"""How long a job whose run was stopped by Slurm waits for its own end [s]."""
-
 MOST_TIMEOUTS = 100
 """How often a job is requeued at its time limit; every time it got one limit's length further."""
 
@@ -54,7 +51,7 @@ class Attended:
         while (code := self._process.poll()) is None:
             time.sleep(0.2)
         if code in STOPPED:
-            time.sleep(ENDING_S)  # a result would tell that this job, which Slurm ends or requeues now, is over
+            raise SystemExit(code)  # a result would tell that this job, which Slurm ends or requeues now, is over
         return code
 
     def checkpoint(self) -> Any:

@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from cpo_rl.errors import UserError
+
+SHARE_S = 600.0
+"""How long a process waits for what the first one tells; that one may load libraries from a slow disk [s]."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,38 @@ class Rank:
     def several(self) -> bool:
         """Whether there are other processes."""
         return self.world_size > 1
+
+    @property
+    def can_share(self) -> bool:
+        """Whether processes can tell each other something before they train; torchrun keeps a store for that."""
+        return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and "MASTER_PORT" in os.environ
+
+    def share(self, name: str, text: str | None = None) -> str:
+        """Tell the other processes a text, or wait for what the first one tells.
+
+        Args:
+            name: What it is about.
+            text: The text, of the first process; None waits for it.
+
+        Raises:
+            UserError: If the first process tells nothing.
+        """
+        from torch.distributed import TCPStore
+
+        try:
+            store = TCPStore(
+                os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
+                timeout=timedelta(seconds=SHARE_S),
+            )  # fmt: skip
+            restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # what an earlier try told counts no more
+            key = f"cpo_lab/{os.environ.get('TORCHELASTIC_RUN_ID', '')}/{restart}/{name}"
+            if text is not None:
+                store.set(key, text)
+                return text
+            return store.get(key).decode()
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(f"The processes cannot agree on the {name} ({reason}); name it with --log_dir.") from None
 
     def device(self, asked: str | None) -> str | None:
         """Device of this process: its own GPU, unless the CPU was asked for.

@@ -155,12 +155,15 @@ class RunPlace:
         Raises:
             UserError: If another process owns it, or it cannot be made.
         """
-        if not Rank.of_this_process().is_first:
-            assert self.folder is not None
+        rank = Rank.of_this_process()
+        if not rank.is_first:
+            self.folder = self.folder or Path(rank.share("run folder"))
             self.folder.mkdir(parents=True, exist_ok=True)
             return contextlib.nullcontext()
         if self.folder is None:
             self.folder, self._is_new = make_run_folder(self.root, self.experiment, self.run_name), True
+            if rank.several:
+                rank.share("run folder", str(self.folder))
         else:
             self._is_new = not self.folder.exists()
         return own_folder(self.folder)
@@ -202,7 +205,7 @@ def choose_place(
         may_move: Whether records in a named folder may be moved aside.
 
     Raises:
-        UserError: If the named folder holds another run, or several processes were given none.
+        UserError: If the named folder holds another run, or several processes have none and no torchrun.
     """
     rank, checkpoint = Rank.of_this_process(), begin.checkpoint
     own = checkpoint.parent if checkpoint is not None else None
@@ -218,8 +221,11 @@ def choose_place(
             seen = contents_of(own) if rank.is_first else None
             return RunPlace(own, continues=True, _planned=checkpoint, _seen=seen)
     if named is None:
-        if rank.several:
-            raise UserError(f"{rank.world_size} processes need one run folder; name it with --log_dir.")
+        if rank.several and not rank.can_share:
+            raise UserError(
+                f"{rank.world_size} processes need one run folder and cannot agree on a new one here; start them with "
+                "torchrun, or name it with --log_dir."
+            )
         return replace(new, reasons=reasons)
     if named == own:
         raise UserError(
@@ -279,6 +285,20 @@ def _engines(run: RunFolder, resolved: Resolved) -> tuple[str | None, str | None
     before = physics.get("class_type") if isinstance(physics, dict) else None
     now = str(resolved.env_cfg.sim.physics.class_type)
     return (before.rpartition(":")[2], now.rpartition(":")[2]) if isinstance(before, str) else (None, None)
+
+
+def ray_lines(folder: Path) -> tuple[str, str]:
+    """Return the two lines by which Isaac Lab's Ray scripts find a run.
+
+    Source: ``scripts/reinforcement_learning/ray/util.py`` of Isaac Lab.
+
+    Args:
+        folder: The run folder.
+    """
+    return (
+        f"[INFO] Logging experiment in directory: {folder.parent}",
+        f"Exact experiment name requested from command line: {folder.name}",
+    )
 
 
 def ancestor_of(checkpoint: Path, reasons: list[str]) -> dict[str, Any]:
