@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
+from cpo_lab.launch.settings import check_written
 from cpo_lab.tasks.kinds import ANY, Kind, field_kind, refuse_unknown_code, told_kind
 from cpo_lab.tasks.ranges import wrong
 from cpo_rl.errors import UserError, suggestion
@@ -72,6 +73,7 @@ def apply_settings(task: str, agent_key: str, settings: Sequence[str], *, play_m
 
     from cpo_lab.launch.algorithm import use_named_algorithm
 
+    check_written(settings)  # those of a run folder too: Hydra ends the process at what it cannot read
     fields = [token for token in settings if token.startswith(("env.", "agent."))]
     try:
         with redirect_stdout(io.StringIO()):  # Isaac Lab prints which file it reads
