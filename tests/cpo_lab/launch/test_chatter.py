@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from cpo_lab.cli import evaluate, play, rollouts
 from cpo_lab.launch import chatter
 from cpo_lab.launch.chatter import StartupOutput, startup_output
 
@@ -89,6 +91,7 @@ def test_no_room_for_temporary_files_shows_everything(monkeypatch, capfd):
 
 def test_a_crash_of_compiled_code_is_reported_on_the_screen():
     program = """
+import contextlib
 import ctypes
 from cpo_lab.launch.chatter import StartupOutput
 with StartupOutput():
@@ -113,3 +116,48 @@ def test_isaac_sim_is_always_shown_because_it_may_ask(monkeypatch, physics, view
     monkeypatch.setattr(chatter, "find_spec", lambda name: object() if isaacsim else None)
     resolved = types.SimpleNamespace(request=types.SimpleNamespace(physics=physics))
     assert startup_output(resolved, viewers, verbose=verbose)._shown == shown
+
+
+class ReleasedError(Exception):
+    """The start succeeded, and the command goes on."""
+
+
+def released(*args: object, **kwargs: object) -> None:
+    raise ReleasedError
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("starts", [True, False])
+@pytest.mark.parametrize("command", ["play", "evaluate"])
+def test_other_commands_show_it_when_asked_or_when_the_start_fails(command, starts, verbose, monkeypatch, capfd):
+    @contextlib.contextmanager
+    def engine(*args: object, **kwargs: object):
+        speak()
+        yield
+
+    @contextlib.contextmanager
+    def build(*args: object):
+        if not starts:
+            raise ValueError("no such joint")
+        yield None
+
+    module = {"play": play, "evaluate": evaluate}[command]
+    monkeypatch.setattr(module, "simulation", engine)
+    monkeypatch.setattr(module, "make_env", build)
+    monkeypatch.setattr(play, "load_policy", released)
+    monkeypatch.setattr(rollouts, "object_shapes", released)
+    request = types.SimpleNamespace(physics="ovphysx")
+    resolved = types.SimpleNamespace(
+        request=request, env_cfg=types.SimpleNamespace(scene=types.SimpleNamespace(num_envs=6))
+    )
+    argv = ["--verbose"] if verbose else []
+    args, _ = module._parser().read_with_settings(argv)
+    start = {
+        "play": lambda: play._play(resolved, Path("model_1.pt"), [0], types.SimpleNamespace(is_needed=False), args),
+        "evaluate": lambda: evaluate._measure(args, [resolved], [Path("run/model_1.pt")], [[0]]),
+    }[command]
+    with pytest.raises(ReleasedError if starts else ValueError):
+        start()
+    seen = capfd.readouterr()
+    shown = [words in seen.out + seen.err for words in SAID]
+    assert all(shown) if verbose or not starts else not any(shown)

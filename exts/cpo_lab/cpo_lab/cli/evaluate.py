@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from argparse import Namespace
@@ -24,6 +25,7 @@ from cpo_lab.cli.parser import (
     policies_of,
     positive_int,
 )
+from cpo_lab.launch.chatter import ENGINE_OUTPUT, startup_output
 from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.settings import check_written
@@ -90,6 +92,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--json", metavar="FILE", help="write scores, comparisons and every episode")
     parser.add_argument("--csv", metavar="FILE", help="write scores as a table")
     add_run_options(parser)
+    parser.add_shared("--verbose", help=ENGINE_OUTPUT)
     return parser
 
 
@@ -172,11 +175,13 @@ def _measure(
 
     measured = []
     names = _names(files)
-    with (
-        simulation(configurations[0], []),
-        make_env(configurations[0]) as env,
-        Console(stderr=True).status("") as status,
-    ):
+    output = startup_output(configurations[0], [], verbose=args.verbose)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(output)
+        stack.enter_context(simulation(configurations[0], []))
+        env = stack.enter_context(make_env(configurations[0]))
+        output.release(None)
+        status = stack.enter_context(Console(stderr=True).status(""))
         shapes, _ = object_shapes(env)
         for name, file, resolved, policies in zip(names, files, configurations, chosen, strict=True):
             policy = load_policy(env, resolved, file, force=args.force)

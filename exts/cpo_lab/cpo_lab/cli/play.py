@@ -22,6 +22,7 @@ from cpo_lab.cli.parser import (
     policies_of,
     positive_int,
 )
+from cpo_lab.launch.chatter import ENGINE_OUTPUT, startup_output
 from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.simulation import make_env, simulation
@@ -68,6 +69,7 @@ def _parser() -> CommandParser:
         "--real_time", "--real-time", action="store_true", help="wait so that a viewer shows at most real speed"
     )
     add_run_options(parser)
+    parser.add_shared("--verbose", help=ENGINE_OUTPUT)
     return parser
 
 
@@ -146,7 +148,10 @@ def _play(
 
     ids = side_by_side(policies, resolved.env_cfg.scene.num_envs)
     steps = args.steps or (None if args.viz else 600)
-    with simulation(resolved, _viewers(args, studio)), make_env(resolved) as env:
+    viewers = _viewers(args, studio)
+    output = startup_output(resolved, viewers or (), verbose=args.verbose)
+    with output, simulation(resolved, viewers), make_env(resolved) as env:
+        output.release(None)
         model = load_policy(env, resolved, checkpoint, force=args.force)
         pace = _Pace(env.unwrapped.step_dt) if args.real_time else None
 

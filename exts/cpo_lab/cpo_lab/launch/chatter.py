@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What engines print while they start: some twenty lines, a few of them alarming, kept in ``run.log`` instead."""
+"""What engines print while they start: some twenty lines, a few of them alarming, kept from the screen.
+
+Training keeps it in ``run.log``; play and evaluate, which have none, drop it where the start succeeds.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,9 @@ from cpo_lab.launch.configuration import Resolved
 
 LAST_LINES = 30
 """Lines shown of what was kept if the start fails."""
+
+ENGINE_OUTPUT = "show what the engine prints while it starts; else only the end of it, if the start fails"
+"""What ``--verbose`` does where there is no ``run.log`` to keep it in."""
 
 
 def startup_output(resolved: Resolved, visualizers: Sequence[str], *, verbose: bool) -> StartupOutput:
