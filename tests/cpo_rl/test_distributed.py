@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from cpo_rl.runs.checkpoints import CheckpointStore
+from cpo_rl.runs.lock import own_folder
 
 pytestmark = pytest.mark.long
 
@@ -83,6 +84,17 @@ def test_every_rank_continues_with_its_own_noise_and_episodes(tmp_path):
             assert torch.equal(tensor, resumed[name]), f"{name} of rank {rank}"
     noise = [torch.load(tmp_path / f"straight_{rank}.pt")["noise"] for rank in range(2)]
     assert not torch.equal(*noise)
+
+
+@pytest.mark.slow
+def test_a_second_start_of_several_processes_on_a_folder_in_use_ends_and_writes_nothing(tmp_path):
+    """Only the first process of each start locks; that one's refusal ends the others."""
+    with own_folder(tmp_path / "run"):
+        before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+        done = torchrun(HERE / "resuming_rank_job.py", [str(tmp_path), "run", "2"], 2, timeout=110.0)
+        assert done.returncode != 0 and f"is in use by process {os.getpid()}" in done.stderr
+        assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    assert not list(tmp_path.glob("*.pt"))
 
 
 @pytest.mark.parametrize("how", ["raise", "kill"])

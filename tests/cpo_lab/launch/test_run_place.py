@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import CheckpointManifest
 from cpo_rl.runs.checkpoints import write_checkpoint
 from cpo_rl.runs.folder import RunFolder
+from cpo_rl.runs.lock import own_folder
 
 TASK = "CpoLab-Reorient-Cube-Shadow-Direct"
 ROWS = "iteration,env_steps,wall_clock_s\n1,2,3\n"
@@ -270,3 +273,41 @@ def test_old_manifests_without_a_class_are_continued_in_place(tmp_path, started)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert main(["train", "--resume", str(folder), "--device", "cpu"]) == 0
     assert started[0].log_dir == folder
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_two_torchrun_starts_on_one_folder_the_second_writes_nothing(tmp_path, started, monkeypatch, capsys, rank):
+    """Its first process is refused, which ends the others; they have made nothing until then."""
+    for name, value in {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "run"
+    with running_elsewhere(folder):
+        before = content(folder)
+        status = main(["train", "--task", TASK, "--device", "cpu", "--num_envs", "12", "--log_dir", str(folder)])
+        assert content(folder) == before
+    if rank == 0:
+        assert status == 2 and "is in use by process" in capsys.readouterr().err and started == []
+    else:
+        assert status == 0 and [plan.log_dir for plan in started] == [folder]
+
+
+@contextlib.contextmanager
+def running_elsewhere(folder: Path):
+    """Another process that owns a folder and has written nothing else yet."""
+    context = multiprocessing.get_context("fork")
+    mine, theirs = context.Pipe()
+
+    def own() -> None:
+        with own_folder(folder):
+            theirs.send("ready")
+            theirs.recv()
+
+    process = context.Process(target=own)
+    process.start()
+    assert mine.poll(30) and mine.recv() == "ready"
+    yield
+    mine.send("end")
+    process.join()
