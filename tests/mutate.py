@@ -3,20 +3,23 @@
 
 """Mutation testing: change the code in one place at a time and see whether the tests notice.
 
-    python -m tests.mutate checkpoint                    every mutant of the checkpoint package
+    python -m tests.mutate lock                          every mutant of the run folder's lock
     python -m tests.mutate losses mixing --sample 100    100 mutants drawn from each of the two areas
     python -m tests.mutate --list                        the areas, their modules and tests
 
-A mutant is killed when a test fails or takes too long. torch is imported once; every mutant runs in a fork whose import
-of one module gets the changed code. Left out, because no test should care: docstrings, messages of exceptions and logs,
-annotations, ``__all__``, and lines marked ``# no mutant: <why>``.
+A mutant is killed when a test fails or takes too long. torch is imported once; every mutant runs in a fork, where one
+function gets the changed code after the tests were collected, or the import of one module does. The tests of an area
+run once without a mutant, which shows what they execute and how long they take: a mutant costs the tests that execute
+its lines, the quickest first, and none of over ``LONGEST_S``. Left out, because no test should care: docstrings,
+messages of exceptions and logs, annotations, ``__all__``, and lines marked ``# no mutant: <why>``.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
+import contextlib
+import functools
+import gc
 import importlib.abc
 import importlib.util
 import json
@@ -24,16 +27,21 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import pytest
+from tests.mutants import LIBRARY, Mutant, mutants_of
+
 ROOT = Path(__file__).parents[1]
-LIBRARY = ROOT / "source/cpo_rl/cpo_rl"
 TIMEOUT_S = 180
+LONGEST_S = 5.0
 
 
 @dataclass
@@ -45,22 +53,19 @@ class Area:
 
 
 AREAS = {
-    "checkpoint": Area(
-        [f"runs/{n}.py" for n in ("files", "checkpoint_manifest", "checkpoints", "payload", "migrate", "compatibility",
-                                  "find", "folder", "records", "checkpoint_reader", "random_state", "dump")],
-        ["tests/cpo_rl/runs",
+    "runs": Area(
+        [f"runs/{n}.py" for n in ("checkpoint_manifest", "checkpoint_reader", "checkpoints", "compatibility", "configs",
+                                  "curves", "dump", "files", "find", "folder", "lock", "log", "migrate", "payload",
+                                  "provenance", "random_state", "records", "structure", "tables")],
+        ["tests/cpo_rl/runs", "tests/cpo_rl/runners/test_one_owner.py",
          "tests/cpo_rl/runners/test_ensemble_runner.py::test_the_place_of_a_bad_number_is_named"],
     ),
-    "folders": Area(
-        ["runs/lock.py", "runners/new_settings.py"],
-        ["tests/cpo_rl/runs/test_lock.py", "tests/cpo_rl/runners/test_new_settings.py",
-         "tests/cpo_rl/runners/test_one_owner.py"],
+    "lock": Area(
+        ["runs/lock.py"],
+        ["tests/cpo_rl/runs/test_lock.py", "tests/cpo_rl/runners/test_one_owner.py"],
     ),
-    "records": Area(
-        ["runs/tables.py", "screen.py"],
-        ["tests/cpo_rl/runs/test_damaged_records.py", "tests/cpo_rl/runs/test_folder.py",
-         "tests/cpo_rl/runners/test_screen.py"],
-    ),
+    "settings": Area(["runners/new_settings.py"], ["tests/cpo_rl/runners/test_new_settings.py"]),
+    "screen": Area(["screen.py"], ["tests/cpo_rl/runners/test_screen.py"]),
     "guard": Area(
         ["algorithms/finite_guard.py", "algorithms/sound_state.py", "algorithms/optimizer_state.py",
          "runners/guard_watch.py", "runners/rank_watch.py"],
@@ -89,124 +94,143 @@ AREAS = {
     ),
 }  # fmt: skip
 
-COMPARISONS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-               ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
-OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-             ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}  # fmt: skip
-QUIET_CALLS = {"debug", "info", "warning", "error", "message"}
-
 
 @dataclass
-class Mutant:
-    """One change of one module."""
+class Reach:
+    """What a test executes of the modules that are changed, and the processor time it takes."""
 
-    module: str
-    line: int
-    text: str
-    tree: ast.Module = field(repr=False)
+    lines: dict[str, list[int]]
+    """Lines by module."""
 
-    def __str__(self) -> str:
-        return f"{self.module}:{self.line}: {self.text}"
+    seconds: float
 
-
-def _variants(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
-    """Yield descriptions and replacements of a node; None deletes a statement."""
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS:
-        changed = copy.deepcopy(node)
-        changed.ops[0] = COMPARISONS[type(node.ops[0])]()
-        yield f"{ast.unparse(node)} -> {ast.unparse(changed)}", changed
-    elif isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OPERATORS:
-        changed = copy.deepcopy(node)
-        changed.op = OPERATORS[type(node.op)]()
-        yield f"{ast.unparse(node)} -> {ast.unparse(changed)}", changed
-    elif isinstance(node, ast.BoolOp):
-        changed = copy.deepcopy(node)
-        changed.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield f"{ast.unparse(node)} -> {ast.unparse(changed)}", changed
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub, ast.Invert)):
-        yield f"{ast.unparse(node)} -> {ast.unparse(node.operand)}", node.operand
-    elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float, str):
-        value = node.value
-        new = not value if isinstance(value, bool) else value + "X" if isinstance(value, str) else value + 1
-        yield f"{value!r} -> {new!r}", ast.Constant(new)
-    elif isinstance(node, (ast.If, ast.IfExp, ast.While)):
-        for outcome in (True, False):
-            if isinstance(node, ast.While) and outcome:
-                continue
-            changed = copy.deepcopy(node)
-            changed.test = ast.Constant(outcome)
-            yield f"if {ast.unparse(node.test)} -> if {outcome}", changed
-    elif isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
-        yield f"{ast.unparse(node)} -> return None", ast.Return(ast.Constant(None))
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield f"{ast.unparse(node)} deleted", ast.Pass()
+    def meets(self, mutant: Mutant) -> bool:
+        """Return whether the test executes a mutant's statement; outside of functions, its module."""
+        lines = self.lines.get(mutant.module, [])
+        return any(mutant.span is None or line in mutant.span for line in lines)
 
 
-def _positions(tree: ast.Module, silent: set[int]) -> Iterator[list[Any]]:
-    """Yield the paths (attribute names and list indices) of nodes that may be changed."""
+def tests_of(mutant: Mutant, reach: dict[str, Reach]) -> list[str]:
+    """Return the tests that execute a mutant, the quickest first.
 
-    def visit(node: ast.AST, path: list[Any]) -> Iterator[list[Any]]:
-        if getattr(node, "lineno", 0) in silent or _is_quiet(node):
-            return
-        yield path
-        for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns", "decorator_list", "type_params") or isinstance(node, ast.JoinedStr):
-                continue
-            if isinstance(value, ast.AST):
-                yield from visit(value, [*path, name])
-            elif isinstance(value, list):
-                for i, item in enumerate(value):
-                    if isinstance(item, ast.AST):
-                        yield from visit(item, [*path, name, i])
-
-    yield from visit(tree, [])
+    Where none does, those of the file with the module's name: they may execute it in a fork.
+    """
+    quick = sorted((each.seconds, name) for name, each in reach.items() if each.seconds <= LONGEST_S)
+    own = f"test_{Path(mutant.module).stem}.py::"
+    return [n for _, n in quick if reach[n].meets(mutant)] or [n for _, n in quick if own in n]
 
 
-def _is_quiet(node: ast.AST) -> bool:
-    """Return whether a statement only talks to people or to the type checker."""
-    if isinstance(node, (ast.Import, ast.ImportFrom, ast.Raise, ast.Assert)):
+class Recorder:
+    """Records for every test what it executes of some modules."""
+
+    def __init__(self, modules: list[str]) -> None:
+        self.names = {str(LIBRARY / module): module for module in modules}
+        self.lines: dict[str, set[int]] = {}
+        sys.monitoring.use_tool_id(sys.monitoring.COVERAGE_ID, "mutate")
+        sys.monitoring.register_callback(sys.monitoring.COVERAGE_ID, sys.monitoring.events.LINE, self.line)
+        sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, sys.monitoring.events.LINE)
+
+    def line(self, code: CodeType, number: int) -> Any:
+        module = self.names.get(code.co_filename)
+        if module is not None and code.co_name != "<module>":
+            self.lines.setdefault(module, set()).add(number)
+        return sys.monitoring.DISABLE  # until the next test
+
+    def record(self, run: Callable[[], object]) -> Reach:
+        """Run something and return what it executed."""
+        self.lines = {}
+        sys.monitoring.restart_events()
+        start = time.process_time()
+        run()
+        lines = {module: sorted(numbers) for module, numbers in self.lines.items()}
+        return Reach(lines, time.process_time() - start)
+
+
+class Trials:
+    """A plugin of pytest: instead of the tests it runs every mutant of a function's body, in a fork after collection.
+
+    Args:
+        modules: Modules that are changed.
+        mutants: What to try.
+        told: File for the results: what tests execute, and verdicts by number of the mutant.
+    """
+
+    def __init__(self, modules: list[str], mutants: list[Mutant], told: Path) -> None:
+        self.modules, self.mutants, self.told = modules, mutants, told
+        self.failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed |= report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        recording = self.told.with_suffix(".reach")
+        if in_a_fork(lambda: self.look(session, recording), 20 * TIMEOUT_S) != "survived":
+            return True
+        reach = {name: Reach(**each) for name, each in json.loads(recording.read_text()).items()}
+        known = _functions(self.modules)
+        verdicts: dict[int, str] = {}
+        for number, mutant in enumerate(self.mutants):
+            changed = new_code(mutant) if mutant.function else None
+            places = known[mutant.module, *(mutant.function or ("", 0))]
+            if changed is not None and all(fits(place, changed) for place in places):
+                run = functools.partial(self.run, session, tests_of(mutant, reach), places, changed)
+                verdicts[number] = in_a_fork(run, TIMEOUT_S)
+        self.told.write_text(json.dumps([{name: vars(each) for name, each in reach.items()}, verdicts]))
         return True
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return True
-    if isinstance(node, ast.Assign) and any(getattr(t, "id", "") in ("__all__", "_log") for t in node.targets):
-        return True
-    if isinstance(node, ast.Call):
-        function = node.func
-        owner = getattr(getattr(function, "value", None), "id", "")
-        return isinstance(function, ast.Attribute) and owner == "_log" and function.attr in QUIET_CALLS
-    return False
+
+    def look(self, session: pytest.Session, recording: Path) -> int:
+        """Run all tests as they are and write down what they execute."""
+        recorder, found = Recorder(self.modules), {}
+        for item in session.items:
+            found[item.nodeid] = vars(recorder.record(functools.partial(self.protocol, item)))
+            if self.failed:
+                return 1
+        recording.write_text(json.dumps(found))
+        return 0
+
+    def run(self, session: pytest.Session, tests: list[str], places: list[FunctionType], changed: CodeType) -> int:
+        """Run tests with a function's code changed; return 1 as soon as one fails."""
+        for place in places:
+            place.__code__ = changed
+        items = {item.nodeid: item for item in session.items}
+        for name in tests:
+            self.protocol(items[name])
+            if self.failed:
+                return 1
+        return 0
+
+    def protocol(self, item: pytest.Item) -> None:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
 
 
-def _at(tree: ast.AST, path: list[Any]) -> Any:
-    found: Any = tree
-    for step in path:
-        found = found[step] if isinstance(step, int) else getattr(found, step)
+def _functions(modules: list[str]) -> dict[tuple[str, str, int], list[FunctionType]]:
+    """Return the functions of modules by module, qualified name and first line."""
+    names = {str(LIBRARY / module): module for module in modules}
+    found: dict[tuple[str, str, int], list[FunctionType]] = defaultdict(list)
+    for each in gc.get_objects():
+        if type(each) is FunctionType and (module := names.get(each.__code__.co_filename)):
+            found[module, each.__code__.co_qualname, each.__code__.co_firstlineno].append(each)
     return found
 
 
-def mutants_of(module: str) -> list[Mutant]:
-    """Return every mutant of a module of the library."""
-    source = (LIBRARY / module).read_text(encoding="utf-8")
-    silent = {i for i, line in enumerate(source.splitlines(), start=1) if "# no mutant:" in line}
-    tree = ast.parse(source)
-    found = []
-    for path in _positions(tree, silent):
-        if not path:
-            continue
-        for text, new in _variants(_at(tree, path)):
-            changed = copy.deepcopy(tree)
-            parent, last = _at(changed, path[:-1]), path[-1]
-            if isinstance(last, int):
-                parent[last] = new
-            else:
-                setattr(parent, last, new)
-            line = getattr(_at(tree, path), "lineno", 0)
-            found.append(Mutant(module, line, " ".join(text.split())[:160], ast.fix_missing_locations(changed)))
-    return found
+def new_code(mutant: Mutant) -> CodeType | None:
+    """Return the code of a mutant's function."""
+    todo = [compile(mutant.tree, str(LIBRARY / mutant.module), "exec")]
+    for code in todo:
+        if (code.co_qualname, code.co_firstlineno) == mutant.function:
+            return code
+        todo += [each for each in code.co_consts if isinstance(each, CodeType)]
+    return None
+
+
+def fits(function: FunctionType, code: CodeType) -> bool:
+    """Return whether a function can have such a code."""
+    return len(function.__code__.co_freevars) == len(code.co_freevars)
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives one module the mutant's code."""
+    """Gives one module the mutant's code when it is imported."""
 
     def __init__(self, mutant: Mutant) -> None:
         self.file = LIBRARY / mutant.module
@@ -225,45 +249,76 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self.code, module.__dict__)
 
 
-def tests_named_after(module: str) -> list[str]:
-    """Return the test files with a module's name, which are tried before all others."""
-    return [str(file.relative_to(ROOT)) for file in (ROOT / "tests/cpo_rl").rglob(f"test_{Path(module).stem}.py")]
+class Selection:
+    """A plugin of pytest: leaves only some tests, in their order."""
+
+    def __init__(self, tests: list[str]) -> None:
+        self.order = {name: place for place, name in enumerate(tests)}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted((i for i in items if i.nodeid in self.order), key=lambda item: self.order[item.nodeid])
 
 
-def run_tests(mutant: Mutant | None, tests: list[str]) -> str:
-    """Run tests in a fork with a mutant (None: the code as it is); return ``killed``, ``timeout`` or ``survived``."""
+def imported(mutant: Mutant, reach: dict[str, Reach]) -> str:
+    """Return the verdict on a mutant of what a module does when it is imported."""
+    tests = tests_of(mutant, reach)
+
+    def run() -> int:
+        sys.meta_path.insert(0, _Finder(mutant))
+        return _pytest(list(dict.fromkeys(name.partition("::")[0] for name in tests)), Selection(tests))
+
+    return in_a_fork(run, TIMEOUT_S) if tests else "survived"
+
+
+def in_a_fork(run: Callable[[], int], timeout_s: float) -> str:
+    """Run something in a fork: ``survived`` if it returns 0, ``timeout`` or ``killed``."""
     pid = os.fork()
     if pid == 0:
-        _be_the_mutant(mutant, tests)
-    end = time.monotonic() + TIMEOUT_S
+        os.setpgid(0, 0)  # so that whatever the tests start ends with them
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        code = 1
+        with contextlib.suppress(BaseException):
+            code = run()
+        os._exit(0 if code == 0 else 1)
+    end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
-        time.sleep(0.05)
+        time.sleep(0.02)
     os.killpg(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return "timeout"
 
 
-def _be_the_mutant(mutant: Mutant | None, tests: list[str]) -> None:
-    """Run pytest in this process and end it with pytest's verdict."""
-    import pytest
+def _pytest(tests: list[str], plugin: object) -> int:
+    """Run pytest in this process and return its verdict."""
+    # left out: tests in processes of their own, which do not see the mutant, and the slowest ones
+    skipped = ["-k", "not test_kills and not random_configurations and not stock_runner_exports"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    with tempfile.TemporaryDirectory() as folder:
+        return int(pytest.main([*options, f"--basetemp={folder}/t", *skipped, *tests], plugins=[plugin]))
 
-    os.setpgid(0, 0)  # so that whatever the tests start ends with them
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    code = 1
-    try:
-        if mutant is not None:
-            sys.meta_path.insert(0, _Finder(mutant))
-        # left out: tests in processes of their own, which do not see the mutant, and the slowest ones
-        skipped = ["-k", "not test_kills and not random_configurations and not stock_runner_exports"]
-        code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *skipped, *tests]))
-    except BaseException:
-        code = 1
-    os._exit(0 if code == 0 else 1)
+
+def judge(area: Area, mutants: list[Mutant]) -> Iterator[tuple[Mutant, str]]:
+    """Yield mutants with their verdicts.
+
+    Raises:
+        RuntimeError: If a test fails without any mutant.
+    """
+    tests = [test for test in area.tests if Path(test.partition("::")[0]).exists()]
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "told.json"
+        in_a_fork(lambda: _pytest(tests, Trials(area.modules, mutants, told)), len(mutants) * TIMEOUT_S + 3600)
+        if not told.exists():
+            raise RuntimeError("a test fails without any mutant")
+        recorded, verdicts = json.loads(told.read_text())
+    reach = {name: Reach(**each) for name, each in recorded.items()}
+    for number, mutant in enumerate(mutants):
+        yield mutant, verdicts.get(str(number)) or imported(mutant, reach)
 
 
 def main() -> int:
@@ -283,7 +338,6 @@ def main() -> int:
             out(f"{name}: {sum(len(mutants_of(m)) for m in area.modules)} mutants of {', '.join(area.modules)}\n")
         return 0
     import hypothesis  # noqa: F401  imported once, before the forks
-    import pytest  # noqa: F401
     import rsl_rl.runners  # noqa: F401
     import tensorboard.backend.event_processing.event_accumulator  # noqa: F401
     import tensordict  # noqa: F401
@@ -291,26 +345,17 @@ def main() -> int:
 
     verdicts = []
     for name in args.areas or AREAS:
-        area = AREAS[name]
-        tests = [test for test in area.tests if Path(test.partition("::")[0]).exists()]
-        if run_tests(None, tests) != "survived":
-            out(f"{name}: the tests fail or take over {TIMEOUT_S} s without any mutant; nothing was measured\n")
-            return 1
-        mutants = [mutant for module in area.modules for mutant in mutants_of(module)]
+        mutants = [mutant for module in AREAS[name].modules for mutant in mutants_of(module)]
         if args.sample and args.sample < len(mutants):
             mutants = random.Random(args.seed).sample(mutants, args.sample)
         killed = 0
-        for number, mutant in enumerate(mutants, start=1):
-            verdict = run_tests(mutant, own) if (own := tests_named_after(mutant.module)) else "survived"
-            if verdict == "survived":
-                verdict = run_tests(mutant, tests)
+        for mutant, verdict in judge(AREAS[name], mutants):
             killed += verdict != "survived"
             verdicts.append({"area": name, "mutant": str(mutant), "verdict": verdict})
             if verdict == "survived":
                 out(f"survived  {mutant}\n")
-            if number % 25 == 0 or number == len(mutants):
-                out(f"{name}: {killed} of {number} killed ({killed / number:.0%}), {len(mutants)} in all\n")
             sys.stdout.flush()
+        out(f"{name}: {killed} of {len(mutants)} killed ({killed / len(mutants):.0%})\n")
     if args.json:
         Path(args.json).write_text(json.dumps(verdicts, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -81,6 +81,31 @@ def test_a_second_process_is_refused_with_host_and_process_of_the_first(tmp_path
     own_folder(tmp_path / "other").close()
 
 
+def test_who_does_not_wait_is_refused_at_once(tmp_path, owner):
+    owner()
+    began = time.monotonic()
+    with pytest.raises(UserError):
+        own_folder(tmp_path / "run")
+    assert time.monotonic() - began < 0.8
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"pid": 7, "host": "elsewhere", "since": "2026"}, "process 7 on host 'elsewhere' since 2026"),
+        ({"pid": 7, "host": "elsewhere"}, "process 7 on host 'elsewhere'"),
+        ({"pid": 7, "host": "elsewhere", "since": 3}, "process 7 on host 'elsewhere'"),
+        ({"pid": 7, "host": socket.gethostname()}, f"process 7 on host {socket.gethostname()!r} (this machine)"),
+        ({"pid": True, "host": "elsewhere"}, "another process"),
+        ({"pid": 7, "host": 7}, "another process"),
+        ({"pid": "7", "host": "elsewhere"}, "another process"),
+    ],
+)
+def test_an_owner_is_described_as_far_as_its_lock_file_tells(tmp_path, told, words):
+    (tmp_path / LOCK_FILE).write_text(json.dumps(told))
+    assert lock._owner(tmp_path) == words
+
+
 def test_the_lock_goes_with_its_owner_however_that_ends(tmp_path, owner):
     owner().kill()
     own_folder(tmp_path / "run").close()
@@ -173,7 +198,7 @@ def test_both_answers_for_a_taken_lock_mean_taken(tmp_path, monkeypatch, code):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(lock.fcntl, "flock", refuse)
-    with pytest.raises(UserError, match="in use by another process"):
+    with pytest.raises(UserError, match="in use by another process; wait"):
         own_folder(tmp_path)
 
 
@@ -245,3 +270,31 @@ def test_starts_in_the_same_second_get_folders_of_their_own(tmp_path, monkeypatc
     names = {Path(pipe.recv()).name for pipe in pipes}
     stem = "2026-01-02_03-04-05_a"
     assert names == {stem, *(f"{stem}-{n}" for n in range(2, 13))}
+
+
+def test_names_of_new_folders_and_of_those_moved_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "datetime", _Frozen)
+    time_, root = "2026-01-02_03-04-05", tmp_path / "logs"
+    made = [make_run_folder(root, "hand", name) for name in ("", "a", "a", "a")]
+    assert made == [root / "hand" / name for name in (time_, f"{time_}_a", f"{time_}_a-2", f"{time_}_a-3")]
+    assert all(folder.is_dir() for folder in made)
+    (made[0] / "metrics.csv").write_text("x")
+    aside = move_aside(made[0])
+    assert aside == root / "hand" / f"{time_}.aside-{time_}" and (aside / "metrics.csv").exists()
+    made[0].mkdir()
+    assert move_aside(made[0]).name == f"{aside.name}-2"
+
+
+def test_what_cannot_be_made_or_moved_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="cannot be made"):
+        make_run_folder(tmp_path / "file", "hand", "")
+    (tmp_path / "run").mkdir()
+
+    def refuse(*args):
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(lock.os, "rename", refuse)
+    with pytest.raises(UserError, match=r"cannot be moved aside \(busy\)"):
+        move_aside(tmp_path / "run")
+    assert sorted(os.listdir(tmp_path)) == ["file", "run"]

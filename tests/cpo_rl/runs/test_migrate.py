@@ -9,7 +9,7 @@ import pytest
 import torch
 from rsl_rl.runners import OnPolicyRunner
 from tests.cpo_rl.runners.support import differing, make_runner
-from tests.cpo_rl.runs.make_fixtures import FIXTURES, ITERATIONS, fixture_cfg, fixture_env, unpack
+from tests.cpo_rl.runs.fixtures.make_fixtures import FIXTURES, ITERATIONS, fixture_cfg, fixture_env, unpack
 
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoint_manifest import FORMAT, CheckpointManifest

@@ -70,8 +70,7 @@ class FolderLock:
         """Give the folder back; the kernel does it when the process ends."""
         key, self._key = self._key, None
         with _guard:
-            held = _held.get(key) if key else None
-            if key is None or held is None:
+            if key is None or (held := _held.get(key)) is None:
                 return
             held.users -= 1
             if held.users == 0:
