@@ -91,8 +91,17 @@ def test_unknown_task(capsys):
     assert f"did you mean '{TASK}'?" in sentence
 
 
-def test_task_of_isaac_lab_without_our_agents(capsys):
-    assert "Unknown task" in refused(capsys, "train", "--task", "Isaac-Cartpole-Direct")
+@pytest.mark.parametrize(
+    ("task", "named"),
+    [
+        ("Isaac-Cartpol-Direct", "did you mean 'Isaac-Cartpole-Direct'"),
+        ("Isaac-Pendulum-MARL-Direct", "has no rsl_rl PPO configuration (rsl_rl_cfg_entry_point)"),
+        ("Isaac-Cartpole-Camera-Direct", "actor.class_name=CNNModel reads images"),
+        ("IsaacContrib-Keyboard-SO101", "agents.models:SharedEncoderPPO is not rsl_rl's PPO"),
+    ],
+)
+def test_task_of_isaac_lab_that_cannot_be_trained(capsys, task, named):
+    assert named in refused(capsys, "train", "--task", task)
 
 
 def test_unknown_agent(capsys):

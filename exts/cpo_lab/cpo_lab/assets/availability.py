@@ -13,7 +13,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,20 @@ def check_files(scene: Any, otherwise: str = "leave presets=nucleus_assets out")
     Raises:
         UserError: Naming the setting, the file, why it cannot be had and what helps.
     """
-    for setting, path in scene_files(scene):
+    check_paths(scene_files(scene), otherwise)
+
+
+def check_paths(files: Iterable[tuple[str, str]], otherwise: str) -> None:
+    """Check that files are there; takes at most :data:`PATIENCE` for the first that is not.
+
+    Args:
+        files: Setting that names a file, and the path or URL.
+        otherwise: What helps if one of NVIDIA's files is missing and no folder with it is at hand.
+
+    Raises:
+        UserError: Naming the setting, the file, why it cannot be had and what helps.
+    """
+    for setting, path in files:
         reason = why_missing(path)
         if reason:
             raise UserError(f"{setting}={path} cannot be had: {reason}; {_way_out(path, otherwise)}.")
@@ -110,5 +123,10 @@ def _way_out(path: str, otherwise: str) -> str:
 
     if not path.startswith(NUCLEUS_ASSET_ROOT_DIR):
         return "correct the path"
+    from cpo_lab.assets.stock_root import WRITTEN
+
     inside = path.removeprefix(NUCLEUS_ASSET_ROOT_DIR).lstrip("/")
+    if inside in WRITTEN:
+        made = "which python -m cpo_lab.assets.stock_root FOLDER writes from what installed packages carry"
+        return f"set ISAACSIM_ASSET_ROOT to a folder that holds {inside}, {made}, or {otherwise}"
     return f"set ISAACSIM_ASSET_ROOT to a folder that holds {inside}, or {otherwise}"

@@ -1,12 +1,13 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""A folder of assets with which NVIDIA's Shadow Hand, and Isaac Lab's task for it, run without a network.
+"""A folder of assets with which NVIDIA's Shadow Hand, and some of Isaac Lab's own tasks, run without a network.
 
 ``python -m cpo_lab.assets.stock_root FOLDER`` writes it; ``ISAACSIM_ASSET_ROOT=FOLDER`` makes Isaac Lab use it. The
 hand comes from a flattened stage that the installed Isaac Lab carries for its own tests, which holds NVIDIA's hand as
-PhysX sees it; its tendons are written once more as MuJoCo knows them, for Newton. Cube and ground are plain shapes. The
-folder is made from NVIDIA's files on your machine and is not meant to be handed on.
+PhysX sees it; its tendons are written once more as MuJoCo knows them, for Newton. Cube and ground are plain shapes;
+cartpole, ant and humanoid come from what packages carry (:mod:`cpo_lab.assets.stand_ins.robots`). The folder is made
+from NVIDIA's files on your machine and is not meant to be handed on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from cpo_lab.assets.authoring import new_stage
+from cpo_lab.assets.stand_ins.layers import copy_layer
+from cpo_lab.assets.stand_ins.robots import ANT, CARTPOLE, HUMANOID, write_robots
 from cpo_rl.errors import UserError
 
 STAGE = (
@@ -32,6 +35,9 @@ HAND = "Isaac/Robots_Multiphysics/ShadowRobot/ShadowHandMultiPhysics_v0/right_ha
 CUBE = "Isaac/Props/Blocks/DexCube/dex_cube_instanceable.usd"
 GROUND = "Isaac/IsaacLab/Environments/Grid/default_ground_plane_checker_v1/default_ground_plane.usda"
 """Where Isaac Lab looks for them below the root."""
+
+WRITTEN = (HAND, CUBE, GROUND, CARTPOLE, ANT, HUMANOID)
+"""All that the folder then holds."""
 
 TENDON_GAIN, TENDON_DAMPING = 0.5, 0.05
 """Gains of the tendon motors [N m/rad, N m s/rad], those of the stage's PhysX tendons."""
@@ -57,12 +63,13 @@ def stage_path() -> Path:
 
 
 def write_root(folder: Path) -> None:
-    """Write hand, cube and ground below ``folder``; existing files are replaced."""
+    """Write hand, cube, ground, cartpole, ant and humanoid below ``folder``; existing files are replaced."""
     for path in (HAND, CUBE, GROUND):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
     _write_hand(folder / HAND)
     _write_cube(folder / CUBE)
     _write_ground(folder / GROUND)
+    write_robots(folder)
 
 
 def _new_stage(path: Path, root: str) -> Any:
@@ -77,7 +84,7 @@ def _new_stage(path: Path, root: str) -> Any:
 def _write_hand(path: Path) -> None:
     """Write a file that refers to the stage's hand, with the variants that Isaac Lab selects by name."""
     whole = path.with_name("stage.usda")
-    _without_remote_files(stage_path(), whole)
+    copy_layer(stage_path()).Export(str(whole))
     stage = _new_stage(path, "/right_hand")
     root = stage.GetDefaultPrim()
     root.GetReferences().AddReference(f"./{whole.name}", HAND_IN_STAGE)
@@ -92,25 +99,6 @@ def _write_hand(path: Path) -> None:
         _add_mujoco(stage)
     physics.SetVariantSelection("physx")
     stage.GetRootLayer().Save()
-
-
-def _without_remote_files(source: Path, target: Path) -> None:
-    """Copy a layer without the attributes that name remote files, for each of which a start would wait."""
-    from pxr import Sdf
-
-    layer = Sdf.Layer.CreateAnonymous(".usda")
-    layer.TransferContent(Sdf.Layer.FindOrOpen(str(source)))
-    remote: list[Any] = []
-
-    def visit(path: Any) -> None:
-        attribute = layer.GetAttributeAtPath(path) if path.IsPropertyPath() else None  # relationships are none
-        if attribute and isinstance(attribute.default, Sdf.AssetPath) and attribute.default.path.startswith("http"):
-            remote.append(path)
-
-    layer.Traverse(Sdf.Path.absoluteRootPath, visit)
-    for path in remote:
-        layer.GetPrimAtPath(path.GetPrimPath()).RemoveProperty(layer.GetAttributeAtPath(path))
-    layer.Export(str(target))
 
 
 def _add_mujoco(stage: Any) -> None:

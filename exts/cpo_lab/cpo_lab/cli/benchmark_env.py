@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.parser import SHARED, CommandParser, output_file, positive_int
-from cpo_lab.launch.configuration import Request, Resolved, resolve, resolve_stock
-from cpo_lab.launch.registry import DEFAULT_TASK, is_stock
+from cpo_lab.launch.configuration import Request, Resolved, resolve
+from cpo_lab.launch.registry import DEFAULT_TASK, find_task, plain_agent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -113,9 +113,8 @@ def run(argv: list[str]) -> int:
 
 def _resolve(args: argparse.Namespace, settings: list[str], task: str, physics: str | None, num_envs: int) -> Resolved:
     """Make the configurations of one point."""
-    if is_stock(task):
-        return resolve_stock(task, args.device, physics, num_envs)
-    return resolve(Request(task, "ppo", args.device, physics, num_envs=num_envs, seed=0, overrides=list(settings)))
+    agent = plain_agent(find_task(task))
+    return resolve(Request(task, agent, args.device, physics, num_envs=num_envs, seed=0, overrides=list(settings)))
 
 
 def _in_own_process(
@@ -135,7 +134,7 @@ def _in_own_process(
         command += ["--device", args.device] if args.device else []
         command += settings
         point: dict[str, Any] = {
-            "task": task, "physics": physics, "num_envs": num_envs, "settings": [] if is_stock(task) else settings,
+            "task": task, "physics": physics, "num_envs": num_envs, "settings": settings,
         }  # fmt: skip
         with log.open("w") as out, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, timeout=args.timeout, check=False)

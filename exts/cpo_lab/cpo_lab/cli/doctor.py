@@ -27,7 +27,7 @@ from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
 from cpo_lab.launch.checks import Finding, check_configuration, check_engine, check_places, try_training
 from cpo_lab.launch.configuration import Request, resolve
 from cpo_lab.launch.machine import usable_cores
-from cpo_lab.launch.registry import find_task
+from cpo_lab.launch.registry import find_task, plain_agent
 from cpo_lab.launch.settings import names_of
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
@@ -289,8 +289,8 @@ def _measure_physics(args: argparse.Namespace, settings: list[str]) -> list[Phys
     Raises:
         UserError: If the task or a setting is unknown, or the task does not say which joints it has.
     """
-    find_task(args.task)
-    request = Request(args.task, "ppo", device=args.device, num_envs=args.num_envs or 8, seed=0, overrides=settings)
+    agent = plain_agent(find_task(args.task))
+    request = Request(args.task, agent, device=args.device, num_envs=args.num_envs or 8, seed=0, overrides=settings)
     resolved = resolve(request)
     offered = EnvironmentSettings(resolved.env_cfg)
     if offered.num_objects is not None and "env.num_objects" not in names_of(settings):

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.parser import output_file
-from cpo_lab.launch.configuration import Request, Resolved, resolve, resolve_stock
-from cpo_lab.launch.registry import STOCK_AGENT, agents_of, find_task, is_stock
+from cpo_lab.launch.configuration import Request, Resolved, resolve
+from cpo_lab.launch.registry import find_task, plain_agent
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import write_json
 
@@ -54,13 +54,7 @@ def run_stress(args: argparse.Namespace, settings: list[str]) -> int:
 
 def _resolve(args: argparse.Namespace, settings: list[str]) -> Resolved:
     """Make the configurations of a task of ours, of a user or of Isaac Lab."""
-    if is_stock(args.task):
-        if settings:
-            raise UserError(f"{settings[0]!r} does not fit --task {args.task}: Isaac Lab's own tasks take no settings.")
-        return resolve_stock(args.task, args.device, None, args.num_envs or 64)
-    spec = find_task(args.task)
-    known = agents_of(spec)
-    agent = "ppo" if "ppo" in known else next(iter(known), STOCK_AGENT)
+    agent = plain_agent(find_task(args.task))
     return resolve(
         Request(args.task, agent, device=args.device, num_envs=args.num_envs, seed=args.seed, overrides=settings)
     )

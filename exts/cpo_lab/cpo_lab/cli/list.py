@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _EPILOG = """\
 examples:
   cpo-lab list                every task with its agents
+  cpo-lab list --all          and Isaac Lab's own tasks that can be trained
   cpo-lab list --plain        task ids, for scripts
   cpo-lab list --task CpoLab-Reorient-Cube-Shadow-Direct   with its engines"""
 
@@ -23,6 +24,7 @@ examples:
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab list", description="List tasks, agents and physics engines.", epilog=_EPILOG)
     parser.add_shared("--task", help="show one task in detail")
+    parser.add_argument("--all", action="store_true", help="also Isaac Lab's own tasks with a PPO of rsl_rl")
     parser.add_argument("--plain", action="store_true", help="one task id per line, for scripts")
     return parser
 
@@ -38,7 +40,7 @@ def run(argv: list[str]) -> int:
     from rich.table import Table
 
     console = Console()
-    chosen = {args.task: find_task(args.task)} if args.task else tasks()
+    chosen = {args.task: find_task(args.task)} if args.task else tasks(of_isaac_lab=args.all)
     if args.plain:
         console.print("\n".join(chosen), highlight=False, soft_wrap=True)
         return 0

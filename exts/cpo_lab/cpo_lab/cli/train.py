@@ -30,6 +30,7 @@ from cpo_lab.launch.continuation import (
     total_iterations,
 )
 from cpo_lab.launch.ending import told_end
+from cpo_lab.launch.foreign_tasks import told_derivation
 from cpo_lab.launch.machine import check_folder
 from cpo_lab.launch.options import ITERATIONS, take_options
 from cpo_lab.launch.ranks import Rank
@@ -290,9 +291,10 @@ def _show(plan: Plan) -> None:
         "num_envs": f"{num_envs}, {num_envs // policies} per policy",
         "iterations": f"{cfg.max_iterations} of {cfg.num_steps_per_env * num_envs} transitions",
         "device": request.device,
-        "physics": request.physics,
+        "physics": request.physics or "the task's own",
         "seed": request.seed,
         "run folder": plan.log_dir,
+        **told_derivation(cfg),
     }
     if plan.member is not None:
         rows["population"] = str(plan.member)

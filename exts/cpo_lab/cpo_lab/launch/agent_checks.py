@@ -55,6 +55,7 @@ def check_groups(agent_cfg: Any) -> None:
 
 def least_memory(env_cfg: Any, agent_cfg: Any, widths: list[int]) -> int:
     """Return bytes that a rollout's observations and the layers with gradients and moments take, at the very least."""
-    size = env_cfg.observation_space if isinstance(env_cfg.observation_space, int) else 1
+    stated = vars(env_cfg).get("observation_space")  # a manager-based task states none
+    size = stated if isinstance(stated, int) else 1
     layers = sum(before * after for before, after in pairwise([size, *widths]))
     return 4 * (env_cfg.scene.num_envs * agent_cfg.num_steps_per_env * size + 4 * layers)

@@ -14,7 +14,7 @@ from typing import Any
 from cpo_lab.launch.caches import check_caches
 from cpo_lab.launch.machine import check_memory, resolve_device
 from cpo_lab.launch.options import LIMITS, OPTIONS, take_options, without_options
-from cpo_lab.launch.registry import STOCK_AGENT, agent_key, agents_of, find_task, physics_of
+from cpo_lab.launch.registry import STOCK_AGENT, agent_key, agents_of, find_task, is_derived, physics_of
 from cpo_lab.launch.settings import join_settings, names_of, take_selector, write_settings
 from cpo_lab.launch.trust import refuse_foreign
 from cpo_rl import contracts
@@ -218,6 +218,7 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
         UserError: On anything that the user can correct.
     """
     from cpo_lab.launch.agent_checks import check_agent, check_groups, least_memory
+    from cpo_lab.launch.foreign_tasks import check_foreign, check_foreign_files
     from cpo_lab.launch.resolution import apply_settings
 
     check_caches()
@@ -231,9 +232,13 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
             raise UserError(f"{name}={options[name]} must {LIMITS[name].rule}.")
     device = resolve_device(request.device)
     physics, settings = take_selector("physics", request.physics, settings)
-    engine = _check_physics(request.task, physics, device)
+    foreign = not str(spec.entry_point).startswith("cpo_lab.tasks.")
+    engine = _check_physics(request.task, physics, device, foreign=foreign)
 
-    env_cfg, agent_cfg = apply_settings(request.task, key, [f"physics={engine}", *settings], play_mode=play_mode)
+    selectors = [f"physics={engine}"] if engine else []
+    env_cfg, agent_cfg = apply_settings(request.task, key, [*selectors, *settings], play_mode=play_mode)
+    if foreign:
+        check_foreign(request.task, env_cfg, agent_cfg)
     env_cfg.sim.device = agent_cfg.device = device
     if request.seed is not None:
         agent_cfg.seed = request.seed
@@ -245,12 +250,14 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     if request.num_envs is not None:
         env_cfg.scene.num_envs = request.num_envs
     else:
-        env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies)
-    if str(spec.entry_point).startswith("cpo_lab.tasks."):
+        env_cfg.scene.num_envs = _fitting_num_envs(env_cfg, device, policies, derived=is_derived(spec, key))
+    if not foreign:
         check_groups(agent_cfg)
     fitted, widths = check_agent(agent_cfg, env_cfg.scene.num_envs)
     check_memory(device, least_memory(env_cfg, agent_cfg, widths), f"num_envs={env_cfg.scene.num_envs}")
     _check_kit(env_cfg, engine)
+    if foreign:
+        check_foreign_files(env_cfg)
 
     filled = replace(
         request, device=device, physics=engine, num_envs=env_cfg.scene.num_envs, num_policies=policies,
@@ -264,13 +271,25 @@ def resolve(request: Request, *, play_mode: bool = False) -> Resolved:
     return Resolved(filled, key, env_cfg, agent_cfg, chosen, fitted)
 
 
-def _check_physics(task: str, physics: str | None, device: str) -> str:
-    """Return the engine to use: the one asked for if it can run here, else the one that suits the device."""
+def _check_physics(task: str, physics: str | None, device: str, *, foreign: bool = False) -> str | None:
+    """Return the engine to use: the one asked for if it can run here, else the one that suits the device.
+
+    Args:
+        task: Gym id of the task.
+        physics: Engine that was asked for, or None.
+        device: ``cpu`` or ``cuda:<index>``.
+        foreign: Whether the task is none of ours, so that it may offer other engines, or no choice: then None.
+    """
     from cpo_lab.physics.presets import engine_for, ovphysx_installed
 
-    if physics is None:
-        return engine_for(device)
+    suited = engine_for(device)
+    if physics is None and not foreign:
+        return suited
     known = physics_of(task)
+    if physics is None:
+        from cpo_lab.launch.foreign_tasks import suited_engine
+
+        return suited_engine(known, suited)
     if physics not in known:
         raise UserError(f"Unknown physics {physics!r} for task {task}; {suggestion(physics, known)}")
     if physics == "ovphysx" and not ovphysx_installed():
@@ -280,10 +299,14 @@ def _check_physics(task: str, physics: str | None, device: str) -> str:
     return physics
 
 
-def _fitting_num_envs(env_cfg: Any, device: str, policies: int) -> int:
+def _fitting_num_envs(env_cfg: Any, device: str, policies: int, *, derived: bool = False) -> int:
     """Return the task's number of environments for the device, rounded to a multiple of the policies."""
     if EnvironmentSettings(env_cfg).cpu_num_envs is None:
+        from cpo_lab.launch.foreign_tasks import CPU_NUM_ENVS
+
         suited = env_cfg.scene.num_envs
+        if derived and device == "cpu":  # Isaac Lab's numbers are for GPUs
+            suited = min(suited, CPU_NUM_ENVS)
     else:
         from cpo_lab.physics.defaults import default_num_envs
 
@@ -303,7 +326,7 @@ def _set_policies(agent_cfg: Any, count: int, agent: str) -> None:
     agent_cfg.algorithm.num_policies = count
 
 
-def _check_kit(env_cfg: Any, engine: str) -> None:
+def _check_kit(env_cfg: Any, engine: str | None) -> None:
     """Refuse a configuration that needs Isaac Sim where it is not installed, and impossible combinations."""
     from isaaclab.app import validate_launch
 
@@ -311,40 +334,16 @@ def _check_kit(env_cfg: Any, engine: str) -> None:
         _, kit_sources = validate_launch(env_cfg, {"livestream": 0})
     except ValueError as error:
         raise UserError(f"{str(error).strip().splitlines()[0].rstrip('.')}.") from None
+    if kit_sources and importlib.util.find_spec("isaacsim") is None and engine is None:
+        raise UserError(
+            f"This task needs Isaac Sim ({', '.join(map(str, kit_sources))}) and offers no other engine, and Isaac Sim "
+            "is not installed; README.md says how to add it."
+        )
     if kit_sources and importlib.util.find_spec("isaacsim") is None:
         raise UserError(
             f"physics={engine} needs Isaac Sim, which is not installed; README.md says how to add it, "
             "or choose physics=ovphysx or physics=newton_mjwarp."
         )
-
-
-def resolve_stock(task: str, device: str | None, physics: str | None, num_envs: int) -> Resolved:
-    """Make the configurations of one of Isaac Lab's tasks, on the engine that ours would use.
-
-    Args:
-        task: Its Gym id.
-        device: ``cpu``, ``cuda:<index>``, or None for the first GPU if there is one.
-        physics: Name of one of its physics presets, or None for the engine that suits the device.
-        num_envs: Environments.
-
-    Raises:
-        UserError: If the engine is unknown or a file of the scene cannot be had.
-    """
-    from cpo_lab.assets.availability import check_files
-    from cpo_lab.launch.resolution import apply_settings
-    from cpo_lab.physics.defaults import limit_torch_threads
-    from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
-
-    device = resolve_device(device)
-    engine = _check_physics(task, physics, device)
-    env_cfg, agent_cfg = apply_settings(task, STOCK_AGENT, [f"physics={engine}"])
-    env_cfg.sim.device = agent_cfg.device = device
-    env_cfg.scene.num_envs, env_cfg.seed = num_envs, 0
-    check_files(env_cfg.scene, "go online")
-    allow_pinned_without_cuda()
-    limit_torch_threads(device)
-    request = Request(task, "rsl_rl", device=device, physics=engine, num_envs=num_envs, num_policies=1, seed=0)
-    return Resolved(request, STOCK_AGENT, env_cfg, agent_cfg, [])
 
 
 def unequal_objects(env_cfg: Any, policies: int, num_envs: int) -> str | None:

@@ -45,6 +45,7 @@ INSTEAD = {
     "agent.run_name": "--run_name",
     "env.log_dir": "--log_dir or --log_root",
     "agent.class_name": "cpo-lab train, whose runner is always its own",
+    **dict.fromkeys(("agent.derived_from", "agent.derived_otherwise"), "--task, whose PPO they tell about"),
 }
 """Settings that change nothing here, and what to use instead."""
 

@@ -31,29 +31,54 @@ STOCK_AGENT = "rsl_rl_cfg_entry_point"
 """Key of the agent that Isaac Lab's own tasks name."""
 
 
-def tasks() -> dict[str, EnvSpec]:
+def tasks(*, of_isaac_lab: bool = False) -> dict[str, EnvSpec]:
     """Return the tasks that this project's agents can train, by id.
 
     These are the Gym ids registered by this package or by any installed package of the entry point group
-    ``isaaclab.tasks``, whose registration names an agent in the form ``rsl_rl_<agent>_cfg_entry_point``.
+    ``isaaclab.tasks``, whose registration names an agent in the form ``rsl_rl_<agent>_cfg_entry_point``, or a PPO of
+    rsl_rl from which ours are derived (:mod:`cpo_lab.tasks.derived`).
+
+    Args:
+        of_isaac_lab: Whether Isaac Lab's own tasks are among them, which takes seconds to load.
     """
+    known = _registered(of_isaac_lab)
+    return {name: spec for name, spec in sorted(known.items()) if agents_of(spec)}
+
+
+def _registered(of_isaac_lab: bool) -> dict[str, EnvSpec]:
+    """Return all registered environments of Isaac Lab, by id, whatever their agents; arguments as :func:`tasks`."""
     import gymnasium
 
     import cpo_lab.tasks  # noqa: F401  registers the ids; explicit, so that scripts work without an installation
 
+    if of_isaac_lab:
+        import isaaclab_tasks  # noqa: F401  registers its ids
     for entry_point in metadata.entry_points(group="isaaclab.tasks"):
         try:
             entry_point.load()
         except Exception as error:
             # someone else's broken package must not take our tasks away
             _log.warning("Tasks of %s could not be loaded: %s", entry_point.value, error)
-    return {name: spec for name, spec in sorted(gymnasium.registry.items()) if agents_of(spec)}
+    known = {name: spec for name, spec in gymnasium.registry.items() if "env_cfg_entry_point" in (spec.kwargs or {})}
+    return {name: spec for name, spec in known.items() if of_isaac_lab or not _is_of_isaac_lab(spec)}
+
+
+def _is_of_isaac_lab(spec: EnvSpec) -> bool:
+    """Whether a registration is one of Isaac Lab's own."""
+    return str(spec.kwargs["env_cfg_entry_point"]).startswith("isaaclab_tasks.")
+
+
+def is_derived(spec: EnvSpec, key: str) -> bool:
+    """Whether an agent of a task is one of ours that is derived from the task's PPO."""
+    from cpo_lab.tasks.derived import offer
+
+    return offer.is_derived((spec.kwargs or {}).get(key))
 
 
 def agents_of(spec: EnvSpec) -> dict[str, str]:
-    """Return the agents of a task: short name (``cpo``) to key of its registration."""
+    """Return the agents of a task: short name (``cpo``) to key of its registration, derived ones first."""
     found = {}
-    for key in spec.kwargs or {}:
+    for key in sorted(spec.kwargs or {}, key=lambda key: not is_derived(spec, key)):
         match = _AGENT_KEY.fullmatch(key)
         if match and match["name"]:
             found[match["name"]] = key
@@ -61,15 +86,30 @@ def agents_of(spec: EnvSpec) -> dict[str, str]:
 
 
 def find_task(name: str) -> EnvSpec:
-    """Return the registration of a task.
+    """Return the registration of a task; Isaac Lab's own are loaded only if it is none of the others.
 
     Raises:
-        UserError: If the task is unknown.
+        UserError: If the task is unknown, or has no agent that can be trained here.
     """
     known = tasks()
-    if name not in known:
-        raise UserError(f"Unknown task {name!r}; {suggestion(name, known)}")
-    return known[name]
+    if name in known:
+        return known[name]
+    everything = _registered(of_isaac_lab=True)
+    if name not in everything:
+        raise UserError(f"Unknown task {name!r}; {suggestion(name, everything)}")
+    spec = everything[name]
+    if not agents_of(spec):
+        raise UserError(
+            f"Task {name} has no rsl_rl PPO configuration ({STOCK_AGENT}), from which the settings of an ensemble are "
+            f"taken; it registers {_learners(spec)}, and docs/your_own_task.md says how to add one."
+        )
+    return spec
+
+
+def _learners(spec: EnvSpec) -> str:
+    """Return the learning libraries that a registration names, as text."""
+    keys = [key for key in spec.kwargs if key.endswith("_cfg_entry_point") and key != "env_cfg_entry_point"]
+    return ", ".join(sorted(key.removesuffix("_cfg_entry_point") for key in keys)) or "none of any library"
 
 
 def agent_key(spec: EnvSpec, agent: str) -> str:
@@ -106,20 +146,8 @@ def physics_of(task: str) -> list[str]:
     return list(presets[PresetTarget.PHYSICS]) if presets else []
 
 
-def is_stock(task: str) -> bool:
-    """Return whether a task is one of Isaac Lab's own.
-
-    Raises:
-        UserError: If it is neither ours nor Isaac Lab's.
-    """
-    if task in tasks():
-        return False
-    if not task.startswith(("Isaac-", "IsaacContrib-")):
-        find_task(task)
-    import gymnasium
-    import isaaclab_tasks  # noqa: F401  registers the ids
-
-    known = [name for name, spec in gymnasium.registry.items() if STOCK_AGENT in (spec.kwargs or {})]
-    if task not in known:
-        raise UserError(f"Unknown task {task!r}; {suggestion(task, known)}")
-    return True
+def plain_agent(spec: EnvSpec) -> str:
+    """Return the agent to build a task for when nothing is trained: one policy, and of another's task its own PPO."""
+    known = agents_of(spec)
+    names = ("stock_ppo", "ppo") if is_derived(spec, known.get("stock_ppo", "")) else ("ppo",)
+    return next((name for name in (*names, *known) if name in known), STOCK_AGENT)

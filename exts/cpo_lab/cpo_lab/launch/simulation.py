@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cpo_lab.launch.configuration import Resolved
+from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -51,8 +52,10 @@ def make_env(resolved: Resolved) -> Iterator[Any]:
     from isaaclab_rl.entrypoints.common import close_env
     from isaaclab_rl.rsl_rl import RslRlVecEnvWrapper
 
+    if EnvironmentSettings(resolved.env_cfg).cpu_num_envs is None:  # a task that does not suit the machine itself
+        _suit_machine(resolved)
     try:
-        env = gymnasium.make(resolved.request.task, cfg=resolved.env_cfg)
+        env = _single_agent(gymnasium.make(resolved.request.task, cfg=resolved.env_cfg))
     except UserError:
         raise
     except Exception as error:
@@ -68,3 +71,20 @@ def make_env(resolved: Resolved) -> Iterator[Any]:
         yield RslRlVecEnvWrapper(env, clip_actions=resolved.agent_cfg.clip_actions)
     finally:
         close_env(env)
+
+
+def _suit_machine(resolved: Resolved) -> None:
+    """Do for tasks of others what ours do themselves: threads, and memory where there is no CUDA driver."""
+    from cpo_lab.physics.defaults import limit_torch_threads
+    from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
+
+    allow_pinned_without_cuda()
+    for line in limit_torch_threads(resolved.request.device or "cpu"):
+        _log.warning(line)
+
+
+def _single_agent(env: Any) -> Any:
+    """Return an environment of several agents as one of a single agent, as Isaac Lab's launcher does."""
+    from isaaclab.envs import DirectMARLEnvCfg, multi_agent_to_single_agent
+
+    return multi_agent_to_single_agent(env) if isinstance(env.unwrapped.cfg, DirectMARLEnvCfg) else env

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gymnasium
 
+from cpo_lab.tasks.derived.offer import offer
 from cpo_lab.tasks.moved import install
 from cpo_rl.presets import PRESETS
 
@@ -70,3 +71,4 @@ for _robot in ("Anymal",):
     )
 
 install()  # names of version 0.1.0
+offer(AGENTS)  # to tasks of others

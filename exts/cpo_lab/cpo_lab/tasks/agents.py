@@ -81,6 +81,7 @@ def ensemble_runner_cfg(
     model: dict[str, Any],
     algorithm: dict[str, Any],
     reference: dict[str, Any] | None = None,
+    kind: type[EnsembleRunnerCfg] = EnsembleRunnerCfg,
     **runner: Any,
 ) -> EnsembleRunnerCfg:
     """Make a task's run settings for one algorithm.
@@ -90,6 +91,7 @@ def ensemble_runner_cfg(
         model: Fields of :class:`cpo_rl.config.ModelCfg`.
         algorithm: The task's algorithm fields (``num_mini_batches`` counted for PPO); the preset's own settings win.
         reference: Algorithm fields that the released code sets otherwise, for :data:`cpo_rl.presets.REFERENCES`.
+        kind: Class of the settings.
         runner: Fields of :class:`EnsembleRunnerCfg`.
 
     Raises:
@@ -100,7 +102,7 @@ def ensemble_runner_cfg(
     if values.get("num_policies") == 1:
         model = {**model, "embedding_dim": 0}  # a single policy has nothing to be told apart from
     sections: dict[str, Any] = {"model": EnsembleModelCfg(**model), "algorithm": EnsembleAlgorithmCfg(**values)}
-    return EnsembleRunnerCfg(**sections, **runner)
+    return kind(**sections, **runner)
 
 
 def stock_ppo_runner_cfg(*, model: dict[str, Any], algorithm: dict[str, Any], **runner: Any) -> StockPpoRunnerCfg:
