@@ -31,8 +31,8 @@ HEAD = """# Isaac Lab's own tasks, tried
 Made by `python -m tests.project.isaac_lab_tasks` on {date}, on two CPU cores without GPU, network and Isaac Sim, with
 the stand-in files of `python -m cpo_lab.assets.stock_root`. Every id that Isaac Lab 3.0 registers was asked for as
 `cpo-lab train --task ID --device cpu`, which sets up configuration, engine and sizes and looks for the files; where
-nothing was missing, two iterations of `cpo`, `sapg` and `ppo` were trained with {num_envs} environments. "Trained" means
-that these ran, not that the task was solved.
+nothing was missing, two iterations of `cpo`, `sapg` and `ppo` ran with {num_envs} environments. "Trained" means
+that these worked, not that the task was solved.
 
 Of {all} ids, {ppo} have a PPO configuration of rsl_rl; for {derived} of these an ensemble can be derived
 ([how, and what is refused](../your_own_task.md)), and {trained} were trained here. The others lack files of NVIDIA's

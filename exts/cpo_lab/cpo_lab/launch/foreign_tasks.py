@@ -15,21 +15,17 @@ from cpo_rl.errors import UserError
 CPU_NUM_ENVS = 252
 """Most environments on a CPU unless ``--num_envs`` says otherwise, as of our own tasks; a multiple of 6."""
 
-_ENGINES = ("ovphysx", "physx", "newton_mjwarp")
-"""Engines that need no Isaac Sim, the fastest on a CPU first; ``physx`` becomes OvPhysX where nothing needs Kit."""
-
 
 def suited_engine(known: Collection[str], suited: str) -> str | None:
     """Return which of a task's engines to use where none was asked for; None where it offers no choice.
 
     Args:
         known: Names of the task's physics presets.
-        suited: The engine that suits the device.
+        suited: The engine that suits the device, which comes first; then the other one that needs no Isaac Sim, a
+            Newton with another solver, and what may need it.
     """
-    if suited in known:
-        return suited
-    order = _ENGINES if suited == "ovphysx" else ("newton_mjwarp", *_ENGINES)
-    return next((name for name in (*order, *sorted(known)) if name in known), None)
+    order = [suited, "newton_mjwarp", "ovphysx", *(name for name in known if name.startswith("newton")), *sorted(known)]
+    return next((name for name in order if name in known), None)
 
 
 def check_foreign(task: str, env_cfg: Any, agent_cfg: Any) -> None:
@@ -41,11 +37,8 @@ def check_foreign(task: str, env_cfg: Any, agent_cfg: Any) -> None:
         agent_cfg: The agent's configuration, presets chosen.
 
     Raises:
-        UserError: If its settings were not derived, or its actions or observations are no vectors of numbers.
+        UserError: If its actions or observations are no vectors of numbers.
     """
-    refusal = getattr(agent_cfg, "refusal", None)
-    if refusal:
-        raise UserError(refusal)
     if contracts.num_policies(agent_cfg.algorithm) is None:
         return  # another algorithm may do more
     spaces = _spaces(env_cfg)

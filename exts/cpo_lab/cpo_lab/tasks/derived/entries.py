@@ -114,7 +114,8 @@ def _by_preset(ppo: Any, make: Callable[[Any], Any]) -> Any:
             variants[name] = _by_preset(variant, make) if variant is not None else None
         except UserError as error:
             refused.append(error)
-            variants[name] = RefusedRunnerCfg(refusal=str(error))
+            variants[name] = RefusedRunnerCfg()
+            variants[name].refusal = str(error)
     if len(refused) == len(variants):
         raise refused[0]
     annotations = dict.fromkeys(variants, "Any")
