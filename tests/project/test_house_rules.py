@@ -17,6 +17,7 @@ ORDER = {
         "errors",
         "threads",
         "step_extras",
+        "derivation",
         "formatting",
         "screen",
         "fields",

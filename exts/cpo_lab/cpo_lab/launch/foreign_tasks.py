@@ -88,7 +88,7 @@ def told_derivation(agent_cfg: Any) -> dict[str, str]:
     Args:
         agent_cfg: The agent's configuration.
     """
-    source = getattr(agent_cfg, "derived_from", None)
+    source = vars(agent_cfg).get("derived_from")
     if not source:
         return {}
     model, learner = agent_cfg.model, agent_cfg.algorithm

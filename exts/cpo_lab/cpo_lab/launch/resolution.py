@@ -87,7 +87,7 @@ def apply_settings(task: str, agent_key: str, settings: Sequence[str], *, play_m
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise UserError(f"{reason}; cpo-lab list --task {task} shows what there is.") from None
     fields = [token for token in fields if token not in named]
-    refusal = getattr(agent_cfg, "refusal", None)
+    refusal = vars(agent_cfg).get("refusal")
     if refusal:  # the chosen one of a task's agents has no settings that an ensemble could take
         raise UserError(refusal)
     use_named_algorithm(agent_cfg, _named_algorithm(fields))
