@@ -3,8 +3,8 @@
 
 """Tries every task of Isaac Lab and makes docs/results/isaac_lab_tasks.md of what came of it.
 
-``python -m tests.project.isaac_lab_tasks`` sets every task up on the CPU, and trains two iterations of cpo, sapg and
-ppo on those that can be; with ``--only resolve`` nothing is trained. It needs the folder of
+``python -m tests.project.isaac_lab_tasks`` sets every task up on the CPU, and trains two iterations of cpo on those
+that can be; with ``--only resolve`` nothing is trained. It needs the folder of
 ``python -m cpo_lab.assets.stock_root`` in ``ISAACSIM_ASSET_ROOT``, so that a missing file is told at once.
 """
 
@@ -25,13 +25,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results" / "isaac_lab_tasks.json"
 PAGE = RESULTS.with_suffix(".md")
-AGENTS = ("cpo", "sapg", "ppo")
+AGENTS = ("cpo",)
 HEAD = """# Isaac Lab's own tasks, tried
 
 Made by `python -m tests.project.isaac_lab_tasks` on {date}, on two CPU cores without GPU, network and Isaac Sim, with
 the stand-in files of `python -m cpo_lab.assets.stock_root`. Every id that Isaac Lab 3.0 registers was asked for as
 `cpo-lab train --task ID --device cpu`, which sets up configuration, engine and sizes and looks for the files; where
-nothing was missing, two iterations of `cpo`, `sapg` and `ppo` ran with {num_envs} environments. "Trained" means
+nothing was missing, two iterations of `cpo` ran with {num_envs} environments. "Trained" means
 that these worked, not that the task was solved.
 
 Of {all} ids, {ppo} have a PPO configuration of rsl_rl; for {derived} of these an ensemble can be derived

@@ -207,7 +207,10 @@ def physical_checks(env: Any) -> list[PhysicalCheck]:
     """
     if not isinstance(env, TaskEnv) or not (env.joint_groups() or env.settlings()):
         name = type(env).__name__
-        raise UserError(f"{name} does not say which joints to check; docs/add_a_task.md shows its joint_groups().")
+        raise UserError(
+            f"{name} does not say which joints to check; docs/add_a_task.md shows its joint_groups(), and "
+            "--stress tries any task."
+        )
     env.reset()
     results = [*check_pose_is_held(env), *check_fingers_follow(env)] if env.joint_groups() else []
     for place in env.resting_places():
