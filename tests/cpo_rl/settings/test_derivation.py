@@ -21,7 +21,7 @@ from cpo_rl.derivation import derive, refusal
 from cpo_rl.errors import UserError
 from cpo_rl.presets import PRESETS, preset
 
-PAGE = Path(__file__).parents[2] / "docs" / "your_own_task.md"
+PAGE = Path(__file__).parents[3] / "docs" / "your_own_task.md"
 
 
 def ppo(**changes: Any) -> dict[str, Any]:
