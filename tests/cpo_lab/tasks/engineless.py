@@ -159,6 +159,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
     from cpo_lab.tasks import motion_limits
     from cpo_lab.tasks.arms import goals
     from cpo_lab.tasks.in_hand import goal_marker, shadow
+    from cpo_lab.tasks.legs import humanoid
 
     def start(self: Any, cfg: Any, render_mode: str | None = None, **kwargs: Any) -> None:
         self.cfg, self.extras, self.common_step_counter = cfg, {}, 0
@@ -179,7 +180,8 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
             (motion_limits, "moves_freely", lambda body: True),
             (goals, "VisualizationMarkers", markers),
             (goal_marker, "VisualizationMarkers", markers),
-            (shadow, "joint_frames", lambda root, links: torch.eye(3).repeat(len(links), 1, 1)),
+            (humanoid, "joint_frames", lambda root, links: torch.eye(3).repeat(len(links), 1, 1)),
+            (shadow, "joint_frames", lambda root, links, otherwise: torch.eye(3).repeat(len(links), 1, 1)),
         ):
             stack.enter_context(patch.object(owner, name, value))
         yield

@@ -21,7 +21,7 @@ ARMS = (
     "Regrasp-KukaAllegro", "Reorient-KukaAllegro", "Throw-KukaAllegro", "Regrasp-DualKukaAllegro",
     "Reorient-DualKukaAllegro",
 )  # fmt: skip
-LEGS = ("Anymal",)
+LEGS = ("Anymal", "Humanoid")
 RUNS = [
     pytest.param(task, engine, marks=() if (task, engine) == ("Throw-KukaAllegro", "ovphysx") else SLOW)
     for task in (*HANDS, *ARMS, *LEGS)

@@ -25,6 +25,7 @@ import cpo_lab.tasks  # noqa: F401  registers the ids
 from cpo_lab.assets.allegro_hand_table import allegro_hand
 from cpo_lab.assets.kuka_allegro_table import kuka_allegro
 from cpo_lab.assets.legs.anymal_table import anymal
+from cpo_lab.assets.legs.humanoid_table import humanoid
 from cpo_lab.assets.shadow_hand_table import shadow_hand
 from cpo_lab.physics.defaults import default_num_envs
 from cpo_lab.tasks.settings import own_settings
@@ -38,8 +39,7 @@ SHADOW, ALLEGRO = "Reorient-Cube-Shadow", "Reorient-Cube-Allegro"
 REGRASP, REORIENT, THROW = "Regrasp-KukaAllegro", "Reorient-KukaAllegro", "Throw-KukaAllegro"
 TWO_ARMS = ("Regrasp-DualKukaAllegro", "Reorient-DualKukaAllegro")
 
-ANYMAL = "Anymal"
-LEGS = (ANYMAL,)
+ANYMAL, HUMANOID = LEGS = ("Anymal", "Humanoid")
 
 CASES = [
     *((task, {}) for task in (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS)),
@@ -79,7 +79,11 @@ def resolved(task: str, engine: str = "ovphysx") -> Any:
 
 
 def robots(task: str) -> dict[str, Any]:
-    return {"robot": {SHADOW: shadow_hand, ALLEGRO: allegro_hand, ANYMAL: anymal}.get(task, kuka_allegro)()}
+    return {
+        "robot": {SHADOW: shadow_hand, ALLEGRO: allegro_hand, ANYMAL: anymal, HUMANOID: humanoid}.get(
+            task, kuka_allegro
+        )()
+    }
 
 
 def put(cfg: Any, name: str, value: Any) -> None:

@@ -28,6 +28,7 @@ TASKS = (
     "Regrasp-DualKukaAllegro",
     "Reorient-DualKukaAllegro",
     "Anymal",
+    "Humanoid",
 )
 AGENTS = {"cpo": 6, "sapg": 6, "ppo": 1}
 """Algorithms and their policies."""

@@ -70,6 +70,17 @@ def sphere(radius: float, position: Vec3 = (0.0, 0.0, 0.0)) -> Shape:
     return Shape("sphere", (radius,), position)
 
 
+def capsule_between(start: Vec3, end: Vec3, radius: float) -> Shape:
+    """A capsule whose half spheres of ``radius`` have their centres at ``start`` and ``end`` (metres)."""
+    length = math.dist(start, end)
+    x, y, z = ((b - a) / length for a, b in zip(start, end, strict=True))
+    if z < 0.0:  # the same capsule the other way round, far from a turn by half
+        x, y, z = -x, -y, -z
+    norm = math.sqrt(2.0 * (1.0 + z))
+    middle = ((start[0] + end[0]) / 2.0, (start[1] + end[1]) / 2.0, (start[2] + end[2]) / 2.0)
+    return capsule(radius, length / 2.0, middle, (-y / norm, x / norm, 0.0, norm / 2.0))
+
+
 @dataclass(frozen=True)
 class Link:
     """A rigid body of the robot."""

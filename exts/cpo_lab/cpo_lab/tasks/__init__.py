@@ -61,7 +61,7 @@ for _id, _cfg, _agents in (
 ):
     _register(_id, env="arms.env:AllegroKukaEnv", env_cfg=f"arms.env_cfg:{_cfg}", agents=f"arms.agents:{_agents}_")
 
-for _robot in ("Anymal",):
+for _robot in ("Anymal", "Humanoid"):
     _module = f"legs.{_robot.lower()}"
     _register(
         f"CpoLab-{_robot}-Direct",

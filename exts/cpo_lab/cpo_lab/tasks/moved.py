@@ -33,7 +33,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "shadow_hand": (),
     "shadow_hand.agents": (),
     "shadow_hand.agents.rsl_rl_cfg": ("in_hand.shadow", "in_hand.agents"),
-    "shadow_hand.hand_map": ("in_hand.hand_map",),
+    "shadow_hand.hand_map": ("in_hand.hand_map", "joint_frames"),
     "shadow_hand.hand_names": _SHADOW,
     "shadow_hand.layout": _SHADOW,
     "shadow_hand.shadow_hand_env": _SHADOW,

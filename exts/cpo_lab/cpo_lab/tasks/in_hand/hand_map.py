@@ -12,7 +12,6 @@ import torch
 import warp as wp
 
 from cpo_lab.tasks.joints import indices_of, scale
-from cpo_rl.errors import UserError
 
 if TYPE_CHECKING:
     from isaaclab.assets import Articulation
@@ -129,49 +128,6 @@ class HandMap:
 def hand_tendons(hand: Articulation) -> list[str]:
     """Return the names of a hand's tendons; none if the engine found none."""
     return list(hand.fixed_tendon_names) if hand.num_fixed_tendons else []
-
-
-def joint_frames(root: str, links: Sequence[str]) -> torch.Tensor:
-    """Return how the frames of joints stand in the links that they carry, from the stage.
-
-    Isaac Lab reports a joint's wrench in the joint's frame, and each file chooses these frames.
-
-    Args:
-        root: Path of one robot on the stage.
-        links: Names of the links.
-
-    Returns:
-        Rotations from joint to link, shape [len(links), 3, 3].
-
-    Raises:
-        UserError: If no joint carries a link, or one that does not turn about the X axis of its frame, about which
-            engines then disagree.
-    """
-    from isaaclab.sim.utils.stage import get_current_stage
-    from pxr import Gf, Usd, UsdPhysics
-
-    frames = {}
-    prims = Usd.PrimRange(get_current_stage().GetPrimAtPath(root), Usd.TraverseInstanceProxies())
-    for prim in prims:
-        joint = UsdPhysics.RevoluteJoint(prim)
-        carried = joint.GetBody1Rel().GetTargets() if joint else []
-        if not carried or carried[0].name not in links:
-            continue
-        if joint.GetAxisAttr().Get() != "X":
-            raise UserError(
-                f"fingertip_wrench=sensor needs joints that turn about X, and {prim.GetName()} of the robot's file "
-                "does not; set env.fingertip_wrench=zeros."
-            )
-        # USD multiplies row vectors, hence the transpose
-        matrix = Gf.Matrix3d(joint.GetLocalRot1Attr().Get())
-        frames[carried[0].name] = torch.tensor([list(row) for row in matrix], dtype=torch.float32).T
-    loose = [link for link in links if link not in frames]
-    if loose:
-        raise UserError(
-            f"fingertip_wrench=sensor needs a joint that carries {', '.join(loose)}, and the robot's file has none; "
-            "set env.fingertip_wrench=zeros."
-        )
-    return torch.stack([frames[link] for link in links])
 
 
 def _for_isaac_lab(index: torch.Tensor) -> Any:

@@ -30,8 +30,8 @@ from cpo_lab.tasks.base_env import simulation_cfg
 from cpo_lab.tasks.in_hand.agents import HandAgent
 from cpo_lab.tasks.in_hand.env import InHandEnv
 from cpo_lab.tasks.in_hand.env_cfg import CollidingHandEnvCfg, HandNamesCfg, HandSceneCfg, Vec3
-from cpo_lab.tasks.in_hand.hand_map import joint_frames
 from cpo_lab.tasks.in_hand.rules import ReorientRules, flat_pen_rotation
+from cpo_lab.tasks.joint_frames import joint_frames
 from cpo_lab.tasks.joints import indices_of
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.physical_contract import Coupling, InHand, OnSurface
@@ -267,7 +267,9 @@ class ShadowHandEnv(InHandEnv):
         if self._wrench is not None:
             self._wrench_tips = indices_of(cfg.names.fingertips, self._wrench.body_names, "link").to(self.device)
             root = f"{self.scene.env_prim_paths[0]}/{self.hand.cfg.prim_path.rpartition('/')[2]}"
-            self._joint_to_link = joint_frames(root, cfg.names.fingertips).to(self.device)
+            self._joint_to_link = joint_frames(root, cfg.names.fingertips, "set env.fingertip_wrench=zeros").to(
+                self.device
+            )
 
     def _start_rotation(self, uniform: torch.Tensor) -> torch.Tensor:
         """Return orientations of the object at a reset; the pen starts lying along the fingers."""

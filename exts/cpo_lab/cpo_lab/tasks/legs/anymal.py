@@ -34,7 +34,6 @@ from cpo_lab.tasks.legs.anymal_rules import (
 from cpo_lab.tasks.legs.env import LegsEnv
 from cpo_lab.tasks.legs.env_cfg import LegsEnvCfg, LegsPhysicsCfg, LegsSceneCfg, Vec3
 from cpo_lab.tasks.physical_contract import JointGroup, Settling
-from cpo_lab.tasks.rotations import rotate_back
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
 
@@ -190,12 +189,6 @@ class AnymalEnv(LegsEnv):
 
     def _aim(self, targets: torch.Tensor) -> None:
         self.robot.actuators.target_command.set_position_index(value=targets, joint_ids=self.joint_ids)
-
-    def base_velocity(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return linear [m/s] and angular velocity [rad/s] of the base in its own axes, shape [N, 3] each."""
-        rotation = self.robot.data.root_link_pose_w.torch[:, 3:]
-        linear, angular = self.robot.data.root_com_vel_w.torch.split(3, dim=-1)
-        return rotate_back(rotation, linear), rotate_back(rotation, angular)
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
         forces = self._contact.data.net_forces_w.torch[:, self._untouchable]

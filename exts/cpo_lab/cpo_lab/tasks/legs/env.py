@@ -20,6 +20,7 @@ from cpo_lab.tasks.joints import indices_of
 from cpo_lab.tasks.layout import assemble
 from cpo_lab.tasks.legs.env_cfg import LegsEnvCfg
 from cpo_lab.tasks.quarantine import Bounds
+from cpo_lab.tasks.rotations import rotate_back
 
 
 class LegsEnv(TaskEnv):
@@ -89,6 +90,12 @@ class LegsEnv(TaskEnv):
     def height(self) -> torch.Tensor:
         """Height of the base's frame above the ground [m], shape [N]."""
         return self.robot.data.root_link_pose_w.torch[:, 2] - self.scene.env_origins[:, 2]
+
+    def base_velocity(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return linear [m/s] and angular velocity [rad/s] of the base in its own axes, shape [N, 3] each."""
+        rotation = self.robot.data.root_link_pose_w.torch[:, 3:]
+        linear, angular = self.robot.data.root_com_vel_w.torch.split(3, dim=-1)
+        return rotate_back(rotation, linear), rotate_back(rotation, angular)
 
     def _get_time_outs(self) -> torch.Tensor:
         return self.episode_length_buf >= self.max_episode_length - 1
