@@ -56,10 +56,13 @@ def test_rpy_is_fixed_axis_xyz():
 
 
 def test_a_free_robot_has_no_weld_and_weight(tmp_path):
-    from pxr import Usd
+    from pxr import Usd, UsdPhysics
 
     write_robot(dataclasses.replace(ROBOT, fixed_base=False, disable_gravity=False), tmp_path / "toy.usda")
     stage = Usd.Stage.Open(str(tmp_path / "toy.usda"))
     assert not stage.GetPrimAtPath("/robot/root_joint")
     assert not stage.GetPrimAtPath("/robot/arm").GetAttribute("mjc:gravcomp")
+    # PhysX would take another link for the root of a tree if none were marked
+    assert stage.GetPrimAtPath("/robot/base").HasAPI(UsdPhysics.ArticulationRootAPI)
+    assert not stage.GetPrimAtPath("/robot").HasAPI(UsdPhysics.ArticulationRootAPI)
     assert stage.GetPrimAtPath("/robot/arm").GetAttribute("physxRigidBody:disableGravity").Get() is False

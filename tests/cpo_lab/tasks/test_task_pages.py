@@ -20,6 +20,8 @@ from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.layout import layout_size, markdown_table
 from cpo_lab.tasks.legs.anymal import ANYMAL_OBSERVATIONS
 from cpo_lab.tasks.legs.anymal_rules import WalkRules
+from cpo_lab.tasks.legs.humanoid import HUMANOID_OBSERVATIONS
+from cpo_lab.tasks.legs.humanoid_rules import RunRules
 
 PAGES = Path(__file__).parents[3] / "docs" / "tasks"
 
@@ -30,6 +32,7 @@ TABLES = {
     "throw_kuka": ("CpoLab-Throw-KukaAllegro-Direct", kuka_observations(1, 1)),
     "regrasp_dual_kuka": ("CpoLab-Regrasp-DualKukaAllegro-Direct", kuka_observations(2, 1)),
     "anymal": ("CpoLab-Anymal-Direct", ANYMAL_OBSERVATIONS),
+    "humanoid": ("CpoLab-Humanoid-Direct", HUMANOID_OBSERVATIONS),
     "reorient_dual_kuka": ("CpoLab-Reorient-DualKukaAllegro-Direct", kuka_observations(2, 4)),
 }
 
@@ -63,6 +66,21 @@ def test_anymals_page_has_the_rules_constants():
     )
     assert reward in text
     assert f"a force of more than {rules.contact_force:g} N on the base or a thigh | `env.contact_force` |" in text
+
+
+def test_the_humanoids_page_has_the_rules_constants():
+    text, rules = (PAGES / "humanoid.md").read_text(encoding="utf-8"), RunRules()
+    first = (
+        f"r = v + {rules.alive_reward:g} + {rules.up_reward:g} [up > {rules.up_limit:g}] + {rules.heading_reward:g} "
+        f"min(1, heading / {rules.heading_limit:g}) - {-rules.action_scale:g} sum(a^2)"
+    )
+    share, rest = rules.limit_share, 1.0 - rules.limit_share
+    second = (
+        f"- {-rules.energy_scale:g} sum(|0.1 a q| e) "
+        f"- {-rules.limit_scale:g} sum([|s| > {share:g}] (|s| - {share:g}) / {rest:g} e)"
+    )
+    assert first in text and second in text
+    assert f"below {rules.fall_height:g} m the whole reward is {rules.fall_reward:g}" in text
 
 
 def test_settings_that_pages_name_exist():

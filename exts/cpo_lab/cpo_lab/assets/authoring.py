@@ -41,8 +41,10 @@ def write_robot(robot: Robot, path: str | Path) -> None:
 
     stage = new_stage(path, ROOT_PRIM)
     UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
-    _write_articulation_root(stage.GetDefaultPrim(), robot)
     _write_links(stage, robot)
+    # PhysX takes the middle of a free tree for its root unless a link is marked
+    root = ROOT_PRIM if robot.fixed_base else _link_path(robot.links[0].name)
+    _write_articulation_root(stage.GetPrimAtPath(root), robot)
     if robot.fixed_base:
         weld = UsdPhysics.FixedJoint.Define(stage, f"{ROOT_PRIM}/root_joint")
         weld.CreateBody1Rel().SetTargets([_link_path(robot.links[0].name)])

@@ -110,8 +110,9 @@ def check_ends(env) -> dict:
         "yaw_error": extras["episode_metrics"]["yaw_error"].tolist(),
         "new_height": env.height[2].item(),
     }
+    terminated = terminated.clone()  # the environment's own, which the next step overwrites
     for _ in range(10):
-        terminated = terminated | env.step(hold)[2]
+        terminated |= env.step(hold)[2]
     return {**seen, "terminated": terminated.tolist()}
 
 

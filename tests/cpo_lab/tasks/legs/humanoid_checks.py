@@ -119,7 +119,7 @@ def check_torques(env) -> dict:
 
 
 def check_ends(env) -> dict:
-    """Environment 0 flies towards the target, 1 is too low, 2 runs out of time; all but 1 hover far above."""
+    """Environment 0 flies towards the target, 1 lies too low, 2 runs out of time; all but 1 hover far above."""
     env.reset()
     env.drop()
     everyone = torch.arange(ENVS)
@@ -127,7 +127,10 @@ def check_ends(env) -> dict:
     env.potentials[:] = -1000.0 / env.step_dt
     velocity = torch.tensor([[3.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
     env.robot.write_root_velocity_to_sim_index(root_velocity=velocity, env_ids=everyone[:1])
-    env.place(everyone[1:2], lift=-0.56)
+    lying = env.robot.data.default_root_pose.torch[1:2].clone()
+    lying[:, :3] += env.scene.env_origins[1:2]
+    lying[:, 2], lying[:, 3:] = 0.6, torch.tensor([0.0, 0.5**0.5, 0.0, 0.5**0.5])
+    env.robot.write_root_pose_to_sim_index(root_pose=lying, env_ids=everyone[1:2])
     pose = env.robot.data.default_root_pose.torch[2:3].clone()
     pose[:, :3] += env.scene.env_origins[2:3] + torch.tensor([7.0, 0.0, 20.0])
     env.robot.write_root_pose_to_sim_index(root_pose=pose, env_ids=everyone[2:3])
