@@ -229,6 +229,7 @@ def bring_near_goals(env: Any, draw: Any) -> None:
 def move_as_wanted(env: Any, draw: Any) -> None:
     """Put robots on legs upright and let them move slowly, so that errors are of the size of what is rewarded."""
     data = env.robot.data
+    data.root_link_pose_w.torch[:, 2] += 0.5
     data.root_link_pose_w.torch[:, 3:6] *= 0.1
     data.root_link_pose_w.torch[:, 3:] /= data.root_link_pose_w.torch[:, 3:].norm(dim=-1, keepdim=True)
     data.root_com_vel_w.torch[:] *= 0.03
