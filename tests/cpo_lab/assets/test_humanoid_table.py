@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 from tests.cpo_lab.assets.kinematics import forward_kinematics
 
+from cpo_lab.assets.legs.humanoid_bodies import BODIES, HINGES
 from cpo_lab.assets.legs.humanoid_table import (
-    BODIES,
     EFFORTS,
     FEET,
     FRAME_MASS,
-    HINGES,
     JOINT_NAMES,
     START_HEIGHT,
     TORSO,

@@ -9,7 +9,8 @@ from isaaclab.actuators import ImplicitActuatorCfg
 from isaaclab.assets import ArticulationCfg
 
 from cpo_lab.assets.articulation import robot_cfg, robot_usd
-from cpo_lab.assets.legs.humanoid_table import HINGES, JOINT_NAMES, START_HEIGHT, VELOCITY_LIMIT, humanoid
+from cpo_lab.assets.legs.humanoid_bodies import HINGES
+from cpo_lab.assets.legs.humanoid_table import JOINT_NAMES, START_HEIGHT, VELOCITY_LIMIT, humanoid
 
 MOST_TORQUE = 1000.0
 """Limit of spring, damping and motor together [N m]: none, for the file limits the motor alone, by its actions."""
