@@ -3,7 +3,8 @@
 
 """Bodies and hinges of the humanoid as its MJCF file has them.
 
-:mod:`cpo_lab.assets.legs.humanoid_table` makes the robot of them and names the source. Inertia tensors are about the centre of mass, in the axes of the body.
+:mod:`cpo_lab.assets.legs.humanoid_table` makes the robot of them and names the source. Inertia tensors are
+about the centre of mass, in the axes of the body.
 """
 
 from __future__ import annotations
