@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
         "error": manifest.get("error"),
         "problems": found.problems,
         "ancestor": found.ancestor,
+        "initialized_from": found.initialized_from,
         "iteration": found.iteration,
         "max_iterations": found.max_iterations,
         "env_steps": manifest.get("env_steps") or 0,
@@ -136,14 +138,16 @@ def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:
         console = Console(width=160)  # a log or a pipe has no width to respect
     console.print(table)
     for row in rows:
-        for told in filter(None, (_lineage(row["ancestor"]), row["error"], *row["problems"])):
+        for told in filter(None, (*_lineage(row), row["error"], *row["problems"])):
             sentence = f"{shown(Path(row['folder']).name)}: {printable(told)}"
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _lineage(ancestor: dict[str, Any] | None) -> str | None:
-    """Return what a run went on from, in words; None for one that began anew."""
-    return f"went on from {shown(ancestor['file'])} of {shown(ancestor['run'])}" if ancestor else None
+def _lineage(row: dict[str, Any]) -> Iterator[str]:
+    """Yield what a run went on from or took its first weights from, in words; nothing for one that began anew."""
+    for key, told in (("ancestor", "went on from"), ("initialized_from", "began with weights of")):
+        if (other := row[key]) is not None:
+            yield f"{told} {shown(other['file'])} of {shown(other['run'])}"
 
 
 def _name(folder: Path, roots: list[Path]) -> str:

@@ -76,6 +76,7 @@ examples:
   cpo-lab train --num_policies 4 --num_envs 128 --run_name small
   cpo-lab train --resume latest       continue the newest run to its end
   cpo-lab train --resume latest --iterations 2000
+  cpo-lab train --task T2 --init_from logs/rsl_rl/T1/RUN:best   from its weights
   cpo-lab train --device cuda:1 --physics newton_mjwarp
 
 four GPUs, 6144 environments on each:
@@ -113,6 +114,11 @@ def _parser() -> CommandParser:
         metavar="WHAT",
         help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
     )
+    parser.add_argument(
+        "--init_from",
+        metavar="WHAT",
+        help="begin with the weights of another run or task that fit: latest, best, a run folder or a file",
+    )
     parser.add_shared("--trust")
     parser.add_shared("--force", help="resume a checkpoint of another task, robot or layout as far as it fits")
     parser.add_argument(
@@ -144,6 +150,9 @@ class Plan:
 
     checkpoint: Path | None
     """Checkpoint to continue from."""
+
+    weights: Path | None
+    """Checkpoint whose weights a new run begins with."""
 
     found: str
     """What ``--resume auto`` found and does, a sentence without its end."""
@@ -214,7 +223,9 @@ def make_plan(argv: list[str]) -> Plan | None:
     given = [*parser.settings_among(rest), *logger_settings(args)]
     taken, overrides = take_options(given, {"iterations": args.iterations}, ITERATIONS)
     args.iterations = taken.get("iterations")
-    begin = find_beginning(args.resume, args.log_dir, args.log_root, args.task, may_move=args.move_aside)
+    begin = find_beginning(
+        args.resume, args.log_dir, args.log_root, args.task, may_move=args.move_aside, init_from=args.init_from
+    )
     checkpoint = begin.checkpoint
     if args.move_aside and not args.log_dir:
         raise UserError("--move_aside needs --log_dir, the folder whose records are put aside.")
@@ -252,7 +263,8 @@ def make_plan(argv: list[str]) -> Plan | None:
     viewers = args.viz.split(",") if args.viz else []
     # a command that is given again and again by a scheduler asks for the same; only what differs is meant
     asked = asked_of_algorithm(overrides) if args.resume != AUTO else []
-    return Plan(resolved, place, checkpoint, begin.told(place), viewers, args.force, member, args.verbose, asked)
+    found = begin.told(place)
+    return Plan(resolved, place, checkpoint, begin.weights, found, viewers, args.force, member, args.verbose, asked)
 
 
 def _place(
@@ -300,6 +312,8 @@ def _show(plan: Plan) -> None:
         rows["population"] = str(plan.member)
     if plan.checkpoint is not None:
         rows["continues"] = plan.checkpoint
+    if plan.weights is not None:
+        rows["begins with"] = plan.weights
     if plan.place.reasons:
         rows["own folder"] = f"because {' and '.join(plan.place.reasons)}"
     if plan.place.moved_to is not None:
@@ -352,6 +366,9 @@ def _train(plan: Plan) -> int:
             runner.resume(force=plan.force, asked=plan.asked)
         elif checkpoint is not None:
             runner.load(str(checkpoint), force=plan.force, asked=plan.asked)
+        elif plan.weights is not None:
+            given = names_of(resolved.request.overrides)
+            runner.init_from(str(plan.weights), ["log_std"] if "agent.model.init_log_std" in given else [])
         if Rank.of_this_process().is_first:  # not earlier: the records of a run that is refused stay what they were
             _write_settings(plan, runner, {"env": to_dict(resolved.env_cfg), "agent": to_dict(cfg)})
         with told_end(log_dir if Rank.of_this_process().is_first and not plan.member else None):

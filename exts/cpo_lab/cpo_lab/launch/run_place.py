@@ -43,6 +43,9 @@ class Beginning:
     found: str = ""
     """What ``--resume auto`` found, and without a checkpoint also what it does, a sentence without its end."""
 
+    weights: Path | None = None
+    """Checkpoint whose weights a new run begins with; None for new ones."""
+
     def told(self, place: RunPlace) -> str:
         """Return what ``--resume auto`` found and does; empty for any other start.
 
@@ -55,9 +58,15 @@ class Beginning:
 
 
 def find_beginning(
-    resume: str | None, log_dir: str | None, log_root: str, task: str | None, *, may_move: bool
+    resume: str | None,
+    log_dir: str | None,
+    log_root: str,
+    task: str | None,
+    *,
+    may_move: bool,
+    init_from: str | None = None,
 ) -> Beginning:
-    """Return what ``--resume`` means.
+    """Return what ``--resume`` and ``--init_from`` mean.
 
     Args:
         resume: Its value; None for a new run.
@@ -65,10 +74,27 @@ def find_beginning(
         log_root: Folder of all runs, where there is no ``log_dir``.
         task: Task that was named.
         may_move: Whether records that cannot be continued may be moved aside.
+        init_from: Whose weights a new run begins with; without meaning for one that ``--resume auto`` continues.
 
     Raises:
-        UserError: If there is nothing to continue, or records that cannot be continued.
+        UserError: If there is nothing to continue, or records that cannot be continued, or no such weights.
     """
+    if init_from is not None and resume not in (None, AUTO):
+        raise UserError("--init_from begins a new run, and --resume goes on with one; give one of them.")
+    begin = _continued(resume, log_dir, log_root, task, may_move)
+    if init_from is None or begin.checkpoint is not None:
+        return begin
+    from cpo_rl.runs.checkpoint_reader import read_checkpoint  # torch, which other input need not wait for
+
+    try:
+        weights = resolve_checkpoint(init_from, log_root)
+    except UserError as error:
+        raise UserError(str(error).replace("--checkpoint", "--init_from", 1)) from None
+    read_checkpoint(weights)  # refused before the simulator starts
+    return replace(begin, weights=weights)
+
+
+def _continued(resume: str | None, log_dir: str | None, log_root: str, task: str | None, may_move: bool) -> Beginning:
     if resume is None:
         return Beginning()
     place = expanded(log_dir).absolute() if log_dir else None

@@ -9,6 +9,7 @@ Nothing here raises for that; whatever cannot be read is listed in `Run.problems
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -115,6 +116,8 @@ def read_run(path: Path) -> Run:
     if not run.manifest and not any(problem.startswith(RunFolder.MANIFEST) for problem in run.problems):
         run.problems.append(f"{RunFolder.MANIFEST} is missing.")
     run.config = read_config(run.folder.path, run.problems)
+    if run.config is not None and (other := run.folder.initialized_from):  # no seed of runs that began anew
+        run.config["initialized_from"] = json.dumps(f"{other['file']} {other['sha256'][:8]}")
     run.curves = read_curves(run.folder.metrics_file)
     for row in METRICS:
         if row.tag in run.metrics and row.instead_of:  # an algorithm of rsl_rl's own: one policy

@@ -19,6 +19,9 @@ from cpo_rl.fields import build_cfg
 from cpo_rl.models.normalizer import RunningNormalizer
 from cpo_rl.models.trunk import State, Trunk
 
+PER_POLICY = ("embedding", "log_std")
+"""Parameters of the network with a row per policy, the leader's last."""
+
 
 class Evaluation(NamedTuple):
     """What the network says about sequences of observations."""

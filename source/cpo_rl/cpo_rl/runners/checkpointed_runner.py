@@ -196,7 +196,7 @@ class CheckpointedRunner(OnPolicyRunner):
             self._notes.append(f"{name} has {difference}; loaded nevertheless.")
         new = NewSettings(checkpoint.manifest.config if checkpoint.manifest else {}, self._given_cfg, asked)
         reseeds = load_cfg is None and self._agreed(new.reseeds)
-        with _refusing(name):
+        with refusing(name):
             if reseeds:
                 keep_generators(payload, self.offers, self.gpu_global_rank)
             counts = self.alg.load(payload, load_cfg, strict)
@@ -206,7 +206,7 @@ class CheckpointedRunner(OnPolicyRunner):
             self.changes.update(new.changes)
             if new.sets_learning_rate:
                 self._apply_learning_rate()
-            with _refusing(name):
+            with refusing(name):
                 self._restore_run(checkpoint.runner, name)
             if reseeds:
                 self._pending_random = None
@@ -370,7 +370,7 @@ class CheckpointedRunner(OnPolicyRunner):
 
 
 @contextlib.contextmanager
-def _refusing(name: str) -> Iterator[None]:
+def refusing(name: str) -> Iterator[None]:
     """Turn what a checkpoint of other content makes readers raise into a sentence.
 
     Raises:

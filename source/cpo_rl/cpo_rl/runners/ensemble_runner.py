@@ -15,7 +15,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,13 +25,15 @@ from rsl_rl.env import VecEnv
 from cpo_rl.contracts import Environment
 from cpo_rl.distributed import PROGRESS
 from cpo_rl.errors import UserError
-from cpo_rl.runners.checkpointed_runner import CheckpointedRunner
+from cpo_rl.runners.checkpointed_runner import CheckpointedRunner, refusing
 from cpo_rl.runners.ensemble_watch import EnsembleWatch
 from cpo_rl.runners.first_step import first_step_checked
 from cpo_rl.runners.guard_watch import GuardWatch
+from cpo_rl.runners.initial_weights import Taken, same_units, take_weights
 from cpo_rl.runners.loop_hooks import LoopHooks
 from cpo_rl.runners.rank_watch import RankWatch, meeting_place
 from cpo_rl.runners.signals import GUARD_EXIT_CODE, RunOutcome, StopRequests, StopTraining, acknowledgement
+from cpo_rl.runs.checkpoint_reader import read_checkpoint
 from cpo_rl.runs.log import run_log
 from cpo_rl.runs.provenance import git_commit
 from cpo_rl.screen import forgiving_output, lost_output
@@ -127,6 +130,27 @@ class EnsembleRunner(CheckpointedRunner):
     def learn_until(self, total_iterations: int, init_at_random_ep_len: bool = False) -> None:
         """Train until so many iterations are finished in all, which continues a requeued run to its original end."""
         self.learn(max(total_iterations - self.completed_iterations, 0), init_at_random_ep_len)
+
+    def init_from(self, path: str, own: Collection[str] = ()) -> Taken:
+        """Begin with the weights of another run, also of another task, as far as they fit, and record which.
+
+        Args:
+            path: Its checkpoint.
+            own: Parameters that stay as they are, because a setting given now says how they begin.
+
+        Raises:
+            UserError: If the file is missing, damaged or hostile, or none of its weights fit.
+        """
+        checkpoint = read_checkpoint(path, self.device)
+        config = checkpoint.manifest.config if checkpoint.manifest else {}
+        found = checkpoint.check_identity(self.identity, force=True)
+        with refusing(checkpoint.name):
+            values = same_units(config, self._given_cfg, found)
+            taken = take_weights(self.alg, checkpoint, Path(path).resolve(), found, own, values)
+        self._notes += taken.sentences()
+        if self.folder is not None:
+            self.folder.update(initialized_from=taken.record())
+        return taken
 
     def _learn(self, iterations: int, init_at_random_ep_len: bool) -> RunOutcome:
         """Run rsl_rl's loop; return how it ended."""

@@ -283,6 +283,13 @@ class RunFolder:
         return known if is_text(known["run"]) and is_text(known["file"]) and is_whole(known["iteration"]) else None
 
     @property
+    def initialized_from(self) -> dict[str, Any] | None:
+        """Whose weights the run began with: ``run`` (its folder), ``file``, ``sha256``; None if its own were new."""
+        told = self.manifest.get("initialized_from") or {}
+        known = {key: told.get(key) for key in ("run", "file", "sha256")}
+        return known if all(is_text(value) for value in known.values()) else None
+
+    @property
     def seed(self) -> int | None:
         """Random seed; None when the folder does not say."""
         seed = self.manifest.get("seed") if self.manifest else self.settings.get("seed")

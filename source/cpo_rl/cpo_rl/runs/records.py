@@ -62,7 +62,7 @@ MANIFEST_FIELDS: dict[str, Kind] = {
     **dict.fromkeys(("status", "error", "created", "updated"), is_text),
     **dict.fromkeys(("seed", "num_envs", "num_policies", "world_size", "pid"), is_whole),
     **dict.fromkeys(("max_iterations", "iteration", "env_steps"), is_whole),
-    **dict.fromkeys(("versions", "hardware", "last", "best", "ancestor"), is_table),
+    **dict.fromkeys(("versions", "hardware", "last", "best", "ancestor", "initialized_from"), is_table),
     "wall_clock_s": is_number,
     "history": is_list,
 }
