@@ -9,7 +9,7 @@ import contextlib
 import math
 import re
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,14 @@ from cpo_lab.cli.parser import (
 )
 from cpo_lab.launch.chatter import ENGINE_OUTPUT, startup_output
 from cpo_lab.launch.configuration import Resolved
-from cpo_lab.launch.policies import load_policy, resolve_trained
+from cpo_lab.launch.policies import assumption, load_policy, resolve_trained
 from cpo_lab.launch.settings import check_written
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import policy_name
 from cpo_rl.runs.files import printable, shown
 from cpo_rl.runs.find import resolve_checkpoint
+from cpo_rl.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from cpo_lab.cli.rollouts import Episodes
@@ -45,6 +46,7 @@ examples:
   cpo-lab evaluate                    the leader of the newest run, 100 episodes
   cpo-lab evaluate --checkpoint best --policy each --episodes 500
   cpo-lab evaluate --checkpoint RUN_A RUN_B --json scores.json   two runs
+  cpo-lab evaluate RUN_A model_499.pt    beside a checkpoint of rsl_rl's own
   cpo-lab evaluate --physics newton_mjwarp --stochastic
 
 Every environment contributes the same number of episodes, so short episodes are
@@ -125,6 +127,9 @@ def run(argv: list[str]) -> int:
     console.print(
         f"{first.request.task} with {first.request.physics} on {first.request.device}", markup=False, highlight=False
     )
+    for resolved, file in zip(configurations, files, strict=True):
+        if (told := assumption(resolved, file, overrides)) is not None:
+            console.print(told, markup=False, highlight=False, soft_wrap=True)
     measured = _measure(args, configurations, files, chosen)
     shapes = measured[0][1]
     entries = [entry for entry, _ in measured]
@@ -148,7 +153,14 @@ def _configurations(args: Namespace, overrides: list[str], files: list[Path]) ->
     Raises:
         UserError: If the tasks differ.
     """
-    found = [resolve_trained(file, changes_of(args, overrides), play_mode=False) for file in files]
+    changes = changes_of(args, overrides)
+    said = [RunFolder.read(file.parent).task for file in files]
+    # a checkpoint of rsl_rl's own, which knows no task, is measured on that of the one it is compared with
+    known = changes.task or next(filter(None, said), None)
+    found = [
+        resolve_trained(file, changes if task else replace(changes, task=known), play_mode=False)
+        for file, task in zip(files, said, strict=True)
+    ]
     tasks = sorted({resolved.request.task for resolved in found})
     if len(tasks) > 1:
         raise UserError(f"CHECKPOINT must belong to one task, not to {' and '.join(tasks)}; evaluate them one by one.")

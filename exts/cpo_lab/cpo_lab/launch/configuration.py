@@ -16,6 +16,7 @@ from cpo_lab.launch.machine import check_memory, resolve_device
 from cpo_lab.launch.options import LIMITS, OPTIONS, take_options, without_options
 from cpo_lab.launch.registry import STOCK_AGENT, agent_key, agents_of, find_task, is_derived, physics_of
 from cpo_lab.launch.settings import join_settings, names_of, take_selector, write_settings
+from cpo_lab.launch.stock_networks import networks_in
 from cpo_lab.launch.trust import refuse_foreign
 from cpo_rl import contracts
 from cpo_rl.contracts import EnvironmentSettings
@@ -66,7 +67,7 @@ class Request:
         """Return the request that continues or shows a run.
 
         A run of ours keeps the request that it was started from, one of the stock launcher the values that its network
-        and algorithm had. A checkpoint without either tells by its sidecar.
+        and algorithm had. A checkpoint without either tells by its sidecar, one of rsl_rl's own runner by its tensors.
 
         Args:
             run: The run.
@@ -92,6 +93,8 @@ class Request:
         known = {f.name: run.launch[f.name] for f in fields(cls) if f.name in run.launch}
         known["task"] = task or trained
         settings = (sidecar.config if sidecar else {}) or run.settings
+        if checkpoint is not None and not settings and not run.launch:
+            settings = networks_in(checkpoint)
         known["agent"] = agent or run.agent or _agent_of(settings, str(known["task"]))
         if not run.launch:
             kept: dict[str, Any] = {name: settings[name] for name in _LEARNED if name in settings}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cpo_lab.launch.configuration import Request, Resolved, resolve
 from cpo_lab.launch.machine import resolve_device
 from cpo_lab.launch.options import take_options
 from cpo_lab.launch.settings import names_of
+from cpo_rl.contracts import num_policies
 from cpo_rl.errors import UserError
 from cpo_rl.runs.compatibility import check_task_of
 from cpo_rl.runs.folder import RunFolder
@@ -48,6 +50,49 @@ class Changes:
 
     trust: bool = False
     """Whether the run may name code and places to write to."""
+
+
+class OnePolicy:
+    """A policy of rsl_rl's kind, called as an ensemble's are.
+
+    Args:
+        policy: The model, which would take ids for the masks of a padded batch.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+
+    def __call__(self, observations: Any, ids: Any = None, stochastic_output: bool = False) -> Any:
+        """Act; the ids [N] of the policies name nothing."""
+        return self.policy(observations, stochastic_output=stochastic_output)
+
+    def eval(self) -> None:
+        """Switch the model to evaluation."""
+        self.policy.eval()
+
+    def reset(self, dones: Any = None) -> None:
+        """Forget what a recurrent model remembers of finished environments, [N], or of all."""
+        self.policy.reset(dones)
+
+
+def assumption(resolved: Resolved, checkpoint: Path, given: Sequence[str]) -> str | None:
+    """Return what had to be assumed about the networks in a checkpoint, a sentence, or None.
+
+    Args:
+        resolved: Configurations that it is loaded into.
+        checkpoint: The checkpoint.
+        given: Settings that the user gave.
+    """
+    from cpo_rl.runs.find import sidecar_of
+
+    run = RunFolder.read(checkpoint.parent)
+    if run.launch or run.settings or sidecar_of(checkpoint) or "agent.actor.activation" in names_of(given):
+        return None
+    activation = resolved.agent_cfg.actor.activation
+    return (
+        f"{checkpoint.name} is alone and does not name its activation; {activation}, that of agent "
+        f"{resolved.request.agent}, is assumed (agent.actor.activation=NAME says another)."
+    )
 
 
 def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> Resolved:
@@ -96,7 +141,7 @@ def resolve_trained(checkpoint: Path, changes: Changes, *, play_mode: bool) -> R
 
 
 def load_policy(env: Any, resolved: Resolved, checkpoint: Path, *, force: bool = False) -> Any:
-    """Return the actor-critic of a checkpoint.
+    """Return what acts of a checkpoint: an ensemble's actor-critic, or one policy called like it.
 
     Args:
         env: Running rsl_rl environment of the checkpoint's task.
@@ -112,7 +157,8 @@ def load_policy(env: Any, resolved: Resolved, checkpoint: Path, *, force: bool =
     cfg = handle_deprecated_rsl_rl_cfg(resolved.agent_cfg, check_rsl_rl_version())
     runner = EnsembleRunner(env, to_dict(cfg), log_dir=None, device=cfg.device, task=resolved.request.task)
     runner.load(str(checkpoint), load_cfg={"actor": True, "critic": True}, force=force)
-    return runner.alg.get_policy()
+    policy = runner.alg.get_policy()
+    return OnePolicy(policy) if num_policies(runner.offers.cfg) is None else policy
 
 
 def _allocate_little(algorithm: Any) -> None:
