@@ -174,6 +174,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "metavar": "WHAT",
         "help": "latest, best, a run folder, <run folder>:best or a file (default: latest)",
     },
+    "--init_from": {
+        "metavar": "WHAT",
+        "help": "begin with the weights of another run or task that fit: latest, best, a run folder or a file",
+    },
     "--log_root": {"default": LOG_ROOT, "metavar": "DIR", "help": "folder of all runs (default: %(default)s)"},
     "--force": {
         "action": "store_true",

@@ -114,11 +114,7 @@ def _parser() -> CommandParser:
         metavar="WHAT",
         help="continue a run: latest, best, a run folder, a checkpoint file, or auto (latest if there is one)",
     )
-    parser.add_argument(
-        "--init_from",
-        metavar="WHAT",
-        help="begin with the weights of another run or task that fit: latest, best, a run folder or a file",
-    )
+    parser.add_shared("--init_from")
     parser.add_shared("--trust")
     parser.add_shared("--force", help="resume a checkpoint of another task, robot or layout as far as it fits")
     parser.add_argument(
