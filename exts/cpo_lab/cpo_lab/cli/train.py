@@ -219,9 +219,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     given = [*parser.settings_among(rest), *logger_settings(args)]
     taken, overrides = take_options(given, {"iterations": args.iterations}, ITERATIONS)
     args.iterations = taken.get("iterations")
-    begin = find_beginning(
-        args.resume, args.log_dir, args.log_root, args.task, may_move=args.move_aside, init_from=args.init_from
-    )
+    begin = find_beginning(args.resume, args.log_dir, args.log_root, args.task, args.init_from, args.move_aside)
     checkpoint = begin.checkpoint
     if args.move_aside and not args.log_dir:
         raise UserError("--move_aside needs --log_dir, the folder whose records are put aside.")

@@ -62,9 +62,8 @@ def find_beginning(
     log_dir: str | None,
     log_root: str,
     task: str | None,
-    *,
-    may_move: bool,
     init_from: str | None = None,
+    may_move: bool = False,
 ) -> Beginning:
     """Return what ``--resume`` and ``--init_from`` mean.
 
@@ -73,8 +72,8 @@ def find_beginning(
         log_dir: Value of ``--log_dir``, the folder that is looked into where a word is given.
         log_root: Folder of all runs, where there is no ``log_dir``.
         task: Task that was named.
-        may_move: Whether records that cannot be continued may be moved aside.
         init_from: Whose weights a new run begins with; without meaning for one that ``--resume auto`` continues.
+        may_move: Whether records that cannot be continued may be moved aside.
 
     Raises:
         UserError: If there is nothing to continue, or records that cannot be continued, or no such weights.
