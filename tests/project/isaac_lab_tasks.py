@@ -32,7 +32,7 @@ Made by `python -m tests.project.isaac_lab_tasks` on {date}, on two CPU cores wi
 the stand-in files of `python -m cpo_lab.assets.stock_root`. Every id that Isaac Lab 3.0 registers was asked for as
 `cpo-lab train --task ID --device cpu`, which sets up configuration, engine and sizes and looks for the files; where
 nothing was missing, two iterations of `cpo` ran with {num_envs} environments. "Trained" means
-that these worked, not that the task was solved.
+that these worked, not that the task was solved; "set up" that nothing was missing, and that nothing was trained yet.
 
 Of {all} ids, {ppo} have a PPO configuration of rsl_rl; for {derived} of these an ensemble can be derived
 ([how, and what is refused](../your_own_task.md)), and {trained} were trained here. The others lack files of NVIDIA's
@@ -144,13 +144,17 @@ def main() -> None:
         records = {}
         for name, spec in everything().items():
             records[name] = record = set_up(spec)
+            if record["result"] == "set up":  # what was trained before counts until it is trained again
+                before = stored["tasks"].get(name, {}).get("trained")
+                record.update({"result": before, "trained": before} if before else {})
             _say(f"{name}: {record['result']}")
         for name, record in records.items():
-            if record["result"] == "set up" and args.only is None:
+            if record["derived"] and "engine" in record and args.only is None:
                 _say(name)
                 outcome = train(name)
                 same = set(outcome.values()) == {"trained"}
                 record["result"] = "trained" if same else "; ".join(f"{a}: {o}" for a, o in outcome.items())
+                record["trained"] = record["result"]
         stored = {"date": datetime.date.today().isoformat(), "tasks": records}
         RESULTS.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(stored["tasks"], stored["date"]), encoding="utf-8")
