@@ -69,7 +69,8 @@ AREAS = {
     "guard": Area(
         ["algorithms/finite_guard.py", "algorithms/sound_state.py", "algorithms/optimizer_state.py",
          "runners/guard_watch.py", "runners/rank_watch.py"],
-        ["tests/cpo_rl/runners/test_rank_watch.py", "tests/cpo_rl/algorithms/test_optimizer_state.py",
+        ["tests/cpo_rl/algorithms/test_guard_parts.py", "tests/cpo_rl/runners/test_rank_watch.py",
+         "tests/cpo_rl/algorithms/test_optimizer_state.py",
          "tests/cpo_rl/runners/test_ruined_network.py", "tests/cpo_rl/runners/test_finite_guard.py"],
     ),
     "losses": Area(

@@ -135,6 +135,34 @@ def test_a_stop_signal_waits_for_an_iteration_that_goes_on(monkeypatch):
     assert ranks.ended == {}
 
 
+def test_a_stop_signal_is_obeyed_ten_seconds_after_the_last_move_and_the_first_one_counts(monkeypatch):
+    ranks = Ranks(monkeypatch)
+    ranks.watches[0].stop_requested(signal.SIGTERM)
+    ranks.watches[0].stop_requested(signal.SIGINT)
+    ranks.wait(10)
+    assert ranks.ended == {}
+    ranks.wait(1)
+    assert ranks.ended[0].exit_code == 128 + signal.SIGTERM
+
+
+def test_writing_inside_of_writing_is_still_writing(monkeypatch):
+    ranks = Ranks(monkeypatch)
+    with ranks.watches[0].busy():
+        with ranks.watches[0].busy():
+            pass
+        ranks.wait(110)
+    assert ranks.ended == {} and LONGEST_S == 600.0
+
+
+@pytest.mark.parametrize(("timeout_s", "interval"), [(0.5, 0.1), (100.0, 1.0)])
+def test_the_thread_looks_once_a_second_or_five_times_before_the_limit(timeout_s, interval):
+    watch = RankWatch(torch.distributed.HashStore(), 0, 1, timeout_s=timeout_s, grace_s=1.0, end=lambda outcome: None)
+    waited = []
+    watch._done = SimpleNamespace(wait=lambda seconds: waited.append(seconds) or len(waited) == 3)
+    watch._run()
+    assert waited == [interval] * 3
+
+
 BROKEN = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:3")
 
 
