@@ -35,7 +35,18 @@ def test_manifest_depends_on_kit_extensions_only():
 
 
 def test_manifest_names_the_package():
-    assert [module["name"] for module in MANIFEST["python"]["module"]] == ["cpo_lab"]
+    """Kit starts what it finds in a named module; the library's path lets the extension's search path suffice."""
+    extension = ROOT / "exts" / "cpo_lab"
+    modules = {module["name"]: extension / module.get("path", ".") for module in MANIFEST["python"]["module"]}
+    assert list(modules) == ["cpo_rl", "cpo_lab", "cpo_lab.ui.extension"]
+    for name, folder in modules.items():
+        place = folder / name.replace(".", "/")
+        assert place.is_dir() or place.with_suffix(".py").is_file(), name
+
+
+def test_every_file_that_the_manifest_names_exists():
+    for field in ("readme", "changelog", "icon"):
+        assert (ROOT / "exts" / "cpo_lab" / MANIFEST["package"][field]).is_file(), field
 
 
 def test_entry_points_of_the_installation():

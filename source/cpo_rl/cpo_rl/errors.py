@@ -16,6 +16,9 @@ class UserError(ValueError):
     with status 2, without a traceback.
     """
 
+    told = False
+    """Whether the sentence was printed already, where what follows might not come to it."""
+
 
 def suggestion(name: str, choices: Iterable[str], *, limit: int = 12) -> str:
     """Return the end of an error sentence: the nearest choice, or all of them when few.

@@ -131,7 +131,8 @@ def _run(argv: list[str]) -> int:
             sys.stderr.write(f"cpo-lab: {notice()}\n")
         return importlib.import_module(command.module).run(argv[1:])
     except UserError as error:
-        sys.stderr.write(f"cpo-lab: {error}\n")
+        if not error.told:
+            sys.stderr.write(f"cpo-lab: {error}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("cpo-lab: interrupted\n")

@@ -86,7 +86,7 @@ def run(argv: list[str]) -> int:
     prefix = args.output and args.output.removesuffix(".json").removesuffix(".svg")
     files = [output_file("--output", prefix and f"{prefix}{ending}") for ending in (".json", ".svg")]
     if args.point is not None:
-        args.point.write_text(json.dumps(measure(args, settings)))
+        measure(args, settings)
         return 0
     wanted = [(task, physics, n) for task in args.task for physics in args.physics for n in args.num_envs]
     for task, physics, num_envs in wanted:
@@ -143,11 +143,10 @@ def _in_own_process(
         return {**point, "error": "\n".join(log.read_text().strip().splitlines()[-12:]) or "no output"}
 
 
-def measure(args: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
-    """Build one environment, step it and time it.
+def measure(args: argparse.Namespace, settings: list[str]) -> None:
+    """Build one environment, step it, time it and write what was measured to ``args.point``.
 
-    Returns:
-        Rate, milliseconds per step by part, build time, memory and what it ran on.
+    That is its rate, milliseconds per step by part, build time, memory and what it ran on.
     """
     import torch
 
@@ -170,20 +169,21 @@ def measure(args: argparse.Namespace, settings: list[str]) -> dict[str, Any]:
             _step(wrapped, actions, args.warmup, device)
             seconds = _step(wrapped, actions, args.steps, device)
             split, whole = _split(env, lambda: _step(wrapped, actions, args.steps, device), device)
-    per_step = 1e3 / args.steps
-    return {
-        "physics": resolved.request.physics,
-        "steps": args.steps,
-        "env_steps_per_s": wrapped.num_envs * args.steps / seconds,
-        "ms_per_step": per_step * seconds,
-        "split_ms": {name: per_step * value for name, value in split.items()},
-        "split_total_ms": per_step * whole,
-        "build_s": built,
-        "first_step_s": first,
-        "peak_memory_mib": _peak_memory(device),
-        "hardware": hardware(str(device)),
-        "date": datetime.date.today().isoformat(),
-    }
+        per_step = 1e3 / args.steps
+        point = {
+            "physics": resolved.request.physics,
+            "steps": args.steps,
+            "env_steps_per_s": wrapped.num_envs * args.steps / seconds,
+            "ms_per_step": per_step * seconds,
+            "split_ms": {name: per_step * value for name, value in split.items()},
+            "split_total_ms": per_step * whole,
+            "build_s": built,
+            "first_step_s": first,
+            "peak_memory_mib": _peak_memory(device),
+            "hardware": hardware(str(device)),
+            "date": datetime.date.today().isoformat(),
+        }
+        args.point.write_text(json.dumps(point))
 
 
 def _wait(device: Any) -> None:

@@ -272,19 +272,26 @@ def _check_task(args: argparse.Namespace, settings: list[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    checks = _measure_physics(args, settings)
-    table = Table(title=f"physics of {args.task}")
-    for name in ("measured", "value", "unit", "should be", ""):
-        table.add_column(name, justify="right" if name == "value" else "left")
-    for check in checks:
-        sign = "[green]ok[/]" if check.passed else "[red]PROBLEM[/]"
-        table.add_row(check.name, f"{check.value:.4g}", check.unit, check.requirement, sign)
-    Console().print(table)
-    return 0 if all(check.passed for check in checks) else 1
+    def show(checks: list[PhysicalCheck]) -> int:
+        table = Table(title=f"physics of {args.task}")
+        for name in ("measured", "value", "unit", "should be", ""):
+            table.add_column(name, justify="right" if name == "value" else "left")
+        for check in checks:
+            sign = "[green]ok[/]" if check.passed else "[red]PROBLEM[/]"
+            table.add_row(check.name, f"{check.value:.4g}", check.unit, check.requirement, sign)
+        Console().print(table)
+        return 0 if all(check.passed for check in checks) else 1
+
+    return _measure_physics(args, settings, show)
 
 
-def _measure_physics(args: argparse.Namespace, settings: list[str]) -> list[PhysicalCheck]:
+def _measure_physics(args: argparse.Namespace, settings: list[str], then: Callable[[list[PhysicalCheck]], int]) -> int:
     """Build a task and measure its physics; the tests make the same measurements.
+
+    Args:
+        args: The arguments.
+        settings: Settings of the task.
+        then: Shows what was measured, while the simulation runs still; returns the exit status.
 
     Raises:
         UserError: If the task or a setting is unknown, or the task does not say which joints it has.
@@ -295,7 +302,7 @@ def _measure_physics(args: argparse.Namespace, settings: list[str]) -> list[Phys
     offered = EnvironmentSettings(resolved.env_cfg)
     if offered.num_objects is not None and "env.num_objects" not in names_of(settings):
         resolved.env_cfg.num_objects = min(offered.num_shapes, 8)  # a few do, and are soon built
-    from cpo_lab.launch.simulation import make_env, simulation
+    from cpo_lab.launch.simulation import end_with, make_env, simulation
 
     with simulation(resolved, []), make_env(resolved) as wrapped:
         import torch
@@ -303,7 +310,8 @@ def _measure_physics(args: argparse.Namespace, settings: list[str]) -> list[Phys
         from cpo_lab.tasks.physical_checks import physical_checks
 
         with torch.inference_mode():
-            return physical_checks(wrapped.unwrapped)
+            checks = physical_checks(wrapped.unwrapped)
+        return end_with(then(checks))
 
 
 def _check_machine(checks: Sequence[Callable[[], list[Finding]]]) -> int:

@@ -38,18 +38,18 @@ def run_stress(args: argparse.Namespace, settings: list[str]) -> int:
     if args.num_envs is not None and args.num_envs < 3:
         raise UserError(f"--num_envs {args.num_envs} must be at least 3, one for each kind of actions.")
     resolved = _resolve(args, settings)
-    from cpo_lab.launch.simulation import make_env, simulation
+    from cpo_lab.launch.simulation import end_with, make_env, simulation
 
     with simulation(resolved, []), make_env(resolved) as wrapped:
         from cpo_lab.tasks.stress import stress
 
         result = stress(wrapped, args.stress, seed=args.seed, report=_Progress(args.stress))
-    record = _record(args, settings, resolved, result)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_json(output, record)
-    _print(args.task, resolved, result)
-    return 0 if result.passed else 1
+        record = _record(args, settings, resolved, result)
+        if output is not None:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            write_json(output, record)
+        _print(args.task, resolved, result)
+        return end_with(0 if result.passed else 1)
 
 
 def _resolve(args: argparse.Namespace, settings: list[str]) -> Resolved:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +131,19 @@ def run(argv: list[str]) -> int:
     for resolved, file in zip(configurations, files, strict=True):
         if (told := assumption(resolved, file, overrides)) is not None:
             console.print(told, markup=False, highlight=False, soft_wrap=True)
-    measured = _measure(args, configurations, files, chosen)
-    shapes = measured[0][1]
-    entries = [entry for entry, _ in measured]
+    _measure(args, configurations, files, chosen, partial(_tell, args, console, first, outputs))
+    return 0
+
+
+def _tell(
+    args: Namespace,
+    console: Console,
+    first: Resolved,
+    outputs: dict[str, Path | None],
+    entries: list[Measured],
+    shapes: list[str],
+) -> None:
+    """Print what was measured and write it to the files that were asked for."""
     scores, comparisons = _summaries(entries, args.policy, shapes)
     _show(console, scores, comparisons)
     if outputs["json"]:
@@ -144,7 +155,6 @@ def run(argv: list[str]) -> int:
         write_text(outputs["csv"], scores_csv(scores))
     for path in filter(None, outputs.values()):
         console.print(f"Wrote {shown(path)}", soft_wrap=True, markup=False, highlight=False)
-    return 0
 
 
 def _configurations(args: Namespace, overrides: list[str], files: list[Path]) -> list[Resolved]:
@@ -178,9 +188,21 @@ def _set_sizes(args: Namespace, configurations: list[Resolved], *, several: bool
 
 
 def _measure(
-    args: Namespace, configurations: list[Resolved], files: list[Path], chosen: list[list[int]]
-) -> list[tuple[Measured, list[str]]]:
-    """Run all checkpoints one after the other in one environment, with equal seeds."""
+    args: Namespace,
+    configurations: list[Resolved],
+    files: list[Path],
+    chosen: list[list[int]],
+    then: Callable[[list[Measured], list[str]], None],
+) -> None:
+    """Run all checkpoints one after the other in one environment, with equal seeds.
+
+    Args:
+        args: The arguments.
+        configurations: Of each checkpoint.
+        files: The checkpoints.
+        chosen: Policies of each.
+        then: Called with what was measured and the names of the objects' shapes, while the simulation runs still.
+    """
     import torch
 
     from cpo_lab.cli.rollouts import object_shapes, run_episodes
@@ -188,23 +210,20 @@ def _measure(
     measured = []
     names = _names(files)
     output = startup_output(configurations[0], [], verbose=args.verbose)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(output)
-        stack.enter_context(simulation(configurations[0], []))
-        env = stack.enter_context(make_env(configurations[0]))
+    with output, simulation(configurations[0], []), make_env(configurations[0]) as env:
         output.release(None)
-        status = stack.enter_context(Console(stderr=True).status(""))
         shapes, _ = object_shapes(env)
-        for name, file, resolved, policies in zip(names, files, configurations, chosen, strict=True):
-            policy = load_policy(env, resolved, file, force=args.force)
-            torch.manual_seed(configurations[0].agent_cfg.seed)
+        with Console(stderr=True).status("") as status:
+            for name, file, resolved, policies in zip(names, files, configurations, chosen, strict=True):
+                policy = load_policy(env, resolved, file, force=args.force)
+                torch.manual_seed(configurations[0].agent_cfg.seed)
 
-            def tell(done: int, wanted: int, name: str = name) -> None:
-                status.update(Text(f"{name}: {done} of {wanted} episodes"))
+                def tell(done: int, wanted: int, name: str = name) -> None:
+                    status.update(Text(f"{name}: {done} of {wanted} episodes"))
 
-            episodes = run_episodes(env, policy, policies, args.episodes, stochastic=args.stochastic, progress=tell)
-            measured.append((Measured(name, file, resolved.num_policies, episodes), shapes))
-    return measured
+                episodes = run_episodes(env, policy, policies, args.episodes, stochastic=args.stochastic, progress=tell)
+                measured.append(Measured(name, file, resolved.num_policies, episodes))
+        then(measured, shapes)
 
 
 def _names(files: list[Path]) -> list[str]:

@@ -193,6 +193,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "where curves go besides metrics.csv (default: tensorboard)",
     },
     "--log_project_name": {"metavar": "NAME", "help": "project of --logger wandb or neptune (default: isaaclab)"},
+    "--viz": {"metavar": "NAMES", "help": "viewers: newton_gl, viser, rerun, or kit with Isaac Sim (default: none)"},
+    "--viz_host": {
+        "metavar": "ADDRESS",
+        "help": "address that viewers in a browser listen on (default: 127.0.0.1, this machine only)",
+    },
     "--policy": {"metavar": "WHICH", "help": "leader, followers, all or a number from 0 (default: %(default)s)"},
 }
 """Keywords of ``add_argument`` by option."""

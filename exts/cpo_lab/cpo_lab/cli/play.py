@@ -28,6 +28,7 @@ from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.simulation import make_env, simulation
 from cpo_lab.viewing.captions import Scoreboard, policy_color
 from cpo_lab.viewing.pictures import PICTURES, VIDEOS, Studio, check_renderer
+from cpo_lab.viewing.viewers import give_viewers, viewers_of
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import policy_name
 from cpo_rl.runs.find import resolve_checkpoint
@@ -61,7 +62,8 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--height", type=positive_int, default=540, metavar="PIXELS", help="their height (default: 540)"
     )
-    parser.add_argument("--viz", metavar="NAMES", help="viewers: newton_gl, viser, rerun, or kit with Isaac Sim")
+    parser.add_shared("--viz")
+    parser.add_shared("--viz_host")
     parser.add_argument(
         "--stochastic", action="store_true", help="sample actions as in training instead of taking their mean"
     )
@@ -82,6 +84,7 @@ def run(argv: list[str]) -> int:
     args, overrides = _parser().read_with_settings(argv)
     if args.viz and (args.video or args.picture):
         raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
+    viewers = viewers_of(args.viz)
     files = {
         "--picture": output_file("--picture", args.picture, *PICTURES),
         "--video": output_file("--video", args.video, *VIDEOS),
@@ -91,6 +94,7 @@ def run(argv: list[str]) -> int:
             check_renderer(argument, video=argument == "--video")
     checkpoint = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
     resolved = resolve_trained(checkpoint, changes_of(args, overrides), play_mode=True)
+    give_viewers(resolved.env_cfg, viewers, resolved.request.physics, args.viz_host)
     policies = policies_of(args.policy, resolved.num_policies)
     board = _scoreboard(policies, resolved)
     studio = Studio(files["--picture"], files["--video"], (args.width, args.height), board)
@@ -98,10 +102,7 @@ def run(argv: list[str]) -> int:
     console = Console()
     console.print(f"Playing {checkpoint}", markup=False, soft_wrap=True)
     console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}", markup=False)
-    tallies, written = _play(resolved, checkpoint, policies, studio, args)
-    _summarize(console, tallies, resolved.num_policies)
-    for path in written:
-        console.print(f"Wrote {path}", markup=False, soft_wrap=True)
+    _play(resolved, checkpoint, policies, studio, args, viewers, console)
     return 0
 
 
@@ -112,13 +113,6 @@ def _scoreboard(policies: Sequence[int], resolved: Resolved) -> Scoreboard:
     shown = {-(-place * num_envs // len(policies)): policy for place, policy in enumerate(policies)}
     names = {index: policy_name(policy, num_policies) for index, policy in shown.items()}
     return Scoreboard(names, {index: policy_color(policy, num_policies) for index, policy in shown.items()})
-
-
-def _viewers(args: Namespace, studio: Studio) -> list[str] | None:
-    """Return the viewers to start; None leaves it to the configuration, which holds the off-screen one."""
-    if args.viz:
-        return args.viz.split(",")
-    return None if studio.is_needed else []
 
 
 class _Pace:
@@ -141,16 +135,23 @@ class _Pace:
 
 
 def _play(
-    resolved: Resolved, checkpoint: Path, policies: Sequence[int], studio: Studio, args: Namespace
-) -> tuple[list[PolicyTally], list[Path]]:
-    """Start the simulator, load the policies and let them act; return their tallies and the files written."""
+    resolved: Resolved,
+    checkpoint: Path,
+    policies: Sequence[int],
+    studio: Studio,
+    args: Namespace,
+    viewers: list[str],
+    console: Console,
+) -> None:
+    """Start the simulator, load the policies, let them act and tell what they did."""
     from cpo_lab.cli.rollouts import run_steps, side_by_side
 
     ids = side_by_side(policies, resolved.env_cfg.scene.num_envs)
-    steps = args.steps or (None if args.viz else 600)
-    viewers = _viewers(args, studio)
-    output = startup_output(resolved, viewers or (), verbose=args.verbose)
-    with output, simulation(resolved, viewers), make_env(resolved) as env:
+    steps = args.steps or (None if viewers else 600)
+    # None leaves it to the configuration, which holds the off-screen viewer
+    started = None if studio.is_needed else viewers
+    output = startup_output(resolved, started or (), verbose=args.verbose)
+    with output, simulation(resolved, started), make_env(resolved) as env:
         output.release(None)
         model = load_policy(env, resolved, checkpoint, force=args.force)
         pace = _Pace(env.unwrapped.step_dt) if args.real_time else None
@@ -162,9 +163,12 @@ def _play(
 
         try:
             tallies = run_steps(env, model, ids, steps, stochastic=args.stochastic, after_step=after_step)
-            return tallies, studio.finish(env)
+            written = studio.finish(env)
         finally:
             studio.discard()
+        _summarize(console, tallies, resolved.num_policies)
+        for path in written:
+            console.print(f"Wrote {path}", markup=False, soft_wrap=True)
 
 
 def _summarize(console: Console, tallies: Sequence[PolicyTally], num_policies: int) -> None:

@@ -46,7 +46,8 @@ from cpo_lab.launch.run_place import (
     reasons_for_another_run,
 )
 from cpo_lab.launch.settings import names_of
-from cpo_lab.launch.simulation import make_env, simulation
+from cpo_lab.launch.simulation import end_with, make_env, simulation
+from cpo_lab.viewing.viewers import give_viewers, viewers_of
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.compatibility import check_task_of
@@ -127,8 +128,7 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--move_aside", action="store_true", help="rename a --log_dir whose records cannot be continued, and start anew"
     )
-    parser.add_argument("--viz", metavar="NAMES", help="viewers, such as newton_gl or viser (default: none)")
-    for name in ("--logger", "--log_project_name", "--verbose"):
+    for name in ("--viz", "--viz_host", "--logger", "--log_project_name", "--verbose"):
         parser.add_shared(name)
     add_options(parser)
     return parser
@@ -228,9 +228,11 @@ def make_plan(argv: list[str]) -> Plan | None:
     if rank.several:  # the GPU of a continued run's first process is not that of the others
         request.device = rank.device(args.device or ("cpu" if request.device == "cpu" else None))
     find_task(request.task)
+    viewers = viewers_of(args.viz)
     log_root = check_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
 
     resolved = resolve(request)
+    give_viewers(resolved.env_cfg, viewers, resolved.request.physics, args.viz_host)
     from cpo_rl.runners.online_log import check_logger  # torch, which mistyped input need not wait for
 
     cfg = resolved.agent_cfg
@@ -254,7 +256,6 @@ def make_plan(argv: list[str]) -> Plan | None:
         keep_names(checkpoint, resolved, args.run_name, overrides)
     if member is not None:
         resolved.chosen += member.complete(resolved)
-    viewers = args.viz.split(",") if args.viz else []
     # a command that is given again and again by a scheduler asks for the same; only what differs is meant
     asked = asked_of_algorithm(overrides) if args.resume != AUTO else []
     found = begin.told(place)
@@ -371,7 +372,7 @@ def _train(plan: Plan) -> int:
             import torch
 
             torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort it
-    return runner.outcome.exit_code
+        return end_with(runner.outcome.exit_code)
 
 
 def _write_settings(plan: Plan, runner: Any, settings: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,27 +18,70 @@ from cpo_rl.errors import UserError
 _log = logging.getLogger(__name__)
 
 
+class _Ending:
+    """How the simulation of this process ends."""
+
+    status = 0
+    """Exit status of the command."""
+
+
+class _Left(SystemExit):
+    """Leaves the launcher's block with a status, which it hands to Isaac Sim's app."""
+
+
 @contextmanager
 def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iterator[None]:
     """Run the engine that the configuration needs; Isaac Sim's app only if physics or a viewer asks for it.
+
+    Leaving Isaac Sim's app ends the process. So the body prints and writes all there is to say, and tells its status
+    with :func:`end_with`; what comes after it is reached without that app only.
 
     Args:
         resolved: Configurations from :func:`resolve`.
         visualizers: Viewers such as ``newton_gl``; an empty list for none, None for those of the configuration.
 
     Raises:
-        UserError: What the body raised, without the launcher's traceback.
+        UserError: What the body raised, without the launcher's traceback; its sentence was printed already.
     """
     from isaaclab.app import launch_simulation
 
     correctable: UserError | None = None
-    with launch_simulation(resolved.env_cfg, {"device": resolved.request.device, "visualizer": visualizers}):
-        try:
-            yield
-        except UserError as error:
-            correctable = error
+    _Ending.status = 0
+    try:
+        with launch_simulation(resolved.env_cfg, {"device": resolved.request.device, "visualizer": visualizers}):
+            try:
+                yield
+            except UserError as error:
+                correctable, _Ending.status = error, 2
+                tell(error)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if _Ending.status:
+                raise _Left(_Ending.status)
+    except _Left:
+        pass
     if correctable is not None:
         raise correctable
+
+
+def end_with(status: int) -> int:
+    """Set the exit status that the process gets if it ends with Isaac Sim's app; for the body of :func:`simulation`.
+
+    Args:
+        status: The status.
+
+    Returns:
+        The same, for the command to return.
+    """
+    _Ending.status = status
+    return status
+
+
+def tell(error: UserError) -> None:
+    """Print the sentence of an error, unless that was done."""
+    if not error.told:
+        sys.stderr.write(f"cpo-lab: {error}\n")
+        error.told = True
 
 
 @contextmanager
