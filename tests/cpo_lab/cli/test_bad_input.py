@@ -298,7 +298,9 @@ def test_run_that_is_already_finished(capsys, tmp_path):
         (("--video", "hand.png"), ".mp4"),
         (("--video", "hand.mp4", "--viz", "newton_gl"), "--viz"),
         (("--steps", "0"), "--steps"),
-        (("--width", "-3"), "--width"),
+        (("--size", "-3"), "--size"),
+        (("--camera", "far"), "--camera"),
+        (("--seconds", "5"), "--video"),
     ],
 )
 def test_outputs_of_play(capsys, argv, told):

@@ -88,15 +88,15 @@ def test_play_writes_a_picture_of_the_latest_policies(trained):
         "10",
         "--picture",
         "hand.png",
-        "--width",
-        "384",
-        "--height",
-        "256",
+        "--size",
+        "384x256",
+        "--light",
+        "2",
     )
     assert "5 leader" in output
     with Image.open(trained / "hand.png") as image:
         assert image.size == (384, 256)
-        tiles = [image.crop((x, y, x + 128, y + 128)) for y in (0, 128) for x in (0, 128, 256)]
+        tiles = [image.crop((x, y, x + 120, y + 120)) for y in (0, 128) for x in (0, 128, 256)]
     assert all(len(tile.getcolors(maxcolors=2**16)) > 20 for tile in tiles), "a tile shows nothing"
 
 

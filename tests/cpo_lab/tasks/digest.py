@@ -5,7 +5,8 @@
 
 ``python digest.py TASK ENGINE SEED [SETTING ...]`` prints two lines after every 20 of 100 steps (``DIGEST_STEPS``): a
 hash of all observations, rewards and ends so far, and the number of bytes in all tensors that are alive. The last 40 of
-100 actions are the same, so that robots come to rest.
+100 actions are the same, so that robots come to rest. With ``DIGEST_DRESSED`` it says first how many meshes are drawn
+in an environment, the scene being dressed (1) or bare (0).
 """
 
 from __future__ import annotations
@@ -26,8 +27,16 @@ HELD = 40
 def main(task: str, engine: str, seed: int, settings: list[str]) -> None:
     overrides = [f"physics={engine}", *settings]
     resolved = resolve(Request(task, "cpo", device="cpu", num_envs=NUM_ENVS, seed=seed, overrides=overrides))
+    dressed = os.environ.get("DIGEST_DRESSED")
+    if dressed == "1":
+        from cpo_lab.assets.look.dress import dress
+
+        dress(resolved.env_cfg.scene)
     with simulation(resolved, []), make_env(resolved) as env:
         import torch
+
+        if dressed:
+            sys.stdout.write(f"meshes {_meshes()}\n")
 
         generator = torch.Generator().manual_seed(seed)
         seen = hashlib.sha256()
@@ -44,6 +53,14 @@ def main(task: str, engine: str, seed: int, settings: list[str]) -> None:
                 gc.collect()
                 alive = sum(t.numel() * t.element_size() for t in gc.get_objects() if isinstance(t, torch.Tensor))
                 sys.stdout.write(f"digest {seen.hexdigest()[:16]}\nmemory {alive}\n")
+
+
+def _meshes() -> int:
+    """Return how many meshes of looks the first environment holds."""
+    import isaaclab.sim as sim_utils
+
+    prims = sim_utils.get_current_stage().Traverse()
+    return sum(prim.GetName().startswith("look_") and "/env_0/" in str(prim.GetPath()) for prim in prims)
 
 
 if __name__ == "__main__":

@@ -61,15 +61,26 @@ def cube_cfg(
     return body_cfg(MarkedCubeCfg(size=(edge, edge, edge), **props), position, prim_path)
 
 
+_GOAL_FACE = 0.91
+"""Share of a plate that a goal's face has, so that its body shows between them."""
+
+BODY_COLOR = (0.10, 0.10, 0.11)
+"""Colour between the faces of a goal, as on a screen."""
+
+
 def goal_marker_cfg(edge: float) -> VisualizationMarkersCfg:
-    """Markers that draw a cube of ``edge`` metres: one prototype per face, in the order of :data:`FACES`."""
+    """Markers that draw a cube of ``edge`` metres: a prototype per face, in the order of :data:`FACES`, and a body."""
+    body = sim_utils.CuboidCfg(
+        size=(0.985 * edge,) * 3, visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=BODY_COLOR)
+    )
     return VisualizationMarkersCfg(
         prim_path="/Visuals/goal",
         markers={
             name: sim_utils.CuboidCfg(
-                size=tuple(2.0 * length for length in plate(edge, direction)[1]),
+                size=tuple(_GOAL_FACE * 2.0 * length for length in plate(edge, direction)[1]),
                 visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=color),
             )
             for name, (direction, color) in FACES.items()
-        },
+        }
+        | {"body": body},
     )

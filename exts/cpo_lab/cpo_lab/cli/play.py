@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -20,14 +21,17 @@ from cpo_lab.cli.parser import (
     changes_of,
     output_file,
     policies_of,
+    positive_float,
     positive_int,
 )
 from cpo_lab.launch.chatter import ENGINE_OUTPUT, startup_output
 from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.policies import load_policy, resolve_trained
 from cpo_lab.launch.simulation import make_env, simulation
+from cpo_lab.viewing.camera import read_camera
 from cpo_lab.viewing.captions import Scoreboard, policy_color
-from cpo_lab.viewing.pictures import PICTURES, VIDEOS, Studio, check_renderer
+from cpo_lab.viewing.files import PICTURES, VIDEOS
+from cpo_lab.viewing.pictures import Shoot, Studio, check_renderer
 from cpo_lab.viewing.viewers import give_viewers, viewers_of
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import policy_name
@@ -42,6 +46,8 @@ _EPILOG = """\
 examples:
   cpo-lab play --picture hand.png             the policies of the newest run
   cpo-lab play --checkpoint best --policy leader --video hand.mp4
+  cpo-lab play --policy leader --video hand.gif --seconds 5 --size 480x270
+  cpo-lab play --policy leader --picture hand.png --camera side --background transparent
   cpo-lab play --policy followers --steps 1200
   cpo-lab play --viz newton_gl                in a window, until it is closed
   cpo-lab play --checkpoint logs/rsl_rl/hand/2026-01-31_12-00-00/model_500.pt"""
@@ -54,14 +60,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--steps", type=positive_int, metavar="N", help="environment steps (default: 600; until closed with --viz)"
     )
-    parser.add_argument("--video", metavar="FILE.mp4", help="film the steps")
-    parser.add_argument("--picture", metavar="FILE.png", help="picture the last step")
-    parser.add_argument(
-        "--width", type=positive_int, default=960, metavar="PIXELS", help="width of picture and video (default: 960)"
-    )
-    parser.add_argument(
-        "--height", type=positive_int, default=540, metavar="PIXELS", help="their height (default: 540)"
-    )
+    parser.add_argument("--video", metavar="FILE.mp4", help="film the steps; a .gif or .webp repeats for ever")
+    parser.add_argument("--picture", metavar="FILE.png", help="picture a good moment of each policy")
+    _add_picture_options(parser)
     parser.add_shared("--viz")
     parser.add_shared("--viz_host")
     parser.add_argument(
@@ -75,6 +76,77 @@ def _parser() -> CommandParser:
     return parser
 
 
+def _add_picture_options(parser: CommandParser) -> None:
+    """Add what says how a picture or a video looks."""
+    group = parser.add_argument_group("picture and video")
+    group.add_argument(
+        "--camera",
+        default="close",
+        metavar="NAME|X,Y,Z,X,Y,Z",
+        help="close, side, top, or where it stands and what it looks at, in metres from the environment's origin",
+    )
+    group.add_argument("--size", default="1280x720", metavar="WxH", help="width and height in pixels (1280x720)")
+    group.add_argument(
+        "--background", choices=("floor", "plain", "transparent"), default="floor", help="what is behind (floor)"
+    )
+    group.add_argument(
+        "--moment",
+        choices=("best", "last"),
+        default="best",
+        help="what a picture shows: each policy's step with the "
+        "highest reward, never one right after a reset, or the last step (best)",
+    )
+    group.add_argument(
+        "--seconds", type=positive_float, metavar="S", help="film only the best part of this length (default: all)"
+    )
+    group.add_argument(
+        "--light",
+        type=positive_int,
+        metavar="N",
+        help="frames that a picture is the mean of: more are softer and slower, 1 is the fastest (32; videos 4)",
+    )
+    group.add_argument("--no_captions", action="store_true", help="write no names and numbers onto it")
+
+
+def _shoot(args: Namespace, files: dict[str, Path | None]) -> Shoot:
+    """Return what to make, from the arguments.
+
+    Raises:
+        UserError: If options have no effect.
+    """
+    if args.viz and (args.video or args.picture):
+        raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
+    if args.seconds is not None and not args.video:
+        raise UserError("--seconds is the length of a --video; give one, or leave it out.")
+    if args.background == "transparent" and args.video:
+        raise UserError("--background transparent is for a --picture; a video has no opacity.")
+    if args.background == "transparent" and str(args.picture).lower().endswith((".jpg", ".jpeg")):
+        raise UserError("--background transparent needs a --picture that ends in .png or .webp.")
+    return Shoot(
+        picture=files["--picture"],
+        video=files["--video"],
+        size=_size(args.size),
+        camera=read_camera(args.camera),
+        background=args.background,
+        moment=args.moment,
+        seconds=args.seconds,
+        light=args.light,
+        captions=not args.no_captions,
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read ``--size``.
+
+    Raises:
+        UserError: If it is not two whole numbers that make sense.
+    """
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None or not all(64 <= int(number) <= 8192 for number in match.groups()):
+        raise UserError(f"--size must be WIDTHxHEIGHT in pixels, each from 64 to 8192, such as 1280x720, not {text!r}.")
+    return int(match[1]), int(match[2])
+
+
 def run(argv: list[str]) -> int:
     """Play as the arguments say.
 
@@ -82,22 +154,21 @@ def run(argv: list[str]) -> int:
         UserError: On input that the user can correct, before the simulator starts.
     """
     args, overrides = _parser().read_with_settings(argv)
-    if args.viz and (args.video or args.picture):
-        raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
     viewers = viewers_of(args.viz)
     files = {
         "--picture": output_file("--picture", args.picture, *PICTURES),
         "--video": output_file("--video", args.video, *VIDEOS),
     }
+    shoot = _shoot(args, files)
     for argument, file in files.items():
         if file is not None:
-            check_renderer(argument, video=argument == "--video")
+            check_renderer(argument, file)
     checkpoint = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
     resolved = resolve_trained(checkpoint, changes_of(args, overrides), play_mode=True)
     give_viewers(resolved.env_cfg, viewers, resolved.request.physics, args.viz_host)
     policies = policies_of(args.policy, resolved.num_policies)
     board = _scoreboard(policies, resolved)
-    studio = Studio(files["--picture"], files["--video"], (args.width, args.height), board)
+    studio = Studio(shoot, board)
     studio.configure(resolved.env_cfg)
     console = Console()
     console.print(f"Playing {checkpoint}", markup=False, soft_wrap=True)
@@ -157,15 +228,12 @@ def _play(
         pace = _Pace(env.unwrapped.step_dt) if args.real_time else None
 
         def after_step(count: int, counted: CountedStep) -> None:
-            studio.after_step(env, count, counted)
+            studio.after_step(env, counted)
             if pace is not None:
                 pace.wait(count)
 
-        try:
-            tallies = run_steps(env, model, ids, steps, stochastic=args.stochastic, after_step=after_step)
-            written = studio.finish(env)
-        finally:
-            studio.discard()
+        tallies = run_steps(env, model, ids, steps, stochastic=args.stochastic, after_step=after_step)
+        written = studio.finish(env)
         _summarize(console, tallies, resolved.num_policies)
         for path in written:
             console.print(f"Wrote {path}", markup=False, soft_wrap=True)

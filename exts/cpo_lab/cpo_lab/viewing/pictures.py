@@ -3,8 +3,9 @@
 
 """Pictures and videos of environments, off-screen and without a GPU, through Isaac Lab's Newton GL viewer.
 
-Environments are rendered one by one and put side by side with a caption each. Isaac Lab's own recorder films one camera
-and cannot do that, so frames go to ffmpeg directly.
+A rollout is remembered step by step and drawn when it is over: only then is it known which moment is worth a picture.
+Environments are drawn one by one and put side by side with a caption each. Isaac Lab's own recorder films one camera
+and cannot do that.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ import importlib.util
 import math
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from cpo_lab.viewing.captions import Scoreboard
-from cpo_rl.contracts import Environment, EnvironmentSettings
+from cpo_lab.viewing.camera import Camera, camera_of
+from cpo_lab.viewing.captions import Scoreboard, draw_caption
+from cpo_lab.viewing.files import write_picture, write_video
+from cpo_lab.viewing.film import Film, Shot
+from cpo_rl.contracts import Environment
 from cpo_rl.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,68 +33,82 @@ if TYPE_CHECKING:
     from cpo_rl.algorithms.episodes import CountedStep
 
 
-PICTURES = (".png", ".jpg", ".jpeg")
-"""Endings of picture files."""
-
-VIDEOS = (".mp4",)
-"""Endings of video files."""
-
 _APART = 6.0
 """Distance between environments [m] that keeps neighbors out of each other's pictures."""
 
-_MAX_RATE = 30.0
-"""Most frames per second of a video."""
+_MAX_RATE = {".mp4": 30.0, ".gif": 15.0, ".webp": 15.0}
+"""Most frames per second of a video, by ending."""
 
-_OBJECT_COLOR = (0.85, 0.33, 0.10)
-"""Color of an object that has none, which tells it from the hand."""
-
-_NO_FIELD = object()
+_GAP = 2
+"""Pixels between environments."""
 
 
-def check_renderer(argument: str, *, video: bool) -> None:
+def check_renderer(argument: str, file: Path) -> None:
     """Check that this machine can render, before anything is simulated for it.
 
     Args:
         argument: What asked for it, for the message.
-        video: Whether frames are to become a video.
+        file: What is to be written.
 
     Raises:
         UserError: If a library is missing.
     """
     if sys.platform == "linux" and ctypes.util.find_library("EGL") is None:
         raise UserError(f"{argument} needs off-screen OpenGL, which is missing; cpo-lab doctor says what to install.")
-    if video and not importlib.util.find_spec("imageio_ffmpeg"):
+    if file.suffix.lower() == ".mp4" and not importlib.util.find_spec("imageio_ffmpeg"):
         raise UserError(f'{argument} needs imageio-ffmpeg; install it with pip install -e ".[video]" in the project.')
 
 
+@dataclass(frozen=True)
+class Shoot:
+    """What to make of a rollout, and how."""
+
+    picture: Path | None = None
+    """File of the picture, or None."""
+    video: Path | None = None
+    """File of the video, or None."""
+    size: tuple[int, int] = (1280, 720)
+    """Width and height [pixels]."""
+    camera: str | Camera = "close"
+    """Where the camera stands, see :func:`cpo_lab.viewing.camera.read_camera`."""
+    background: Literal["floor", "plain", "transparent"] = "floor"
+    """What is behind: a floor with shadows, one colour, or nothing."""
+    moment: Literal["best", "last"] = "best"
+    """Which moment a picture shows, of each environment its own best one or the last of all."""
+    seconds: float | None = None
+    """Length of the video, whose best part it is [s]; None for all steps."""
+    light: int | None = None
+    """Frames that a picture is the mean of; None is 32 for pictures and 4 for videos."""
+    captions: bool = True
+    """Whether names and numbers are written."""
+
+
 class Studio:
-    """Sets up a viewer in a configuration, then takes a picture or a video of some environments side by side.
+    """Sets up a viewer in a configuration, remembers a rollout, and makes a picture or a video of it.
 
     Args:
-        picture: File of the picture of the last step, or None.
-        video: File of the video of all steps, or None.
-        size: Width and height of the output [pixels].
+        shoot: What to make.
         board: What to write onto each environment that is shown.
     """
 
-    def __init__(self, picture: Path | None, video: Path | None, size: tuple[int, int], board: Scoreboard) -> None:
-        self.picture, self.video, self.board = picture, video, board
+    def __init__(self, shoot: Shoot, board: Scoreboard) -> None:
+        self.shoot, self.board = shoot, board
+        self.film = Film(list(board.names))
         count = len(board.names)
         self.columns = math.ceil(math.sqrt(count))
         self.rows = math.ceil(count / self.columns)
         # even numbers, as the video format demands
         self.tile = tuple(
-            max(pixels // count // 2 * 2, 16) for pixels, count in zip(size, (self.columns, self.rows), strict=True)
+            max((pixels - _GAP * (count - 1)) // count // 2 * 2, 16)
+            for pixels, count in zip(shoot.size, (self.columns, self.rows), strict=True)
         )
-        self._stride = 1
-        self._rate = _MAX_RATE
-        self._writer: Any = None
-        self._temporary: Path | None = None
+        self._step_dt = 1.0 / 30.0
+        self._view: Any = None
 
     @property
     def is_needed(self) -> bool:
         """Whether anything is to be rendered."""
-        return self.picture is not None or self.video is not None
+        return self.shoot.picture is not None or self.shoot.video is not None
 
     def configure(self, env_cfg: Any) -> None:
         """Add the viewer to an environment's configuration, before the simulator starts; changes the configuration."""
@@ -96,48 +116,44 @@ class Studio:
             return
         from isaaclab_visualizers.newton import NewtonGLVisualizerCfg
 
+        from cpo_lab.assets.look.dress import dress
+
         # with a display the viewer would open a window; the choice is made when it is first imported
         os.environ.pop("DISPLAY", None)
+        dress(env_cfg.scene)
         env_cfg.scene.env_spacing = max(env_cfg.scene.env_spacing, _APART)
         env_cfg.sim.visualizer_cfgs = [
             NewtonGLVisualizerCfg(
                 window_width=self.tile[0],
                 window_height=self.tile[1],
                 headless=True,
-                focal_length=22.0,
                 visible_env_indices=list(self.board.names),
+                background_color=(1.0, 1.0, 1.0),
                 streaming_view=False,
                 enable_live_plots=False,
             )
         ]
-        object_cfg = EnvironmentSettings(env_cfg).object_cfg
-        if object_cfg is not None and vars(object_cfg.spawn).get("visual_material", _NO_FIELD) is None:
-            from isaaclab.sim import PreviewSurfaceCfg
+        self._step_dt = env_cfg.sim.dt * env_cfg.decimation
 
-            object_cfg.spawn.visual_material = PreviewSurfaceCfg(diffuse_color=_OBJECT_COLOR)
-        rate = 1.0 / (env_cfg.sim.dt * env_cfg.decimation)
-        self._stride = max(round(rate / _MAX_RATE), 1)
-        self._rate = rate / self._stride
-
-    def after_step(self, env: Any, count: int, counted: CountedStep) -> None:
-        """Film the state after ``count`` environment steps, the last of which is ``counted``, on a frame's turn."""
-        if self.is_needed:
-            self.board.step(counted, Environment(env).step_dt)
-        if self.video is None or count % self._stride:
+    def after_step(self, env: Any, counted: CountedStep) -> None:
+        """Remember the state after a step."""
+        if not self.is_needed:
             return
-        frame = self.render(env)
-        if self._writer is None:
-            import imageio_ffmpeg
+        self.board.step(counted, Environment(env).step_dt)
+        if self._view is None:
+            self._view = self.open_view(env)
+        self.film.add(self._view.moment(), {index: self.board.caption(index) for index in self.board.names}, counted)
 
-            self._temporary = self.video.with_name(f".{self.video.stem}.{os.getpid()}.mp4")
-            self._writer = imageio_ffmpeg.write_frames(
-                str(self._temporary), (frame.shape[1], frame.shape[0]), fps=self._rate, macro_block_size=2, quality=7
-            )
-            self._writer.send(None)
-        self._writer.send(frame.tobytes())
+    def open_view(self, env: Any) -> Any:
+        """Return what draws moments of a running environment."""
+        from cpo_lab.viewing.newton_view import NewtonView
+
+        light = self.shoot.light or (32 if self.shoot.video is None else 4)
+        reach = 0.55 * camera_of(env.unwrapped.cfg, self.shoot.camera).distance
+        return NewtonView(env, self.board.colors, self.shoot.background, light, reach)
 
     def finish(self, env: Any) -> list[Path]:
-        """Take the picture and complete the video.
+        """Draw and write what was asked for.
 
         Returns:
             The files that were written.
@@ -145,68 +161,55 @@ class Studio:
         Raises:
             UserError: If the video has no frame.
         """
-        written = []
-        if self.picture is not None:
-            from PIL import Image
-
-            temporary = self.picture.with_name(f".{self.picture.stem}.{os.getpid()}{self.picture.suffix}")
-            Image.fromarray(self.render(env)).save(temporary, optimize=True)
-            temporary.replace(self.picture)
-            written.append(self.picture)
-        if self.video is not None:
-            if self._writer is None or self._temporary is None:
-                raise UserError(f"--video needs at least {self._stride} steps for one frame; give more --steps.")
-            self._writer.close()
-            self._temporary.replace(self.video)
-            written.append(self.video)
+        if not self.is_needed:
+            return []
+        shoot, written = self.shoot, []
+        if shoot.picture is not None:
+            last = self.film.shots[-1]
+            shots = {index: self.film.best(index) if shoot.moment == "best" else last for index in self.board.names}
+            write_picture(shoot.picture, self.render(env, shots))
+            written.append(shoot.picture)
+        if shoot.video is not None:
+            stride = max(round(1.0 / (self._step_dt * _MAX_RATE[shoot.video.suffix.lower()])), 1)
+            if len(self.film.shots) < stride:
+                raise UserError(f"--video needs at least {stride} steps for one frame; give more --steps.")
+            write_video(shoot.video, self._frames(env, stride), 1.0 / (self._step_dt * stride))
+            written.append(shoot.video)
         return written
 
-    def discard(self) -> None:
-        """Remove what an unfinished video left behind."""
-        if self._writer is not None:
-            self._writer.close()
-        if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
+    def _frames(self, env: Any, stride: int) -> Iterator[np.ndarray]:
+        """Draw the video's frames, every ``stride`` steps."""
+        shots = self.film.shots
+        if self.shoot.seconds is not None:
+            shots = self.film.best_part(max(round(self.shoot.seconds / self._step_dt), stride))
+        for shot in shots[stride - 1 :: stride]:
+            yield self.render(env, dict.fromkeys(self.board.names, shot))
 
-    def render(self, env: Any) -> np.ndarray:
-        """Return the shown environments side by side.
+    def render(self, env: Any, shots: Mapping[int, Shot]) -> np.ndarray:
+        """Return the shown environments side by side, each at its shot.
 
         Args:
             env: The running environment.
+            shots: What to show of each environment, by index.
 
         Returns:
-            RGB image, uint8 [rows * tile height, columns * tile width, 3].
+            Picture, uint8 [height, width, 3], with a fourth channel (opacity) if the background is transparent.
         """
         import numpy as np
 
-        sim = env.unwrapped.sim
-        if not sim.is_rendering:  # then nobody else has brought the scene up to date
-            sim.forward()
-            sim.vis_marker_registry.dispatch_callbacks()
-        viewer = sim.visualizers[0]
         width, height = self.tile
-        image = np.full((self.rows * height, self.columns * width, 3), 255, dtype=np.uint8)
-        eye, target = _camera(env.unwrapped.cfg)
+        camera = camera_of(env.unwrapped.cfg, self.shoot.camera)
+        channels = 4 if self.shoot.background == "transparent" else 3
+        across, down = (max(pixels // 2 * 2, 16) for pixels in self.shoot.size)
+        image = np.full((max(down, height), max(across, width), channels), 255, dtype=np.uint8)
+        image[..., 3:] = 0
         for place, index in enumerate(self.board.names):
             origin = env.unwrapped.scene.env_origins[index].tolist()
-            viewer.set_camera_view(_plus(origin, eye), _plus(origin, target))
+            eye, target = ([a + b for a, b in zip(origin, point, strict=True)] for point in (camera.eye, camera.target))
+            frame = self._view.picture(shots[index].moment, eye, target)
+            if self.shoot.captions:
+                frame = draw_caption(frame, shots[index].captions[index])
             row, column = divmod(place, self.columns)
-            frame = self.board.draw(index, viewer.render_rgb_array())
-            image[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame[:height, :width]
+            top, left = row * (height + _GAP), column * (width + _GAP)
+            image[top : top + height, left : left + width] = frame[:height, :width]
         return image
-
-
-def _camera(cfg: Any) -> tuple[list[float], list[float]]:
-    """Return where the camera stands and looks, relative to an environment [m].
-
-    A task says it with the fields ``camera_eye`` and ``camera_lookat``; without them the camera looks at the start of
-    the object, from above and in front of the fingers.
-    """
-    settings = EnvironmentSettings(cfg)
-    start = [0.0, 0.0, 0.5] if settings.object_cfg is None else settings.object_cfg.init_state.pos
-    target = list(settings.camera_lookat or start)
-    return list(settings.camera_eye or _plus(target, [0.16, -0.24, 0.26])), target
-
-
-def _plus(a: list[float], b: list[float]) -> list[float]:
-    return [x + y for x, y in zip(a, b, strict=True)]

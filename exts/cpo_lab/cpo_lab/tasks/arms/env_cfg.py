@@ -183,10 +183,10 @@ class AllegroKukaEnvCfg(TaskEnvCfg):
 
     # pictures ------------------------------------------------------------------------------------------------------
 
-    camera_eye: Vec3 = setting((1.15, -0.75, 1.25))
+    camera_eye: Vec3 = setting((1.75, -1.30, 1.50))
     """Where a camera stands [m], environment frame."""
 
-    camera_lookat: Vec3 = setting((0.0, 0.3, 0.66))
+    camera_lookat: Vec3 = setting((0.0, 0.33, 0.62))
     """Where it looks [m], environment frame."""
 
     def layout(self) -> tuple[ObservationTerm, ...]:
@@ -298,7 +298,7 @@ class ThrowKukaEnvCfg(AllegroKukaEnvCfg):
     target_tolerance: float = 0.075
     goal_rotation: bool = False
     replace_object: bool = True
-    camera_eye: Vec3 = (1.5, -1.3, 1.5)
+    camera_eye: Vec3 = (2.0, -1.75, 1.75)
     force_scale: float = 0.0
     max_fingertip_distance: float = 0.0
 
@@ -325,7 +325,7 @@ class ReorientDualKukaEnvCfg(GoalBoxEnvCfg):
     goal_low: Vec3 = (-0.2, -0.5, 0.68)
     goal_high: Vec3 = (0.2, 0.5, 1.05)
     goal_side: float = 0.75
-    camera_eye: Vec3 = (0.6, -2.1, 1.6)
+    camera_eye: Vec3 = (0.8, -2.9, 1.9)
     camera_lookat: Vec3 = (0.0, 0.05, 0.6)
 
 

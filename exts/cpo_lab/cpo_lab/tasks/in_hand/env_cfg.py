@@ -93,13 +93,13 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
     goal_offset: Vec3 = setting((0.0, 0.0, -0.04))
     """Goal position minus start position of the object, metres."""
 
-    goal_display_offset: Vec3 = setting((-0.2, -0.06, 0.12))
+    goal_display_offset: Vec3 = setting((0.135, 0.0, 0.03))
     """Where a viewer shows the goal, minus the goal position, metres."""
 
-    camera_eye: Vec3 = setting((0.1, -0.75, 0.93))
+    camera_eye: Vec3 = setting((-0.1, -0.9, 0.86))
     """Where a camera stands, metres in the environment frame."""
 
-    camera_lookat: Vec3 = setting((-0.08, -0.3, 0.55))
+    camera_lookat: Vec3 = setting((0.045, -0.36, 0.53))
     """Where it looks, metres in the environment frame."""
 
     def derived(self) -> dict[str, Any]:

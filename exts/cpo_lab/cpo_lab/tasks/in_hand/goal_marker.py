@@ -13,7 +13,7 @@ from cpo_lab.assets.cube import FACES, goal_marker_cfg, plate
 
 
 class GoalMarker:
-    """A cube of six coloured plates per environment, without physics."""
+    """A dark cube with six coloured plates per environment, without physics."""
 
     def __init__(self, edge: float, num_envs: int, device: str) -> None:
         """Create the marker.
@@ -24,9 +24,10 @@ class GoalMarker:
             device: Device of the poses.
         """
         self._markers = VisualizationMarkers(goal_marker_cfg(edge))
-        self._centers = torch.tensor([plate(edge, direction)[0] for direction, _ in FACES.values()], device=device)
-        self._prototypes = torch.arange(len(FACES), device=device).repeat(num_envs)
-        self._environments = torch.arange(num_envs, device=device).repeat_interleave(len(FACES))
+        centers = [plate(edge, direction)[0] for direction, _ in FACES.values()]
+        self._centers = torch.tensor([*centers, (0.0, 0.0, 0.0)], device=device)  # the body is the last one
+        self._prototypes = torch.arange(len(self._centers), device=device).repeat(num_envs)
+        self._environments = torch.arange(num_envs, device=device).repeat_interleave(len(self._centers))
 
     def show(self, visible: bool) -> None:
         """Show or hide the cubes."""
@@ -34,11 +35,11 @@ class GoalMarker:
 
     def update(self, position: torch.Tensor, rotation: torch.Tensor) -> None:
         """Move the cubes to ``position`` [N, 3] (world, metres) and ``rotation`` [N, 4] (xyzw)."""
-        faces = len(FACES)
-        rotations = rotation.repeat_interleave(faces, dim=0)
+        parts = len(self._centers)
+        rotations = rotation.repeat_interleave(parts, dim=0)
         offsets = quat_apply(rotations, self._centers.repeat(len(position), 1))
         self._markers.visualize(
-            translations=position.repeat_interleave(faces, dim=0) + offsets,
+            translations=position.repeat_interleave(parts, dim=0) + offsets,
             orientations=rotations,
             marker_indices=self._prototypes,
             environment_ids=self._environments,
