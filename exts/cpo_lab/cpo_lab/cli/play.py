@@ -170,6 +170,10 @@ def run(argv: list[str]) -> int:
     board = _scoreboard(policies, resolved)
     studio = Studio(shoot, board)
     studio.configure(resolved.env_cfg)
+    if args.viz:
+        from cpo_lab.assets.look.dress import dress
+
+        dress(resolved.env_cfg.scene)
     console = Console()
     console.print(f"Playing {checkpoint}", markup=False, soft_wrap=True)
     console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}", markup=False)

@@ -26,8 +26,8 @@ Draw = Callable[[Vec3, Vec3, bool], "NDArray[np.uint8]"]
 FLOOR_COLOR = (0.77, 0.78, 0.80)
 """Colour of the floor, red, green, blue of a screen."""
 
-_KEY = np.array((0.45, 0.30, 0.84)) / np.linalg.norm((0.45, 0.30, 0.84))
-"""Where the lamp is, seen from the target: from the right of the default camera."""
+_KEY = np.array((0.42, -0.38, 0.82)) / np.linalg.norm((0.42, -0.38, 0.82))
+"""Where the lamp is, seen from the target: from the right and behind the default camera."""
 
 _LAMP_SIZE = 0.07
 """Tangent of the lamp's half angle."""

@@ -110,8 +110,8 @@ class AllegroHandEnvCfg(CollidingHandEnvCfg):
     """Source of the 16 joint torque entries. The reference reads joint force sensors that it never switches on, so its
     entries are most likely zeros."""
 
-    camera_eye: Vec3 = (-0.12, -0.72, 0.87)
-    camera_lookat: Vec3 = (0.045, -0.16, 0.53)
+    camera_eye: Vec3 = (-0.12, -0.74, 0.855)
+    camera_lookat: Vec3 = (0.045, -0.17, 0.515)
 
     def hand_usd(self) -> str:
         """Return the path of our hand's file."""

@@ -178,8 +178,8 @@ class ShadowHandEnvCfg(CollidingHandEnvCfg):
     object_shape: Literal["block", "egg", "pen"] = setting("block", choices=("block", "egg", "pen"))
     """What is turned. The egg and the pen replace ``scene.object``; the pen starts lower and doubles the tolerance."""
 
-    camera_eye: Vec3 = (-0.10, -0.90, 0.86)
-    camera_lookat: Vec3 = (0.045, -0.36, 0.53)
+    camera_eye: Vec3 = (-0.081, -0.83, 0.832)
+    camera_lookat: Vec3 = (0.045, -0.36, 0.545)
 
     def layout(self) -> tuple[ObservationTerm, ...]:
         """The terms of the observation."""
