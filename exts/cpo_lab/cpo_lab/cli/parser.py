@@ -106,17 +106,6 @@ def positive_int(text: str) -> int:
     return _bounded_int(text, 1, "a positive integer")
 
 
-def positive_float(text: str) -> float:
-    """Parse a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return value
-
-
 def natural_int(text: str) -> int:
     """Parse an integer of at least 0."""
     return _bounded_int(text, 0, "an integer of at least 0")
