@@ -137,6 +137,7 @@ def test_a_stop_signal_waits_for_an_iteration_that_goes_on(monkeypatch):
 
 def test_a_stop_signal_is_obeyed_ten_seconds_after_the_last_move_and_the_first_one_counts(monkeypatch):
     ranks = Ranks(monkeypatch)
+    ranks.wait(1)  # until all have heard of each other
     ranks.watches[0].stop_requested(signal.SIGTERM)
     ranks.watches[0].stop_requested(signal.SIGINT)
     ranks.wait(10)
