@@ -31,7 +31,7 @@ def _row(metric: Metric) -> str:
     if metric.shown_with == "env_steps":
         meaning += " In the report: the horizontal axis."
     title = metric.title.replace("{name}", "...")
-    cells = (title, f"`{metric.tag}`", metric.unit.replace("{name}", "..."), metric.better, meaning)
+    cells = (title, f"`{metric.tag}`", metric.unit.replace("{name}", "..."), metric.good or metric.better, meaning)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |\n"
 
 

@@ -125,3 +125,33 @@ def test_what_a_run_went_on_from_is_shown(tmp_path, capsys):
     assert main(["runs", str(tmp_path), "--json"]) == 0
     rows = {Path(row["folder"]).name: row["ancestor"] for row in json.loads(capsys.readouterr().out)}
     assert rows == {"own": {"run": "/logs/[bold]a[/]", "file": "model_20.pt", "iteration": 20}, "odd": None}
+
+
+def test_the_best_run_of_each_algorithm_and_what_to_do_with_it(tmp_path, capsys):
+    def make(name, algorithm, score, metric="Leader/successes", saved=True):
+        run = RunFolder.create(
+            tmp_path / "exp" / name, task="T", algorithm=algorithm, best={"score": score, "metric": metric}
+        )
+        if saved:
+            CheckpointStore(run.path).save(b"x", CheckpointManifest(4))
+
+    make("a", "cpo", 1.0)
+    make("b", "cpo", 3.0)
+    make("c", "ppo", 2.0)
+    make("d", "ppo", 9000.0, metric="Leader/return")  # another metric is no better
+    make("e", "sapg", 7.0, saved=False)  # nothing of it is left
+    RunFolder.create(tmp_path / "exp" / "f", task="T", algorithm="ppo", best={"score": 5.0, "metric": ["x"]})
+    assert main(["runs", str(tmp_path), "--best", "--json"]) == 0
+    assert [Path(row["folder"]).name for row in json.loads(capsys.readouterr().out)] == ["b", "c"]
+    assert main(["runs", str(tmp_path), "--best"]) == 0
+    out = capsys.readouterr().out
+    for command in ("evaluate", "play", "export"):
+        assert f"cpo-lab {command} --checkpoint {tmp_path / 'exp' / 'b'}:best" in out
+    assert "exp/c:best" not in out
+    assert "T, Leader/successes 3" in out
+
+
+def test_no_best_run_is_said(tmp_path, capsys):
+    RunFolder.create(tmp_path / "a", task="T", algorithm="cpo")
+    assert main(["runs", str(tmp_path), "--best"]) == 0
+    assert "No run with a score" in capsys.readouterr().out

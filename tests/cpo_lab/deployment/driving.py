@@ -82,6 +82,8 @@ def driver(folder: Path) -> Any:
 
 def sensors_of(env: Any) -> dict[str, np.ndarray]:
     """What sensors would measure on the robots of an environment, as the robots count."""
+    if hasattr(env, "commands"):
+        return sensors_of_legs(env)
     robots = [env.scene[name] for name in ("robot", "robot_2") if name in env.scene.articulations]
     body, origins = env.object.data, env.scene.env_origins
     arms = hasattr(env, "arms")
@@ -120,10 +122,24 @@ def sensors_of(env: Any) -> dict[str, np.ndarray]:
     return {name: value.reshape(env.num_envs, -1).cpu().double().numpy() for name, value in found.items()}
 
 
+def sensors_of_legs(env: Any) -> dict[str, np.ndarray]:
+    """What sensors would measure on robots on legs."""
+    data = env.robot.data
+    linear, angular = env.base_velocity()
+    found = {
+        "base_linear_velocity": linear, "base_angular_velocity": angular, "velocity_command": env.commands[:, :2],
+        "yaw_command": env.commands[:, 2:], "joint_position": data.joint_pos.torch[:, env.joints],
+        "joint_velocity": data.joint_vel.torch[:, env.joints], "base_rotation": data.root_link_pose_w.torch[:, 3:],
+    }  # fmt: skip
+    return {name: value.cpu().double().numpy() for name, value in found.items()}
+
+
 def commanded(env: Any) -> np.ndarray:
     """Targets of the environment's robots, as the robots count, [N, A]."""
     if hasattr(env, "arms"):
         return torch.cat([arm.targets for arm in env.arms], dim=1).double().numpy()
+    if hasattr(env, "commands"):
+        return env.aimed.double().numpy()
     signs = torch.ones_like(env.motors[0])
     for index, name in enumerate(env.cfg.names.motors):
         signs[index] = -1.0 if name in env.cfg.names.mirrored else 1.0
@@ -134,6 +150,8 @@ def at_rest(env: Any) -> dict[str, np.ndarray]:
     """Joint angles right after a reset, as the robots count: where the environment put them."""
     if hasattr(env, "arms"):
         return {"joint_position": torch.cat([arm.targets for arm in env.arms], dim=1).double().numpy()}
+    if hasattr(env, "commands"):
+        return {"joint_position": env.default.double().numpy()}
     return {"joint_position": env.map.to_task(env.targets).double().numpy()}
 
 
@@ -147,6 +165,9 @@ class Comparison:
         self.moved = np.zeros(len(policy.joints))
         model.reset()
         policy.reset(at_rest(env))
+        if hasattr(env, "commands"):  # this environment does not keep its targets
+            aim = env._aim
+            env._aim = lambda targets: (setattr(env, "aimed", targets.clone()), aim(targets))
 
     @torch.no_grad()
     def steps(self, count: int, observation: torch.Tensor, advance: Callable[[torch.Tensor, Callable], Any]) -> None:

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.long
 
 TASKS = (
     SHADOW, ALLEGRO, "Regrasp-KukaAllegro", "Reorient-KukaAllegro", "Throw-KukaAllegro", "Regrasp-DualKukaAllegro",
-    "Reorient-DualKukaAllegro",
+    "Reorient-DualKukaAllegro", "Anymal",
 )  # fmt: skip
 
 

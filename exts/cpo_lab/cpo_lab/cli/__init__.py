@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "export": Command("cpo_lab.cli.export", "write a trained policy for deployment"),
     "runs": Command("cpo_lab.cli.runs", "list runs with progress and health", computes=False),
     "watch": Command("cpo_lab.cli.watch", "follow runs while they train, in the terminal or on a page", computes=False),
+    "tensorboard": Command("cpo_lab.cli.tensorboard", "follow runs in the browser", computes=False),
     "list": Command("cpo_lab.cli.list", "list tasks, agents and physics engines", computes=False),
     "benchmark": Command("cpo_lab.cli.benchmark", "measure environments and updates on this machine"),
     "doctor": Command("cpo_lab.cli.doctor", "check this machine and say how to fix what is missing"),

@@ -22,8 +22,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cpo_lab.cli.doctor_stress import STEPS, run_stress
+from cpo_lab.cli.checks.stress import STEPS, run_stress
 from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
+from cpo_lab.cli.tensorboard import with_own_plugins
 from cpo_lab.launch.checks import Finding, check_configuration, check_engine, check_places, try_training
 from cpo_lab.launch.configuration import Request, resolve
 from cpo_lab.launch.machine import usable_cores
@@ -192,6 +193,17 @@ def _read(path: str) -> str:
         return ""
 
 
+def check_tensorboard() -> list[Finding]:
+    """Check that runs can be followed in the browser."""
+    try:
+        with_own_plugins()
+        version = importlib.metadata.version("tensorboard")
+    except Exception as error:  # whatever importing a broken package raises
+        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        return [Finding("note", "TensorBoard", f"does not start ({told})", "./cpo_lab.sh setup")]
+    return [Finding("ok", "TensorBoard", f"{version}; cpo-lab tensorboard shows runs")]
+
+
 CHECKS: list[Callable[[], list[Finding]]] = [
     check_python,
     check_packages,
@@ -199,6 +211,7 @@ CHECKS: list[Callable[[], list[Finding]]] = [
     check_cpu,
     check_cuda,
     check_pictures,
+    check_tensorboard,
     check_isaacsim,
     check_places,
     check_engine,

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import math
+import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +45,7 @@ examples:
   cpo-lab runs logs/rsl_rl/shadow_hand_reorient_cube of one experiment
   cpo-lab runs 'logs/rsl_rl/*/2026-01-*'             what a pattern matches
   cpo-lab runs --health crashed lost                 what needs a look
+  cpo-lab runs --best                                the best of each, what next
   cpo-lab runs --json | jq '.[].iteration'           for scripts"""
 
 
@@ -51,6 +55,9 @@ def _parser() -> CommandParser:
     parser.add_shared("--log_root")
     parser.add_shared("--task", help="only runs of this task")
     parser.add_argument("--health", nargs="+", choices=HEALTHS, metavar="STATE", help="only runs in these states")
+    parser.add_argument(
+        "--best", action="store_true", help="only the best run of each task and algorithm, and the next command for it"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     return parser
 
@@ -68,12 +75,17 @@ def run(argv: list[str]) -> int:
             raise UserError(f"There is no folder {root!r}; give the folder of your runs or train one first.")
     rows = [summary(found) for found in find_runs(*roots, task=args.task)]
     rows = [row for row in rows if args.health is None or row["health"] in args.health]
+    kind = " like this" if args.task or args.health else ""
+    if args.best:
+        rows, kind = best_rows(rows), " with a score and a checkpoint"
     if args.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     elif rows:
         _print_table(rows, [folder.resolve() for root in roots for folder in folders_at(root)])
+        if args.best:
+            _print_next(rows)
     else:
-        sys.stdout.write(f"No run{' like this' if args.task or args.health else ''} in {' '.join(roots)}.\n")
+        sys.stdout.write(f"No run{kind} in {' '.join(roots)}.\n")
     return 0
 
 
@@ -102,12 +114,51 @@ def summary(found: RunFolder, at: datetime | None = None) -> dict[str, Any]:
         "return": found.number("last", RETURN, MEAN_RETURN),
         "successes": found.number("last", SUCCESSES),
         "best": found.number("best", "score"),
+        "best_metric": _metric(manifest.get("best")),
         "best_iteration": None if best_iteration is None else int(best_iteration),
         "env_steps_per_s": found.number("last", STEPS_PER_S),
         "left_s": found.left_s,
         "silent_s": age_s(manifest.get("updated"), at),
         "checkpoints": list(CheckpointStore(found.path).manifests()),
     }
+
+
+def _metric(best: Any) -> str | None:
+    """Return the metric that the best checkpoint was chosen by, None if the manifest does not say."""
+    name = best.get("metric") if isinstance(best, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def best_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of every task and algorithm the run with the best checkpoint, best first within a task.
+
+    Scores are compared within one metric only; the one that most runs of a task have counts.
+
+    Args:
+        rows: What :func:`summary` says of runs.
+    """
+    rated = [row for row in rows if row["best"] is not None and row["checkpoints"]]
+    metrics = {
+        task: Counter(row["best_metric"] for row in rated if row["task"] == task).most_common(1)[0][0]
+        for task in {row["task"] for row in rated}
+    }
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rated:
+        key = str(row["task"]), str(row["algorithm"])
+        if row["best_metric"] == metrics[row["task"]] and row["best"] > found.get(key, {"best": -math.inf})["best"]:
+            found[key] = row
+    return sorted(found.values(), key=lambda row: (str(row["task"]), -row["best"]))
+
+
+def _print_next(rows: list[dict[str, Any]]) -> None:
+    """Name the commands for the best run of each task."""
+    sys.stdout.write("\nnext\n")
+    for task in dict.fromkeys(row["task"] for row in rows):
+        row = next(row for row in rows if row["task"] == task)
+        what = shlex.quote(f"{shown(row['folder'])}:best")
+        sys.stdout.write(f"  {printable(str(task), 80)}, {printable(str(row['best_metric']), 80)} {row['best']:.4g}\n")
+        sys.stdout.write(f"    cpo-lab evaluate --checkpoint {what}\n    cpo-lab play --checkpoint {what}\n")
+        sys.stdout.write(f"    cpo-lab export --checkpoint {what}\n")
 
 
 def _print_table(rows: list[dict[str, Any]], roots: list[Path]) -> None:

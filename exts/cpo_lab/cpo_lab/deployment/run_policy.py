@@ -68,6 +68,7 @@ class Policy:
         sign = np.asarray(robot["sign"])
         ends = np.sort(sign * np.asarray([robot["lower"], robot["upper"]]), axis=0)
         self._sign, self._joint_lower, self._joint_upper = sign, ends[0], ends[1]
+        self._default = sign * np.asarray(robot["default_position"])
         self._lower, self._upper = np.asarray(action["lower"]), np.asarray(action["upper"])
         self._action_sign = np.asarray(action["sign"])
         self._integrated = np.asarray([mode == "integrated" for mode in action["modes"]])
@@ -138,6 +139,8 @@ class Policy:
             elif kind == "joint_limits":  # limits become -1 and 1
                 value = 2.0 * read["joint_position"] - self._joint_upper - self._joint_lower
                 value = value / (self._joint_upper - self._joint_lower)
+            elif kind == "less_default":
+                value = read["joint_position"] - self._default
             elif kind == "last_action":
                 value = self.last_action
             elif kind == "zeros":
@@ -200,7 +203,7 @@ def _facts(file: Path, session: Any) -> dict[str, Any]:
     return {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
 
 
-# -- what the observations of the two families of tasks need -----------------------------------------------------------
+# -- what the observations of the families of tasks need ---------------------------------------------------------------
 
 
 class _Rules:
@@ -235,6 +238,8 @@ class _Rules:
         """Terms of the observation that are computed, by name, each [N, size]."""
         if self.facts["family"] == "in_hand":
             return self._in_hand(read)
+        if self.facts["family"] == "legs":  # the base's downward axis in world axes
+            return {"gravity": _rotate(read["base_rotation"], np.asarray([0.0, 0.0, -1.0]))}
         return self._arms(read) if self.facts["family"] == "arms" else {}
 
     def _in_hand(self, read: dict[str, Array]) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from cpo_lab.report import style
+from cpo_lab.report.advice import advice
 from cpo_lab.report.grouping import Band, Group
 from cpo_lab.report.plates import Plate, draw_band, is_drawn_logarithmic, tag_name
 from cpo_rl.runs.metric_names import LOSSES, METRICS, MORE, TASK, Metric
@@ -34,7 +35,8 @@ def curve_plates(groups: Sequence[Group], metric: Metric, key: str, axes: Sequen
     Returns:
         One plate per axis; a metric no group has gives one empty plate.
     """
-    caption = " ".join(part for part in (metric.meaning, _absent(groups, metric)) if part)
+    good = f"Good: {metric.good}." if metric.good else ""
+    caption = " ".join(part for part in (metric.meaning, good, _absent(groups, metric)) if part)
     name = f"{key}-{tag_name(metric.tag)}"
     plates = []
     for axis in axes:
@@ -44,7 +46,7 @@ def curve_plates(groups: Sequence[Group], metric: Metric, key: str, axes: Sequen
             return [Plate(name, metric.title, caption, None)]
         suffix, over = ("", "") if axis == "env_steps" else ("_time", " over time")
         figure = _curve_figure(groups, drawn, metric, axis, metric.title + over)
-        plates.append(Plate(name + suffix, metric.title + over, caption, figure))
+        plates.append(Plate(name + suffix, metric.title + over, caption, figure, advice=advice(groups, metric.tag)))
     return plates
 
 

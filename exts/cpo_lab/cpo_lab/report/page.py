@@ -83,7 +83,8 @@ def _plate(plate: Plate) -> str:
         )
     label = escape(f"{plate.title}. {plate.caption}", quote=True)
     svg = plate.svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-    return f"<figure data-plate='{escape(plate.key)}'>{svg}{caption}</figure>"
+    advice = "".join(f"<p class='advice'>{escape(sentence)}</p>" for sentence in plate.advice)
+    return f"<figure data-plate='{escape(plate.key)}'>{svg}{caption}{advice}</figure>"
 
 
 def _kl_slider(group: Group, maps: KlMaps, key: str) -> str:
@@ -121,6 +122,9 @@ def _methods() -> str:
         "narrow.</dd>"
         "<dt>Probability of improvement</dt><dd>Share of run pairs in which the first scores higher, ties counting "
         "half.</dd>"
+        "<dt>Good values and advice</dt><dd>Rules of thumb: of the KL an effective sample size follows, for Gaussians; "
+        "the rest comes from small tasks. Advice stands below a figure where at least half of a group's seeds look "
+        "wrong over the last tenth of the run; whether it helps, only a run can say.</dd>"
         "<dt>Policies</dt><dd>The leader is the last policy of the ensemble; its score is the algorithm's score. "
         "Followers are numbered from 0.</dd></dl></section>"
     )

@@ -31,6 +31,8 @@ class Plate:
     """How to read it, and what is missing in it."""
     figure: Figure | None
     """The figure until it is rendered; None if no run has the data, and the report shows the caption in a frame."""
+    advice: tuple[str, ...] = ()
+    """What to change where its curves look wrong, a sentence for each group."""
     svg: str = ""
     """The rendered figure as an SVG element."""
     png: bytes = b""

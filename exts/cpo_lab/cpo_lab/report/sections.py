@@ -16,10 +16,22 @@ from cpo_lab.report.curves import curve_plates
 from cpo_lab.report.ensemble import policy_plates
 from cpo_lab.report.grouping import Group
 from cpo_lab.report.kl_maps import kl_maps, kl_plate
-from cpo_lab.report.plates import file_name
-from cpo_rl.runs.metric_names import COUPLING, METRICS, POLICIES, SECTIONS, Metric, in_order
+from cpo_lab.report.plates import file_name, tag_name
+from cpo_rl.runs.metric_names import (
+    COUPLING,
+    ESS_POOLED,
+    METRICS,
+    POLICIES,
+    RETURN,
+    SCORES,
+    SECTIONS,
+    Metric,
+    in_order,
+)
 from cpo_rl.runs.tables import AXES
 
+OPENING = "Who learns, how far apart the policies are, and what followers' data are worth"
+"""Heading of a task's first figures."""
 MOST_OWN = 12
 """Figures per section of metrics that a task or an own algorithm named; the rest is listed, so that hundreds of them
 cost neither minutes nor the overview."""
@@ -48,9 +60,25 @@ def draw_task(name: str, slug: str, groups: list[Group]) -> TaskReport:
         if title == COUPLING:
             each = [metric for metric in metrics if metric.per_policy]
             task.sections += [_policies_section(group, each, slug) for group in groups if group.num_policies > 1]
+    _open_with(task)
     task.sections = [section for section in task.sections if section.plates or section.notes]
     _make_keys_unique(task.sections)
     return task
+
+
+def _open_with(task: TaskReport) -> None:
+    """Put the three kinds of figures first that the paper argues with, taken from where they stand otherwise."""
+    scores = [metric.tag for metric in task.scores]
+    first = next((tag for tag in SCORES if tag in scores), scores[0] if scores else RETURN)
+    wanted = [f"{task.slug}-{tag_name(first)}", f"{task.slug}-{tag_name(ESS_POOLED)}"]
+    wanted[1:1] = [plate.key for each in task.sections for plate in each.plates if plate.key.endswith("-kl_maps")][:2]
+    found = {p.key: (section, p) for section in task.sections for p in section.plates if p.key in wanted}
+    chosen = [found[key] for key in wanted if key in found and not found[key][1].is_empty]
+    if len(chosen) < 2:
+        return  # no ensemble: one curve is no overview
+    for section, plate in chosen:
+        section.plates.remove(plate)
+    task.sections.insert(0, Section(OPENING, [plate for _, plate in chosen]))
 
 
 def _shown(groups: Sequence[Group]) -> list[Metric]:

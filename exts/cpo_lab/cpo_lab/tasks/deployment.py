@@ -171,9 +171,11 @@ def _table(path: str, joints: Sequence[str]) -> Any:
     """
     from cpo_lab.assets.allegro_hand_table import allegro_hand
     from cpo_lab.assets.kuka_allegro_table import kuka_allegro
+    from cpo_lab.assets.legs.anymal_table import anymal
     from cpo_lab.assets.shadow_hand_table import shadow_hand
 
-    ours = {"allegro_hand": allegro_hand, "kuka_allegro": kuka_allegro, "shadow_hand": shadow_hand}
+    makers: tuple[Any, ...] = (allegro_hand, kuka_allegro, shadow_hand, anymal)
+    ours = {make().name: make for make in makers}
     named = re.fullmatch(r"(\w+)_[0-9a-f]{16}", Path(path).stem)
     if named and named[1] in ours:
         return ours[named[1]]()

@@ -14,13 +14,8 @@ from dataclasses import dataclass
 
 from cpo_rl.config import EnsembleCfg
 from cpo_rl.contracts import Algorithm
+from cpo_rl.runs.curves import LEAST_ESS, MOST_CLIPPED
 from cpo_rl.runs.metric_names import CLIPPED_BORROWED, ESS_POOLED, LEADER_STD
-
-LEAST_ESS = 0.05
-"""Pooled effective sample size below which followers' data are worth next to nothing."""
-
-MOST_CLIPPED = 0.98
-"""Share of borrowed rows outside the clip range above which the leader learns next to nothing from them."""
 
 NOISE_SHARE = 0.5
 """Share of ``action_std_max`` above which the leader's noise has run away."""

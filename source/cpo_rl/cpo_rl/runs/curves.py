@@ -35,6 +35,12 @@ MAX_COLUMNS = 2000
 MAX_POLICIES = 128
 """Largest matrix that is read, in policies."""
 
+LEAST_ESS = 0.05
+"""Pooled effective sample size below which followers' data are worth next to nothing, while training and afterwards."""
+
+MOST_CLIPPED = 0.98
+"""Share of borrowed rows outside the clip range above which the leader learns next to nothing from them."""
+
 _MAX_LINE = 1 << 22  # bytes of a line of ``diagnostics.jsonl`` that are read; a matrix of 128 policies has 400,000
 
 _BLOCK_ROWS = 1024

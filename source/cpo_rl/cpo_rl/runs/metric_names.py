@@ -32,8 +32,8 @@ ESS_POOLED = "Ensemble/ess_pooled"
 CLIPPED_BORROWED = "Ensemble/clipped_fraction_borrowed"
 ACCURACY = "Discriminator/accuracy"
 LEARNING_RATE = "Optimization/learning_rate"
-SKIPPED_UPDATES = "Optimization/skipped_updates"
-QUARANTINED = "Env/quarantined"
+SKIPPED_UPDATES, QUARANTINED = "Optimization/skipped_updates", "Env/quarantined"
+AWAC_SATURATION, EXPLAINED_VARIANCE = "Ensemble/awac_saturation", "Value/explained_variance"
 STEPS_PER_S = "Perf/env_steps_per_s"
 
 LEADER, POLICIES, COUPLING = "Leader", "Policies", "Coupling"
@@ -73,6 +73,8 @@ class Metric:
     """How to read it, in one or two sentences."""
     better: str = ""
     """``higher`` or ``lower`` where one of them is good whatever else happens."""
+    good: str = ""
+    """What a good value is, where there is one to name."""
     log: bool = False
     """Whether it spans orders of magnitude."""
     share: bool = False
@@ -171,7 +173,9 @@ METRICS = (
 
     Metric(KL_MEAN, COUPLING, "Inter-policy KL", "nats",
            "Mean divergence between two different policies on visited states. Low: they act alike and can use each "
-           "other's data.", log=True, expected=True, console=(4, "inter-policy KL")),
+           "other's data.",
+           good="0.1 to 2; below, followers are copies, above, their data count for little",
+           log=True, expected=True, console=(4, "inter-policy KL")),
     Metric(KL_TO_LEADER, COUPLING, "KL of each follower to the leader", "nats",
            "Divergence of follower i from the leader on the follower's states.", log=True),
     Metric("Ensemble/coupling_kl", COUPLING, "Regulated KL to the leader", "nats",
@@ -186,6 +190,7 @@ METRICS = (
     Metric(ESS_POOLED, COUPLING, "Effective sample size", "share of rows",
            "Share of the followers' samples that counts for the leader after importance weighting. For Gaussians of "
            "equal spread it is exp(-2 KL): 0.78 at a KL of 0.125 nats, 0.37 at 0.5, 0.02 at 2.",
+           good="0.3 to 0.9; below 0.05 the ensemble is lost",
            share=True, expected=True, chart=_ESS_CHART),
     Metric(ESS, COUPLING, "Effective sample size of each follower", "share of rows",
            "Share of follower i's samples that counts for the leader. 1: as good as the leader's own data.",
@@ -197,6 +202,7 @@ METRICS = (
     Metric(CLIPPED_BORROWED, COUPLING, "Clipped borrowed rows", "share of rows",
            "Borrowed rows whose importance ratio lies outside the clip range. Those of them whose advantage points "
            "further out, about half, have no gradient.",
+           good="below 0.8; near 1 the leader learns nothing from them",
            share=True, chart=_CLIPPED_CHART),
     Metric("Ensemble/clipped_fraction_follower", COUPLING, "Clipped follower rows", "share of rows",
            "Followers' own rows whose ratio of new to old policy left the clip range during the update.",
@@ -208,10 +214,12 @@ METRICS = (
            "Mean weight exp(advantage / temperature) of CPO's regression on the leader's data."),
     Metric("Ensemble/awac_saturation", COUPLING, "AWAC saturation", "share of weights",
            "Share of the regression's weights at their cap. Near 1 they no longer tell good actions from bad ones.",
+           good="below 0.5",
            share=True),
     Metric(ACCURACY, COUPLING, "Discriminator accuracy", "share of rows",
            "How often the discriminator names the policy behind a sample; dotted: chance. At chance the policies "
            "cannot be told apart by what they visit and do.",
+           good="between chance and 0.95; at 1 the reward is saturated",
            share=True, chart=_ACCURACY_CHART),
     Metric("Discriminator/chance", COUPLING, "Accuracy of guessing", "share of rows",
            "One over the number of policies.", share=True, chart=_ACCURACY_CHART,
@@ -223,15 +231,17 @@ METRICS = (
 
     Metric(LEARNING_RATE, OPTIMIZATION, "Learning rate", "step size of Adam",
            "The adaptive schedule keeps the update's KL near its target. Algorithms differ in speed through it, too.",
+           good="within its bounds; at the lower one nothing is learned",
            log=True, expected=True, console=(5, "learning rate"), form=".1e"),
     Metric("Optimization/kl", OPTIMIZATION, "Update KL", "nats", "Size of one iteration's policy change, KL(new, old).",
-           expected=True),
+           good="near agent.algorithm.desired_kl", expected=True),
     Metric("Ensemble/clipped_fraction_leader", OPTIMIZATION, "Clipped leader rows", "share of rows",
            "The leader's own rows whose ratio of new to old policy left the clip range during the update.", share=True),
     Metric("Optimization/grad_norm", OPTIMIZATION, "Gradient norm", "norm before clipping",
            "Mean over the iteration's gradient steps.", log=True, expected=True),
     Metric("Value/explained_variance", OPTIMIZATION, "Explained variance", "share of variance",
-           "1: the critic predicts returns exactly; 0: no better than their mean.", "higher", expected=True),
+           "1: the critic predicts returns exactly; 0: no better than their mean.", "higher",
+           good="above 0.5 once episodes end; below 0 the critic misleads", expected=True),
     Metric(SKIPPED_UPDATES, OPTIMIZATION, "Skipped updates", "gradient steps",
            "Steps that the finite guard held back because a number was not finite.", "lower"),
     Metric(QUARANTINED, OPTIMIZATION, "Quarantined steps", "steps per iteration",
@@ -241,8 +251,7 @@ METRICS = (
            "Steps left out because of their reward; a step may have several reasons.", form=".0f",
            chart="Quarantined steps [per iteration]"),
     Metric("Env/quarantined_observation", OPTIMIZATION, "Quarantined for the observation", "steps per iteration",
-           "Steps left out because of an observation.", form=".0f",
-           chart="Quarantined steps [per iteration]"),
+           "Steps left out because of an observation.", form=".0f", chart="Quarantined steps [per iteration]"),
     Metric("Env/<name>", OPTIMIZATION, "{name}", "steps per iteration",
            "Steps left out for a reason of the task's own.", form=".0f", chart="Quarantined steps [per iteration]"),
     Metric(LEADER_STD, OPTIMIZATION, "Leader action noise", "standard deviation",

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from isaaclab.assets import ArticulationCfg
@@ -31,6 +31,7 @@ from cpo_lab.tasks.legs.anymal_rules import (
     tracking_errors,
     walk_reward,
 )
+from cpo_lab.tasks.legs.deployment import deployment
 from cpo_lab.tasks.legs.env import LegsEnv
 from cpo_lab.tasks.legs.env_cfg import LegsEnvCfg, LegsPhysicsCfg, LegsSceneCfg, Vec3
 from cpo_lab.tasks.physical_contract import JointGroup, Settling
@@ -117,6 +118,13 @@ class AnymalEnvCfg(LegsEnvCfg, WalkRules):
     def layout(self) -> tuple[ObservationTerm, ...]:
         """The terms of the observation."""
         return ANYMAL_OBSERVATIONS
+
+    @classmethod
+    def deployment(
+        cls, settings: Mapping[str, Any], layout: Sequence[ObservationTerm], state: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What the robot's driver has to know, for ``policy.json``."""
+        return deployment(settings, layout, JOINT_NAMES)
 
     def rules(self) -> WalkRules:
         """The constants of the rules, by themselves."""
