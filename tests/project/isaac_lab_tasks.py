@@ -31,8 +31,10 @@ HEAD = """# Isaac Lab's own tasks, tried
 Made by `python -m tests.project.isaac_lab_tasks` on {date}, on two CPU cores without GPU, network and Isaac Sim, with
 the stand-in files of `python -m cpo_lab.assets.stock_root`. Every id that Isaac Lab 3.0 registers was asked for as
 `cpo-lab train --task ID --device cpu`, which sets up configuration, engine and sizes and looks for the files; where
-nothing was missing, two iterations of `cpo` ran with {num_envs} environments. "Trained" means
-that these worked, not that the task was solved; "set up" that nothing was missing, and that nothing was trained yet.
+nothing was missing, it also trains `cpo` for two iterations with {num_envs} environments. That part was not run to its
+end: the results of the tasks that say "trained", and of `Isaac-Humanoid-Direct`, are from `cpo-lab train` of the same
+day, two or three iterations, written in by hand. "Trained" means that these worked, not that the task was solved;
+"set up" that nothing was missing, and that nothing was trained yet.
 
 Of {all} ids, {ppo} have a PPO configuration of rsl_rl; for {derived} of these an ensemble can be derived
 ([how, and what is refused](../your_own_task.md)), and {trained} were trained here. The others lack files of NVIDIA's

@@ -102,5 +102,5 @@ def check_task_of(checkpoint: str | os.PathLike[str], task: str, num_policies: i
     if num_policies is not None and known.get("num_policies") not in (None, num_policies):
         raise UserError(
             f"Checkpoint {str(checkpoint)!r} holds {known['num_policies']!r} policies, which cannot become "
-            f"{num_policies}; leave that out, or start a new run."
+            f"{num_policies}; leave that out, or start a new run from its weights with --init_from."
         )
