@@ -24,7 +24,7 @@ from tests.cpo_lab.jobs.support import ENVIRONMENT
 from tests.envs.tracking import TrackingEnv, TrackingEnvCfg
 from tests.project.documented_commands import NOT_RUN, ROOT, Shown, shown_commands
 
-from cpo_lab.cli import evaluate, main, pbt, play, sweep, train
+from cpo_lab.cli import evaluate, main, pbt, play, sweep, tensorboard, train
 from cpo_lab.launch import simulation
 from cpo_lab.report import style
 from cpo_lab.ui import web
@@ -100,7 +100,8 @@ def stand_in(patch: pytest.MonkeyPatch, folder: Path) -> None:
         patch.setattr(module, "simulation", reached)
     for module in (pbt, sweep):  # processes of their own would start the simulator
         patch.setattr(module, "make_launcher", reached)
-    patch.setattr(web, "serve", reached)
+    for module in (web, tensorboard):  # they serve until interrupted
+        patch.setattr(module, "serve", reached)
     patch.setattr(style, "png_of", lambda fig: b"")
     patch.setenv("HOME", str(folder))
     patch.chdir(folder)
