@@ -56,6 +56,8 @@ def make_run(
     }
     (folder / "run.json").write_text(json.dumps(manifest))
     (folder / f"model_{iteration}.pt").write_bytes(b"weights")
+    (folder / "params").mkdir()
+    (folder / "params/agent.yaml").write_text("seed: 42\n")  # or the networks would be read from the weights
     return folder / f"model_{iteration}.pt"
 
 

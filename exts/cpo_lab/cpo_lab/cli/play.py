@@ -47,7 +47,7 @@ examples:
   cpo-lab play --picture hand.png             the policies of the newest run
   cpo-lab play --checkpoint best --policy leader --video hand.mp4
   cpo-lab play --policy leader --video hand.gif --seconds 5 --size 480x270
-  cpo-lab play --policy leader --picture hand.png --camera side --background transparent
+  cpo-lab play --picture hand.png --camera side --background transparent
   cpo-lab play --policy followers --steps 1200
   cpo-lab play --viz newton_gl                in a window, until it is closed
   cpo-lab play --checkpoint logs/rsl_rl/hand/2026-01-31_12-00-00/model_500.pt"""
