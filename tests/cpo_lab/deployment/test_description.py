@@ -253,7 +253,8 @@ def test_results_are_taken_from_the_run_and_cannot_break_out(trained, tmp_path):
     assert "40 k environment steps" in text and "1 min 01 s" in text
     assert "<b>" not in text and "\n# head" not in text
     hub = pytest.importorskip("huggingface_hub")
-    assert hub.ModelCard(text).data.eval_results[0].metric_value == -16.5
+    read = {each.metric_type: each.metric_value for each in hub.ModelCard(text).data.eval_results}
+    assert read == {"mean_reward": -16.5, "successes": 0.25}
 
 
 def test_somebodys_own_readme_stays(trained, tmp_path):

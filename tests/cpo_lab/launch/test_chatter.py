@@ -12,8 +12,10 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 
 from cpo_lab.cli import evaluate, play, rollouts
 from cpo_lab.launch import chatter
@@ -152,9 +154,10 @@ def test_other_commands_show_it_when_asked_or_when_the_start_fails(command, star
     )
     argv = ["--verbose"] if verbose else []
     args, _ = module._parser().read_with_settings(argv)
+    studio: Any = types.SimpleNamespace(is_needed=False)
     start = {
-        "play": lambda: play._play(resolved, Path("model_1.pt"), [0], types.SimpleNamespace(is_needed=False), args),
-        "evaluate": lambda: evaluate._measure(args, [resolved], [Path("run/model_1.pt")], [[0]]),
+        "play": lambda: play._play(resolved, Path("model_1.pt"), [0], studio, args, [], Console()),
+        "evaluate": lambda: evaluate._measure(args, [resolved], [Path("run/model_1.pt")], [[0]], released),
     }[command]
     with pytest.raises(ReleasedError if starts else ValueError):
         start()

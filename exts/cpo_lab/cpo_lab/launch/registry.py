@@ -149,5 +149,6 @@ def physics_of(task: str) -> list[str]:
 def plain_agent(spec: EnvSpec) -> str:
     """Return the agent to build a task for when nothing is trained: one policy, and of another's task its own PPO."""
     known = agents_of(spec)
-    names = ("stock_ppo", "ppo") if is_derived(spec, known.get("stock_ppo", "")) else ("ppo",)
+    of_others = is_derived(spec, known.get("ppo", "")) and is_derived(spec, known.get("stock_ppo", ""))
+    names = ("stock_ppo", "ppo") if of_others else ("ppo",)
     return next((name for name in (*names, *known) if name in known), STOCK_AGENT)

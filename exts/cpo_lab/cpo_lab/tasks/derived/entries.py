@@ -138,6 +138,12 @@ def _settings(agent: str, task: str, critic_group: bool, ppo: Any) -> Any:
         ppo = handle_deprecated_rsl_rl_cfg(ppo, check_rsl_rl_version())
     values = plain(ppo)
     if agent == STOCK:
+        learner = str((values.get("algorithm") or {}).get("class_name", "PPO"))
+        if learner.replace(":", ".").rpartition(".")[2] != "PPO":
+            raise UserError(
+                f"Task {task}: {PPO_KEY} names algorithm.class_name={learner}, which rsl_rl's runner does not train as "
+                "it is; choose another --agent."
+            )
         known = {f.name for f in dataclasses.fields(StockPpoRunnerCfg)}
         kept = {name: getattr(ppo, name) for name in values if name in known}
         return StockPpoRunnerCfg(**{**kept, "device": default_device(), "check_for_nan": False})
