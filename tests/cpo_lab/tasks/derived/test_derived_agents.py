@@ -66,6 +66,23 @@ def test_a_task_without_a_ppo_is_left_alone_and_refused_in_a_sentence(register, 
         find_task("Their-Task-v2")
 
 
+def test_tasks_that_share_a_mapping_are_each_offered_their_own(register):
+    """Theirs is not written into, and what one task was offered does not come along to another."""
+    shared = {"env_cfg_entry_point": "nowhere:Cfg", "rsl_rl_cfg_entry_point": "their:PPO"}
+    before = dict(shared)
+    try:
+        gymnasium.register(id="Their-Task-v2", entry_point="nowhere:Env", kwargs=shared)
+        gymnasium.envs.register(id="Their-Task-v3", entry_point="nowhere:Env", kwargs=shared)
+        assert shared == before
+        register("Their-Task-v4", **{**gymnasium.spec("Their-Task-v2").kwargs, "rsl_rl_cfg_entry_point": "their:Other"})
+        for name in ("Their-Task-v2", "Their-Task-v3", "Their-Task-v4"):
+            entry = gymnasium.spec(name).kwargs["rsl_rl_cpo_cfg_entry_point"]
+            assert entry == f"cpo_lab.tasks.derived.entries:cpo@{name}"
+    finally:
+        for name in ("Their-Task-v2", "Their-Task-v3"):
+            gymnasium.registry.pop(name, None)
+
+
 def test_our_own_tasks_are_not_offered_what_they_have():
     for name, spec in tasks().items():
         if name.startswith("CpoLab-"):

@@ -40,7 +40,7 @@ def offer(agents: Sequence[str]) -> None:
         return
     for task in list(gymnasium.registry):
         _add(task, agents)
-    for module in (gymnasium, registration):
+    for module in (gymnasium, gymnasium.envs, registration):
         module.register = _offering(module.register, agents)  # type: ignore[attr-defined]
 
 
@@ -58,11 +58,16 @@ def _offering(register: Callable[..., Any], agents: Sequence[str]) -> Callable[.
 
 
 def _add(task: str, agents: Sequence[str]) -> None:
-    """Add agents to a registration that names a PPO configuration; an agent that it has already stays."""
+    """Add agents to a registration that names a PPO configuration; an agent that it has already stays.
+
+    The registration gets a mapping of its own: a package may register several tasks with one, or make a task's from
+    another's, whose offers are not for it.
+    """
     spec = gymnasium.registry.get(task)
     entries = getattr(spec, "kwargs", None) or {}
     ours = str(entries.get(PPO_KEY, "")).startswith("cpo_lab.tasks.")
-    if PPO_KEY not in entries or "env_cfg_entry_point" not in entries or ours:
+    if spec is None or PPO_KEY not in entries or "env_cfg_entry_point" not in entries or ours:
         return
-    for agent in agents:
-        entries.setdefault(f"rsl_rl_{agent}_cfg_entry_point", f"{ENTRIES}:{agent}@{task}")
+    offers = {f"rsl_rl_{agent}_cfg_entry_point": f"{ENTRIES}:{agent}@{task}" for agent in agents}
+    theirs = {key: entry for key, entry in entries.items() if not is_derived(entry)}
+    spec.kwargs = {**offers, **theirs}
