@@ -111,6 +111,26 @@ def test_ray_passes_a_stop_on(tmp_path, by_ray):
     assert (tmp_path / "a/saved").exists()
 
 
+def test_a_stop_takes_back_what_ray_has_not_placed_yet(tmp_path, by_ray):
+    """More jobs than cores: those in the queue never begin, and the command tells of a stop and not of failures."""
+    program = "trap 'touch saved; exit 130' INT; touch ready; while :; do sleep 0.05; done"
+    jobs = [counted(tmp_path, f"job{index}", program) for index in range((os.cpu_count() or 1) + 2)]
+    made, _ = make_crew(tmp_path, by_ray, jobs)
+
+    def stop() -> None:
+        while not list(tmp_path.glob("*/ready")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert made.run() == 130
+    stopper.join()
+    assert {turn.state for turn in made.turns.values()} == {"waiting"}
+    assert sum((job.folder / "tries").exists() for job in jobs) < len(jobs)
+    assert Record(tmp_path).last_reason(jobs[-1].name) == "was stopped by SIGINT in the queue"
+
+
 def test_what_ray_cannot_place_is_refused(ray_cluster):
     from cpo_lab.jobs.ray import RayLauncher
 
@@ -136,6 +156,42 @@ def test_slurm_that_is_not_here_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match=r"--launcher slurm cannot be used here .*srun"):
         slurm.SlurmLauncher(tmp_path, {})
+
+
+@pytest.fixture
+def slurm_tells(tmp_path, monkeypatch):
+    """A Slurm of which there is no more than what squeue prints; returns how to change its program."""
+    pytest.importorskip("submitit")
+    (tools := tmp_path / "tools").mkdir()
+
+    def tell(program: str) -> None:
+        for name, lines in (("srun", "exit 1"), ("squeue", program)):
+            (tools / name).write_text(f"#!/bin/sh\n{lines}\n")
+            (tools / name).chmod(0o755)
+
+    tell("exit 1")
+    monkeypatch.setenv("PATH", str(tools), prepend=os.pathsep)
+    monkeypatch.setattr(slurm, "QUEUE_S", 0.0)
+    monkeypatch.setattr(slurm, "RESULT_S", 0.0)
+    return tell
+
+
+@pytest.mark.parametrize("program", ["exit 1", "kill -9 $$", "exec sleep 5"])
+def test_a_slurm_that_does_not_answer_loses_no_job(tmp_path, slurm_tells, program, monkeypatch, caplog):
+    run = slurm.subprocess.run
+    monkeypatch.setattr(slurm.subprocess, "run", lambda *a, **k: run(*a, **{**k, "timeout": 0.5}))
+    slurm_tells(program)
+    launcher, job = slurm.SlurmLauncher(tmp_path / "slurm", {}), Job("a", ("true",), tmp_path / "a")
+    found = launcher.find(job, "7_0")
+    assert found is not None and [found.poll() for _ in range(3)] == [None] * 3
+    assert caplog.text.count("Slurm does not answer") == 1, "said once"
+    slurm_tells("echo 7_0 PENDING")
+    assert found.poll() is None and found.waits()
+    slurm_tells(program)
+    assert found.poll() is None
+    slurm_tells("echo 8_0 RUNNING")
+    assert "is gone from Slurm without a result (job 7_0" in found.poll().reason
+    assert launcher.find(job, "7_0") is None
 
 
 def test_a_warning_ahead_of_the_limit_saves_and_requeues(tmp_path, by_slurm, monkeypatch):

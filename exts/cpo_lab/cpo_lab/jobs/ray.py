@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -82,14 +83,18 @@ class Attendant:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._process: subprocess.Popen | None = None
+        self._asked: int | None = None
 
     def run(self) -> int:
         """Run the job's command; returns its exit status."""
         self._process = start_process(self._job)
+        if self._asked is not None:  # while it was being started
+            send(self._process, self._asked)
         return self._process.wait()
 
     def stop(self, number: int) -> None:
-        """Send a signal to the process."""
+        """Send a signal to the process, which may not have started yet."""
+        self._asked = number
         if self._process is not None:
             send(self._process, number)
 
@@ -145,6 +150,7 @@ class _RayJob:
         self._ray, self._job, self._actor = ray, job, actor
         self._ready, self._result = actor.__ray_ready__.remote(), actor.run.remote()
         self.id = actor._actor_id.hex()
+        self._withdrawn: int | None = None
 
     def poll(self) -> End | None:
         if not self._ray.wait([self._result], timeout=0)[0]:
@@ -152,6 +158,8 @@ class _RayJob:
         try:
             return end_of(self._job, self._ray.get(self._result))
         except self._ray.exceptions.RayError as error:
+            if self._withdrawn is not None:
+                return End(128 + self._withdrawn, f"was stopped by {signal.Signals(self._withdrawn).name} in the queue")
             lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
             return End(None, f"lost its Ray worker ({lines[0][:200] if lines else type(error).__name__})")
         finally:
@@ -162,6 +170,7 @@ class _RayJob:
 
     def stop(self, number: int) -> None:
         if self.waits():
+            self._withdrawn = number
             self._ray.kill(self._actor)
         else:
             self._actor.stop.remote(number)

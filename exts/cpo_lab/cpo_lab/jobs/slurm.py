@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from cpo_lab.jobs.process import send, start_process
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import reason
 
+_log = logging.getLogger(__name__)
+
 QUEUE_S = 10.0
 """Time between two questions to Slurm, one for all jobs [s]."""
 
@@ -28,6 +31,9 @@ MOST_TIMEOUTS = 100
 
 WARNING_S = 120
 """How long before its time limit a job saves and is requeued [s]."""
+
+RESULT_S = 4.0
+"""How much later than the end of its job a result may reach this machine [s]."""
 
 
 class Attended:
@@ -98,8 +104,9 @@ class SlurmLauncher:
             self._executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, TypeError, NameError, OSError) as error:
             raise UserError(f"--launcher slurm cannot be used here ({reason(error)}).") from None
-        self._queue: dict[str, str] = {}
+        self._queue: dict[str, str] | None = None
         self._asked_at = -float("inf")
+        self._is_silent = False
 
     def start(self, jobs: Sequence[Job]) -> list[Running]:
         """Submit jobs as one array.
@@ -114,7 +121,7 @@ class SlurmLauncher:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             said = next((line for line in reversed(lines) if "error" in line.lower()), lines[0])
             raise UserError(f"Slurm refused the jobs ({said.strip()}).") from None
-        self._asked_at = -float("inf")
+        self._queue, self._asked_at = None, -float("inf")  # what Slurm told before knows nothing of these
         return [_SlurmJob(self, job, handle) for job, handle in zip(jobs, submitted, strict=True)]
 
     def find(self, job: Job, known_as: str) -> Running | None:
@@ -124,26 +131,39 @@ class SlurmLauncher:
         if self._cluster != "slurm":
             return None
         handle = submitit.SlurmJob(self._folder, known_as)
-        if self.state(known_as) is None and not handle.paths.result_pickle.exists():
+        if not self.has(known_as) and not handle.paths.result_pickle.exists():
             return None
         return _SlurmJob(self, job, handle)
 
     def close(self) -> None:
         """Nothing: the jobs are Slurm's."""
 
-    def state(self, known_as: str) -> str | None:
-        """Return Slurm's state of a job, such as ``PENDING``; None if it is in no queue.
+    def has(self, known_as: str) -> bool:
+        """Return whether a job is in Slurm's queue; one is until Slurm, which may be restarting, says otherwise."""
+        queue = self._asked()
+        return queue is None or known_as in queue
+
+    def waits(self, known_as: str) -> bool:
+        """Return whether a job in Slurm's queue has no place yet, as far as Slurm has told."""
+        return (self._asked() or {}).get(known_as) in ("PENDING", "REQUEUED")
+
+    def _asked(self) -> dict[str, str] | None:
+        """Return Slurm's states by job, such as ``PENDING``; None if it has not answered since the last start.
 
         Only ``squeue`` is asked: not every cluster keeps accounts for ``sacct``.
         """
-        now = time.monotonic()
-        if now - self._asked_at > QUEUE_S:
+        if time.monotonic() - self._asked_at > QUEUE_S:
             command = ["squeue", "-h", "-r", "-u", getpass.getuser(), "-o", "%i %T"]
-            told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-            if told.returncode == 0:  # Slurm may be restarting; what was known is all there is then
+            try:
+                told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
                 self._queue = dict(line.split(maxsplit=1) for line in told.stdout.splitlines() if " " in line)
-            self._asked_at = now
-        return self._queue.get(known_as)
+                self._is_silent = False
+            except (OSError, subprocess.SubprocessError) as error:
+                if not self._is_silent:
+                    _log.warning("Slurm does not answer (%s); its jobs count as there until it does.", reason(error))
+                self._is_silent = True
+            self._asked_at = time.monotonic()
+        return self._queue
 
 
 class _SlurmJob:
@@ -152,19 +172,20 @@ class _SlurmJob:
     def __init__(self, launcher: SlurmLauncher, job: Job, handle: Any) -> None:
         self._launcher, self._job, self._handle = launcher, job, handle
         self.id = str(handle.job_id)
-        self._missing = 0
+        self._missing_since: float | None = None
 
     def poll(self) -> End | None:
         if self._has_result():
             try:
                 return end_of(self._job, int(self._handle.result()))
             except Exception as error:  # whatever went wrong in the job, as submitit tells it
-                return End(None, f"ended with an error of its job ({str(error).strip().splitlines()[-1][:200]})")
+                said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+                return End(None, f"ended with an error of its job ({said[:200]})")
         if self._is_there():
-            self._missing = 0
+            self._missing_since = None
             return None
-        self._missing += 1
-        if self._missing * 0.5 < 4.0:  # a result may reach this machine later than the end of the job
+        self._missing_since = self._missing_since or time.monotonic()
+        if time.monotonic() - self._missing_since < RESULT_S:
             return None
         return End(None, f"is gone from Slurm without a result (job {self.id}: killed, cancelled or out of memory)")
 
@@ -174,10 +195,10 @@ class _SlurmJob:
     def _is_there(self) -> bool:
         if self._launcher._cluster != "slurm":
             return not self._handle.done()
-        return self._launcher.state(self.id) is not None
+        return self._launcher.has(self.id)
 
     def waits(self) -> bool:
-        return self._launcher._cluster == "slurm" and self._launcher.state(self.id) in ("PENDING", "REQUEUED")
+        return self._launcher._cluster == "slurm" and self._launcher.waits(self.id)
 
     def stop(self, number: int) -> None:
         self._handle.cancel()
