@@ -310,6 +310,20 @@ def test_status_tells_members_and_who_copied_whom(shown, capsys):
     ]
 
 
+def test_status_tells_what_started_again_and_why_a_member_does_not_run(shown, capsys):
+    record = Record(shown)
+    for code, why in ((-9, "was killed by SIGKILL"), (1, "ended with status 1: the motor fell off")):
+        record.note_start("member 1", "local", "1")
+        record.note_end("member 1", code, why)
+    assert main(["pbt", "--workspace", str(shown), "--status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    column = lines[2].index("starts") + len("starts") - 1
+    assert [line[column] for line in lines[3:6]] == [" ", "2", " "]
+    assert "Member 1 ended with status 1: the motor fell off." in lines
+    assert main(["pbt", "--workspace", str(shown), "--status", "--json"]) == 0
+    assert [row["starts"] for row in json.loads(capsys.readouterr().out)["population"]] == [0, 2, 0]
+
+
 def test_status_for_scripts(shown, capsys):
     assert main(["pbt", "--workspace", str(shown), "--status", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -14,6 +14,9 @@ import pytest
 from tests.cpo_lab.jobs.support import scores, sweep, write_study
 
 from cpo_lab.cli import main
+from cpo_lab.jobs import sweep_status
+from cpo_lab.jobs.record import Record
+from cpo_lab.jobs.study import read_study
 from cpo_rl.runs.folder import RunFolder
 
 pytestmark = pytest.mark.long
@@ -84,6 +87,25 @@ def test_status_and_dry_run_tell_every_run(tmp_path, capsys):
     assert main(["sweep", str(file), "--status"]) == 0
     shown = capsys.readouterr().out
     assert "4/4" in shown and "1.5" in shown and "1 of 2 done, 1 waiting" in shown
+
+
+def test_the_live_status_ends_when_nothing_is_left_to_happen(tmp_path, capsys):
+    """A run that was refused has no folder of its own, and one that crashed for good is not waited for."""
+    file = write_study(tmp_path, seeds=1, iterations=4)
+    record = Record(tmp_path / "toys")
+    RunFolder.create(tmp_path / "toys/Toy-Tracking_cpo_seed1", task="Toy-Tracking").update(status="crashed")
+    record.note_start("Toy-Tracking_cpo_seed1", "local", "1")
+    record.note_end("Toy-Tracking_cpo_seed1", 1, "ended with status 1: bad")
+    record.note_start("Toy-Tracking_ppo_seed1", "local", "2")
+    assert not sweep_status.all_ended(sweep_status.rows(read_study(str(file))))
+    record.note_end("Toy-Tracking_ppo_seed1", 2, "was refused: no such task")
+    assert main(["sweep", str(file), "--status", "--live"]) == 0
+    assert "1 crashed, 1 failed" in capsys.readouterr().out
+    record.note_start("Toy-Tracking_ppo_seed1", "slurm", "3_0")
+    rows = sweep_status.rows(read_study(str(file)))
+    assert rows[1]["state"] == "waiting" and not sweep_status.all_ended(rows), "started again and queued"
+    record.note_end("Toy-Tracking_ppo_seed1", 130, "was stopped by SIGINT in the queue")
+    assert sweep_status.rows(read_study(str(file)))[1]["state"] == "waiting", "it goes on with the same command"
 
 
 def test_a_sweep_of_tasks_is_checked_as_training_would(tmp_path, monkeypatch, capsys):

@@ -153,6 +153,8 @@ def _show(path: Path, as_json: bool, picture: Path | None) -> int:
         console = Console(highlight=False, width=160)  # a log or a pipe has no width to respect
     console.print(f"{common.get('task')}, {common.get('agent')}, {workspace.members} members in {path}\n", markup=False)
     console.print(pbt_status.table(rows))
+    for note in pbt_status.notes(rows):
+        console.print(note, markup=False, soft_wrap=True)
     console.print()
     for event in events:
         console.print(pbt_status.tell_change(event), markup=False, soft_wrap=True)

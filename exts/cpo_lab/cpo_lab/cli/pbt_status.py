@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.runs import summary
+from cpo_lab.jobs.record import Record
 from cpo_lab.ui.health import HEALTH_COLORS
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count, format_duration, format_or_blank
 from cpo_rl.pbt.workspace import Workspace
+from cpo_rl.runs.files import printable
 from cpo_rl.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 def member_rows(workspace: Workspace) -> list[dict[str, Any]]:
     """Return what is known about every member, as plain values; members that have not started are named too."""
-    rows = []
+    rows, record = [], Record(workspace.path)
     for member in range(workspace.members):
         try:
             run = RunFolder.open(workspace.folder(member))
@@ -34,6 +36,8 @@ def member_rows(workspace: Workspace) -> list[dict[str, Any]]:
         scores = [latest.objective if latest else None, *(event.get("objective") for event in events)]
         row.update(
             member=member,
+            starts=record.starts(f"member {member}"),
+            reason=record.last_reason(f"member {member}"),
             objective=latest.objective if latest else None,
             best_objective=max((score for score in scores if score is not None), default=None),
             parameters=latest.parameters if latest else {},
@@ -72,8 +76,10 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     made = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("member", "progress", "steps", "objective", "best", "steps/s", "left", "last change", "state"):
-        made.add_column(name, justify="left" if name in ("last change", "state") else "right", no_wrap=True)
+    for name in ("member", "progress", "steps", "objective", "best", "steps/s", "left", "starts"):
+        made.add_column(name, justify="right", no_wrap=True)
+    for name in ("last change", "state"):
+        made.add_column(name, no_wrap=True)
     for row in rows:
         health, goal = row["health"], row.get("max_iterations")
         last = row["changes"][-1] if row["changes"] else None
@@ -85,10 +91,20 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             format_or_blank(row["best_objective"]),
             format_or_blank(row.get("env_steps_per_s"), ",.0f"),
             "" if row.get("left_s") is None else format_duration(row["left_s"]),
+            str(row["starts"] or ""),  # a scheduler of another's keeps no count
             _short(last) if last else "",
             f"[{HEALTH_COLORS.get(health, 'dim')}]{health}[/]",
         )
     return made
+
+
+def notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return how members that are not at work ended last where that was not as it should, a sentence each."""
+    return [
+        f"Member {row['member']} {printable(row['reason'])}."
+        for row in rows
+        if row["reason"] and row["health"] not in ("running", "finished")
+    ]
 
 
 def line(row: dict[str, Any]) -> str:

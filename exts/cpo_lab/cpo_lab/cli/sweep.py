@@ -206,14 +206,15 @@ def _show(study: Study, args: argparse.Namespace) -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=160)  # a log or a pipe has no width to respect
     if not args.live:
-        console.print(sweep_status.table(sweep_status.rows(study)))
-        for line in sweep_status.notes(sweep_status.rows(study)):
+        rows = sweep_status.rows(study)
+        console.print(sweep_status.table(rows))
+        for line in sweep_status.notes(rows):
             console.print(line, markup=False, soft_wrap=True)
         return 0
     with Live(console=console, auto_refresh=False) as live:
         while True:
             rows = sweep_status.rows(study)
             live.update(sweep_status.table(rows), refresh=True)
-            if all(row["state"] == "done" for row in rows):
+            if sweep_status.all_ended(rows):
                 return 0
             time.sleep(LIVE_S)

@@ -9,13 +9,12 @@ machine without libusb) keeps it from starting. Here it starts with its own plug
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 import threading
 from typing import Any
 
-from cpo_lab.cli.parser import CommandParser, natural_int
+from cpo_lab.cli.parser import CommandParser, port_number
 from cpo_rl.errors import UserError
 from cpo_rl.runs.find import folders_at
 
@@ -30,18 +29,13 @@ examples:
   ssh -L 6006:localhost:6006 MACHINE                           from elsewhere"""
 
 
-def _port(text: str) -> int:
-    value = natural_int(text)
-    if value > 65535:
-        raise argparse.ArgumentTypeError(f"must be at most 65535, not {text}")
-    return value
-
-
 def _parser() -> CommandParser:
     parser = CommandParser(prog="cpo-lab tensorboard", description="Follow runs in the browser.", epilog=_EPILOG)
     parser.add_argument("folder", nargs="?", metavar="FOLDER", help="folder of runs, or a run (default: --log_root)")
     parser.add_shared("--log_root")
-    parser.add_argument("--port", type=_port, default=6006, metavar="N", help="port, 0 for a free one (default: 6006)")
+    parser.add_argument(
+        "--port", type=port_number, default=6006, metavar="N", help="port, 0 for a free one (default: 6006)"
+    )
     parser.add_argument(
         "--host", default="localhost", metavar="NAME", help="address to listen on (default: %(default)s, this machine)"
     )

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cpo_lab.jobs.job import STOPPED
 from cpo_rl.errors import UserError
+from cpo_rl.runners.signals import HANDLED
 from cpo_rl.runs.files import read_json, reason, shown, write_json
 from cpo_rl.runs.provenance import now
 
@@ -59,6 +61,15 @@ class Record:
     def starts(self, name: str) -> int:
         """Return how often a job was started."""
         return len(self._jobs.get(name, {}).get("starts", []))
+
+    def has_ended(self, name: str) -> bool:
+        """Return whether a job was started and every start of it has an end."""
+        return 0 < self.starts(name) <= len(self._jobs[name].get("ends", []))
+
+    def has_failed(self, name: str) -> bool:
+        """Return whether a job ended last by something else than success or a stop signal."""
+        ends = self._jobs.get(name, {}).get("ends", [])
+        return bool(ends) and ends[-1].get("code") not in (0, *STOPPED, *(-number for number in HANDLED))
 
     def last_reason(self, name: str) -> str:
         """Return why a job ended last, empty if it ended well or not at all."""

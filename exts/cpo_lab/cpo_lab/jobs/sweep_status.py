@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cpo_lab.jobs.crew import Turn
 from cpo_lab.jobs.record import Record
 from cpo_lab.jobs.study import Study
+from cpo_lab.ui.health import HEALTH_COLORS
 from cpo_rl.formatting import format_count, format_or_blank
 from cpo_rl.runs.files import printable
 from cpo_rl.runs.folder import RunFolder
@@ -22,21 +23,30 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-COLORS = {"done": "bold", "running": "green", "failed": "red", "lost": "red", "crashed": "red", "stopped": "yellow"}
-"""Colours of states."""
+COLORS = {**HEALTH_COLORS, "done": "bold", "failed": "red"}
+"""Colours of states, those of a run's health among them."""
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
     """Return what is known about every run of a study, as plain values."""
     record = Record(study.folder)
-    return [
+    made: list[dict[str, Any]] = [
         {
             "name": run.name, "task": run.task, "agent": run.agent, "variant": run.variant, "seed": run.seed,
-            **_progress(study.folder / run.name, run.iterations),
-            "starts": record.starts(run.name), "reason": record.last_reason(run.name),
+            **_progress(study.folder / run.name, run.iterations), "starts": record.starts(run.name),
+            "ended": record.has_ended(run.name), "reason": record.last_reason(run.name),
         }
         for run in study.runs
     ]  # fmt: skip
+    for row in made:
+        if row["state"] == "waiting" and row["ended"] and record.has_failed(row["name"]):
+            row["state"] = "failed"  # what was refused has no folder that tells of it
+    return made
+
+
+def all_ended(known: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether nothing more happens to any run unless the study is started again."""
+    return all(row["state"] == "done" or (row["ended"] and row["state"] not in ("running", "waiting")) for row in known)
 
 
 def _progress(folder: Path, iterations: int | None) -> dict[str, Any]:
