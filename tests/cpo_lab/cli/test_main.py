@@ -78,13 +78,21 @@ class Full(io.StringIO):
 
 @pytest.mark.parametrize(
     ("command", "number", "status"),
-    [("list", errno.ENOSPC, 1), ("list", errno.EPIPE, 0), ("train", errno.ENOSPC, 0), ("pbt", errno.ENOSPC, 0)],
+    [
+        ("list", errno.ENOSPC, 1),
+        ("list", errno.EPIPE, 0),
+        ("train", errno.ENOSPC, 0),
+        ("pbt", errno.ENOSPC, 0),
+        ("pbt --status", errno.ENOSPC, 1),
+        ("sweep study.yaml", errno.ENOSPC, 0),
+        ("sweep --dry_run", errno.ENOSPC, 1),
+    ],
 )
 def test_an_answer_that_cannot_be_shown_is_no_success_and_a_run_is_one(capsys, monkeypatch, command, number, status):
     monkeypatch.setattr(sys, "stdout", Full(number))
     monkeypatch.setattr(cli, "_find", lambda name: cli.Command("cpo_lab.cli.list", ""))
     monkeypatch.setattr("cpo_lab.cli.list.run", lambda argv: sys.stdout.flush() or 0)
-    assert cli.main([command]) == status
+    assert cli.main(command.split()) == status
     assert ("the answer could not be shown" in capsys.readouterr().err) is (status == 1)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -147,6 +148,18 @@ def test_it_listens_to_this_machine_only(server):
     for host in ("evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             get(server, "state", Host=host)
+
+
+def test_nonsense_and_a_browser_that_leaves_are_no_traceback(server, capfd):
+    for request in (b"GET /state HTTP/1.0\r\nHost: [\r\n\r\n", b"GET http://[ HTTP/1.0\r\nHost: localhost\r\n\r\n"):
+        with socket.create_connection(server.server_address, timeout=30) as client:
+            client.sendall(request)
+            assert client.recv(4096).split()[1] == b"400"
+    try:
+        raise BrokenPipeError
+    except BrokenPipeError:
+        server.handle_error(None, None)
+    assert capfd.readouterr().err == ""
 
 
 def test_it_has_no_other_files(server):

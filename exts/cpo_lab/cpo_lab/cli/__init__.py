@@ -108,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     with forgiving_output():
         status = _run(argv)
         sys.stdout.flush()
-        trains = argv[:1] in (["train"], ["pbt"], ["sweep"])  # what a run says is no answer
+        # what a run says is no answer
+        trains = argv[:1] in (["train"], ["pbt"], ["sweep"]) and not {"--status", "--dry_run"} & set(argv)
         if status == 0 and not trains and any(stream.failed for stream in lost_output()):
             sys.stderr.write("cpo-lab: the answer could not be shown; standard output could not be written\n")
             return 1

@@ -87,6 +87,11 @@ class PageServer(ThreadingHTTPServer):
                 f"--port {port} cannot be used ({reason(error)}); give another, or 0 for a free one."
             ) from None
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over a browser that is gone before it was answered; the library would print a traceback."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def address(self) -> str:
         """Address of the page."""
@@ -114,8 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the page, a file of it, or the state of the runs."""
-        host = (urlsplit(f"//{self.headers.get('Host', '')}").hostname or "").lower()
-        url = urlsplit(self.path)
+        try:
+            host = (urlsplit(f"//{self.headers.get('Host', '')}").hostname or "").lower()
+            url = urlsplit(self.path)
+        except ValueError:  # no address of ours
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         if host not in (HOST, "localhost"):
             self.send_error(HTTPStatus.FORBIDDEN, "Served to this machine only")
         elif url.path == "/state":
