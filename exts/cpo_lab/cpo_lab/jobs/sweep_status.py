@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from cpo_lab.jobs.crew import Turn
 from cpo_lab.jobs.record import Record
 from cpo_lab.jobs.study import Study
-from cpo_lab.ui.health import HEALTH_COLORS
 from cpo_rl.formatting import format_count, format_or_blank
 from cpo_rl.runs.files import printable
 from cpo_rl.runs.folder import RunFolder
@@ -23,8 +22,11 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-COLORS = {**HEALTH_COLORS, "done": "bold", "failed": "red"}
-"""Colours of states, those of a run's health among them."""
+COLORS = {
+    "done": "bold", "running": "green", "failed": "red", "lost": "red", "crashed": "red", "stopped": "yellow",
+    "preempted": "yellow",
+}  # fmt: skip
+"""Colours of states."""
 
 
 def rows(study: Study) -> list[dict[str, Any]]:
