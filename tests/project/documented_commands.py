@@ -20,6 +20,7 @@ NOT_RUN = {
     r"torchrun ": "several processes: tests/cpo_rl/test_distributed.py",
     r"\S*isaaclab train_multigpu ": "needs several GPUs",
     r"\S*isaaclab train ": "Isaac Lab's launcher: tests/cpo_lab/cli/test_end_to_end.py, tasks/test_training_matrix.py",
+    r"cpo-lab train --task My-Toss": "a task that its page makes: tests/cpo_lab/tasks/test_add_a_task.py",
     r"wandb sync ": "needs an account",
     r"export \w+=|cd |mkdir |source ": "changes the shell",
     r"sbatch |srun |scancel |squeue |ray |docker |podman |apptainer |kubectl ": "another program's",
@@ -27,7 +28,11 @@ NOT_RUN = {
 }
 """What is shown and not run, by pattern of the line, with the reason."""
 
-_BLOCK = re.compile(r"^```(?:bash|sh|shell|console)\n(.*?)^```", re.M | re.S)
+_SHELL = ("bash", "sh", "shell", "console")
+_BLOCK = re.compile(r"^ *```([^\n`]*)\n(.*?)^ *```$", re.M | re.S)
+_PROGRAM = re.compile(r"(?:[A-Z_]+=\S+\s+)*(?:\S*/)?(?:cpo-lab|cpo_lab\.sh|isaaclab|python3?|pip|torchrun|pytest)\s")
+"""What a line begins with that is a command although its block does not say that it is one."""
+_MENTION = re.compile(r"(?:`|^ {2,})(?:\./cpo_lab\.sh|cpo-lab) +([^`\n]+)", re.M)
 _ASSIGNMENT = re.compile(r"^(?:[A-Z_]+=\S*\s+)+")
 
 
@@ -64,11 +69,25 @@ class Shown:
 
 
 def shown_commands() -> Iterator[Shown]:
-    """Every line of every shell block, with what a backslash joins as one."""
-    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md")]
-    for page in [*pages, *sorted((ROOT / "docs").rglob("*.md"))]:
-        for block in _BLOCK.findall(page.read_text(encoding="utf-8")):
+    """Every line of every shell block, and those of other blocks that are commands; what a backslash joins is one."""
+    for page, text in _pages():
+        for language, block in _BLOCK.findall(text):
             for line in block.replace("\\\n", " ").splitlines():
+                if language not in _SHELL and not _PROGRAM.match(line):
+                    continue
                 for part in line.strip().split(" && "):
                     if part and not part.startswith("#"):
-                        yield Shown(page.relative_to(ROOT).as_posix(), part.strip())
+                        yield Shown(page, part.strip())
+
+
+def mentioned_commands() -> Iterator[tuple[str, list[str]]]:
+    """Page and words of our commands within sentences and in what is set in; many have placeholders."""
+    for page, text in _pages():
+        yield from ((page, found[1].split()) for found in _MENTION.finditer(text))
+
+
+def _pages() -> Iterator[tuple[str, str]]:
+    """Name and text of every page."""
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docker/README.md")]
+    for page in [*pages, *sorted((ROOT / "docs").rglob("*.md"))]:
+        yield page.relative_to(ROOT).as_posix(), page.read_text(encoding="utf-8")
