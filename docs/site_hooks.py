@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_page_content(html: str, **_: Any) -> str:
     """Turn formulas into MathML, which needs no script and no network."""
-    return _FORMULA.sub(lambda m: convert(_plain(m[3]), display="inline" if m[2] == "(" else "block"), html)
+    return _FORMULA.sub(lambda m: convert(unescape(m[3]), display="inline" if m[2] == "(" else "block"), html)
 
 
 class Roles(griffe.Extension):
@@ -108,10 +109,3 @@ def _led(found: re.Match[str], source: str) -> str:
         return found[0]
     relative = os.path.relpath(target, os.path.dirname(source) or ".").replace(os.sep, "/")
     return f"{found[1]}{relative}{found[3]}"
-
-
-def _plain(formula: str) -> str:
-    """Undo what HTML did to a formula, and what the converter does not know."""
-    for entity, letter in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
-        formula = formula.replace(entity, letter)
-    return formula
