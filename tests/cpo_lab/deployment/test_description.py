@@ -257,6 +257,19 @@ def test_results_are_taken_from_the_run_and_cannot_break_out(trained, tmp_path):
     assert read == {"mean_reward": -16.5, "successes": 0.25}
 
 
+def test_somebodys_own_driver_stays_and_an_exported_one_follows_its_policy(trained, tmp_path):
+    command = ["export", "--checkpoint", str(trained), "--output", str(tmp_path), "--formats"]
+    (tmp_path / "run_policy.py").write_text("print('mine')\n")
+    for formats in ("onnx", "jit"):
+        assert main([*command, formats]) == 0
+        assert (tmp_path / "run_policy.py").read_text() == "print('mine')\n"
+    (tmp_path / "run_policy.py").unlink()
+    assert main([*command, "onnx"]) == 0
+    assert "class Policy" in (tmp_path / "run_policy.py").read_text()
+    assert main([*command, "jit"]) == 0
+    assert not (tmp_path / "run_policy.py").exists()
+
+
 def test_somebodys_own_readme_stays(trained, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
