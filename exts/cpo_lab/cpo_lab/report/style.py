@@ -29,7 +29,7 @@ _DASHES = ((), (5, 1.5), (2, 1.2), (6, 1.5, 1.5, 1.5))
 LEADER_COLOR = "#1b1b1b"
 """The leader among its followers."""
 FOLLOWER_MAP = "viridis"
-"""Colour map of the follower index, from 0.05 to 0.85 of its range, so that the lightest is still readable on white."""
+"""Colour map of the follower index, from 0.05 to 0.80 of its range, so that the lightest is still readable on white."""
 
 WIDTH, HEIGHT = 3.9, 2.7
 """Size in inches: 374 CSS pixels wide, so that a phone shows the figure at its natural size."""
