@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tests.cpo_rl.runners.support import ensemble_cfg, make_env, stock_ppo_cfg
@@ -158,3 +160,44 @@ def test_networks_of_rsl_rl_go_to_their_kind_only(trained, tmp_path):
     for source, run in ((stock, runner()), (trained, runner(cfg=stock_ppo_cfg()))):
         with pytest.raises(UserError, match="holds no weights that fit this agent"):
             begin_from(source, run)
+
+
+def end_in_the_first_step(run: EnsembleRunner) -> None:
+    run.logger._on_step = lambda: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.learn(2)
+
+
+def test_the_record_is_of_the_start_that_trains(trained, tmp_path):
+    """A run killed in its first step goes on with what it began with; another start in its folder does not."""
+    begun = runner(tmp_path / "second")
+    begin_from(trained, begun)
+    end_in_the_first_step(begun)
+    resumed = runner(tmp_path / "second")
+    assert resumed.resume() and equal(weights(resumed), weights(trained))
+    end_in_the_first_step(resumed)
+    assert resumed.folder.read(resumed.folder.path).initialized_from["file"] == "model_2.pt"
+    anew = runner(tmp_path / "second")
+    anew.learn(1)
+    assert anew.folder.read(anew.folder.path).initialized_from is None
+    assert "initialized_from" in anew.folder.manifest["history"][-1]["changes"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path, number):
+    payload = torch.load(trained.folder.path / "model_2.pt", weights_only=True)
+    payload["model"]["trunk.layers.0.weight"][0, 0] = number
+    torch.save(payload, tmp_path / "bad.pt")
+    run = runner()
+    before = weights(run)
+    with pytest.raises(UserError, match=r"bad.pt': trunk.layers.0.weight holds a number that is not finite; choose"):
+        run.init_from(str(tmp_path / "bad.pt"))
+    assert equal(weights(run), before)
+
+
+def test_a_beginning_that_is_not_finite_is_not_written(tmp_path):
+    run = runner(tmp_path / "run")
+    with torch.no_grad():
+        next(run.alg.get_policy().parameters()).fill_(math.nan)
+    end_in_the_first_step(run)
+    assert not list((tmp_path / "run").glob("model_*"))

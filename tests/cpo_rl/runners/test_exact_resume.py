@@ -24,7 +24,7 @@ from tests.cpo_rl.runners.support import (
 from tests.envs.tracking import TrackingEnv
 
 from cpo_rl.errors import UserError
-from cpo_rl.runs.find import contents_of
+from cpo_rl.runs.find import contents_of, resolve_checkpoint
 from cpo_rl.runs.tables import read_metrics
 
 CASES = [
@@ -107,7 +107,7 @@ def kill_after(runner, iterations):
     return hook, lambda: len(done)
 
 
-def test_the_beginning_of_another_start_is_replaced(tmp_path):
+def test_the_beginning_of_another_start_is_replaced(tmp_path, caplog):
     """A start without --resume may use a folder in which no iteration was finished."""
     first = make_runner({**ensemble_cfg(), "seed": 6}, tmp_path, seed=6)
     first.logger._on_step = lambda: (_ for _ in ()).throw(Killed)
@@ -115,6 +115,10 @@ def test_the_beginning_of_another_start_is_replaced(tmp_path):
         first.learn(1)
     begun = (tmp_path / "model_0.pt").read_bytes()
     assert contents_of(tmp_path).checkpoint and not contents_of(tmp_path).trained
+    for wanted in ("latest", "best", str(tmp_path), str(tmp_path / "model_0.pt")):
+        caplog.clear()
+        assert resolve_checkpoint(wanted, tmp_path).name == "model_0.pt"
+        assert "is what its run began with: no iteration is in it." in caplog.text
     second = make_runner(ensemble_cfg(), tmp_path)
     second.logger._on_step = first.logger._on_step
     with pytest.raises(Killed):

@@ -43,6 +43,9 @@ _log = logging.getLogger(__name__)
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for one that hangs; one that died is noticed at once, because its connection closes."""
 
+_ORIGIN = ("ancestor", "initialized_from")
+"""Entries of a manifest that say what a run began with; another start in its folder does not inherit them."""
+
 _MAY_BE_NAN = ("episodes", "runner", "infos")
 """Entries of a payload that hold task metrics, which may be NaN without harm."""
 
@@ -94,6 +97,7 @@ class CheckpointedRunner(OnPolicyRunner):
         self._notes = [] if cores is None else [f"torch runs on 1 of {cores} cores (OMP_NUM_THREADS=N chooses another)"]
         self._lock: FolderLock | None = None
         self._others: tuple[str, ...] = ()
+        self._goes_on = False
         self._facts: dict[str, Any] = {}
         self.changes: dict[str, list[Any]] = {}
         self.folder = self._open_folder(log_dir, run_fields) if log_dir and self.gpu_global_rank == 0 else None
@@ -120,12 +124,7 @@ class CheckpointedRunner(OnPolicyRunner):
         ruined = state is not None and not state.is_sound()
         if folder is None:
             return True
-        broken = first_not_finite({name: payload.get(name) for name in payload if name not in _MAY_BE_NAN})
-        if broken is not None or ruined:
-            why = "the network says absurd things" if broken is None else f"{broken} holds a number that is not finite"
-            sentence = f"No checkpoint was written, because {why}."
-            self.logger.progress.message(sentence)
-            _log.error(sentence)
+        if self._is_unsound(payload, ruined):
             return False
         name = f"model_{self.completed_iterations}.pt"
         with self._busy():
@@ -143,10 +142,21 @@ class CheckpointedRunner(OnPolicyRunner):
         if self.store is None:
             return
         store, payload = self.store, self._payload(None)
-        if self.folder is not None:
+        if self.folder is not None and not self._is_unsound(payload):
             with self._busy():
                 data, manifest = to_bytes(payload), self._manifest(payload)
                 self.logger.try_write("the checkpoint", lambda: store.begin(data, manifest))
+
+    def _is_unsound(self, payload: Mapping[str, Any], ruined: bool = False) -> bool:
+        """Whether a state must not be written, which is told."""
+        broken = first_not_finite({name: payload.get(name) for name in payload if name not in _MAY_BE_NAN})
+        if broken is None and not ruined:
+            return False
+        why = "the network says absurd things" if broken is None else f"{broken} holds a number that is not finite"
+        sentence = f"No checkpoint was written, because {why}."
+        self.logger.progress.message(sentence)
+        _log.error(sentence)
+        return True
 
     def save(self, path: str, infos: dict | None = None) -> None:
         """Write a checkpoint and its sidecar to any path; calls of rsl_rl's loop are ignored, the schedule is ours.
@@ -212,7 +222,7 @@ class CheckpointedRunner(OnPolicyRunner):
                 self._pending_random = None
                 self._notes.append("The seed is another one: random generators start from it.")
             if self.store is not None and Path(path).resolve().parent == self.store.folder.resolve():
-                self._others = ()  # what the folder holds goes on now
+                self._others, self._goes_on = (), True  # what the folder holds goes on now
         return payload.get("infos") or {}
 
     def _apply_learning_rate(self) -> None:
@@ -332,11 +342,13 @@ class CheckpointedRunner(OnPolicyRunner):
         folder = self.folder
         if folder is None:
             return
-        found = {**self.changes, **differing(folder.manifest, self._facts)}
+        old = () if self._goes_on else (name for name in _ORIGIN if folder.manifest.get(name) is not None)
+        facts = {**dict.fromkeys(old), **self._facts}
+        found = {**self.changes, **differing(folder.manifest, facts)}
         self.changes = {}
         if found:
             self.logger.try_write(folder.MANIFEST, lambda: folder.note("changed", changes=found))
-        self.logger.try_write(folder.MANIFEST, lambda: folder.update(**self._facts))
+        self.logger.try_write(folder.MANIFEST, lambda: folder.update(**facts))
 
     @contextlib.contextmanager
     def _owning(self) -> Iterator[None]:

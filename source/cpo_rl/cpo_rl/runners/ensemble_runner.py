@@ -149,6 +149,7 @@ class EnsembleRunner(CheckpointedRunner):
             taken = take_weights(self.alg, checkpoint, Path(path).resolve(), found, own, values)
         self._notes += taken.sentences()
         if self.folder is not None:
+            self._facts["initialized_from"] = taken.record()
             self.folder.update(initialized_from=taken.record())
         return taken
 

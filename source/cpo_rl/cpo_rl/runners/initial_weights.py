@@ -21,6 +21,7 @@ from cpo_rl.config import EnsembleCfg
 from cpo_rl.errors import UserError
 from cpo_rl.models.actor_critic import PER_POLICY
 from cpo_rl.runs.checkpoint_reader import Checkpoint
+from cpo_rl.runs.payload import first_not_finite
 
 VALUES = ("value_head", "value_normalizer")
 """Parts of an ensemble that say values in units of the returns they were learned from."""
@@ -120,7 +121,7 @@ def take_weights(
         values: Whether its values are in the units of this run.
 
     Raises:
-        UserError: If no matrix of weights fits.
+        UserError: If no matrix of weights fits, or one that does holds a number that is not finite.
     """
     saved = alg.save()
     sections = [name for name in saved if name == "model" or (name.endswith("_state_dict") and "optim" not in name)]
@@ -136,6 +137,9 @@ def take_weights(
         state, found, missed = mix_weights(saved[section], theirs, why_not)
         ends = (*PER_POLICY, *VALUES)  # which mean nothing without the layers before them
         matrices += sum(state[n] is not t and t.dim() > 1 and _layer(n) not in ends for n, t in saved[section].items())
+        broken = first_not_finite(state)
+        if broken is not None:
+            raise UserError(f"{checkpoint.name}: {broken} holds a number that is not finite; choose another file.")
         saved = {**saved, section: state}
         prefix = "" if section == "model" else f"{section.removesuffix('_state_dict')}."
         taken += [f"{prefix}{name}" for name in found]

@@ -146,7 +146,7 @@ def _is_dir(path: Path) -> bool:
 def resolve_checkpoint(
     checkpoint: str, log_root: str | os.PathLike[str], *, task: str | None = None, agent: str | None = None
 ) -> Path:
-    """Return the absolute path of the checkpoint file meant by ``checkpoint``.
+    """Return the absolute path of the checkpoint file meant by ``checkpoint``; warn if nothing was learned in it.
 
     Args:
         checkpoint: ``latest``, ``best``, a run folder (its latest), ``<run folder>:best``, a pattern that matches runs
@@ -158,6 +158,13 @@ def resolve_checkpoint(
     Raises:
         UserError: If there is no such checkpoint, saying where was looked.
     """
+    found = _resolved(checkpoint, log_root, task, agent)
+    if found.name == BEGINNING and sidecar_of(found) is not None:  # rsl_rl's of this name has learned
+        _log.warning("%s is what its run began with: no iteration is in it.", found)
+    return found
+
+
+def _resolved(checkpoint: str, log_root: str | os.PathLike[str], task: str | None, agent: str | None) -> Path:
     if checkpoint in SELECTORS:
         found = _newest(find_runs(log_root, task=task, agent=agent), checkpoint)
         if found is None:
