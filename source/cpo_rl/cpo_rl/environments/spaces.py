@@ -104,7 +104,7 @@ def _check_row(space: spaces.Space, what: str) -> None:
     if not isinstance(space, spaces.Box):
         raise UserError(
             f"{what} is a {_kind(space)}, not a Box; wrap the environment in "
-            "gymnasium.wrappers.vector.FlattenObservation, or leave the entry out with groups."
+            "gymnasium.wrappers.FlattenObservation, or leave the entry out with groups."
         )
 
 
