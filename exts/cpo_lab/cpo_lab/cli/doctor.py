@@ -27,12 +27,12 @@ from cpo_lab.cli.parser import SHARED, CommandParser, positive_int
 from cpo_lab.cli.tensorboard import with_own_plugins
 from cpo_lab.launch.checks import Finding, check_configuration, check_engine, check_places, try_training
 from cpo_lab.launch.configuration import Request, resolve
-from cpo_lab.launch.machine import usable_cores
 from cpo_lab.launch.registry import find_task, plain_agent
 from cpo_lab.launch.settings import names_of
 from cpo_rl.contracts import EnvironmentSettings
 from cpo_rl.errors import UserError
 from cpo_rl.runs.files import reason
+from cpo_rl.threads import usable_cores
 
 if TYPE_CHECKING:
     from cpo_lab.tasks.physical_checks import PhysicalCheck

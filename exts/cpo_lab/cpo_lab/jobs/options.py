@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cpo_lab.jobs.job import Launcher
-from cpo_lab.launch.machine import resolve_device, usable_cores
+from cpo_lab.launch.machine import resolve_device
 from cpo_rl.errors import UserError
+from cpo_rl.threads import usable_cores
 
 LAUNCHERS = ("local", "slurm", "ray")
 """Values of ``--launcher``."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""What this machine offers: devices, cores, folders that can be written."""
+"""What this machine offers: devices, memory, folders that can be written."""
 
 from __future__ import annotations
 
@@ -67,11 +67,6 @@ def check_memory(device: str, need: int, cause: str) -> None:
             f"{cause} with these steps per environment and networks needs at least {need / 2**30:.0f} GiB, but "
             f"{device} has {total / 2**30:.0f} GiB; use fewer environments, steps or units."
         )
-
-
-def usable_cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_folder(path: str | os.PathLike[str], argument: str) -> Path:

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cpo_rl.threads import usable_cores
+
 _LIBRARIES = ("cpo-lab", "torch", "rsl-rl-lib", "isaaclab", "ovphysx", "newton", "warp-lang", "numpy")
 
 
@@ -52,7 +54,7 @@ def library_versions() -> dict[str, str]:
 
 def hardware() -> dict[str, str | int]:
     """Return host name, machine type and the number of usable cores."""
-    return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": len(os.sched_getaffinity(0))}
+    return {"host": socket.gethostname(), "machine": platform.machine(), "cpus": usable_cores()}
 
 
 @functools.cache
