@@ -3,19 +3,17 @@
 
 """Drive the Allegro Hand task through a real engine and write what was seen as JSON (run by test_allegro_sim.py).
 
-python allegro_checks.py ENGINE OUTPUT.json
+python -m tests.cpo_lab.tasks.in_hand.allegro_checks ENGINE OUTPUT.json
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
-from pathlib import Path
 
 import torch
+from tests.in_engine import drive
 
-from cpo_lab.tasks.physical_checks import object_position, physical_checks, place_object
+from cpo_lab.tasks.physical_checks import object_position, place_object
 
 ENVS = 6
 TASK = "CpoLab-Reorient-Cube-Allegro-Direct"
@@ -72,25 +70,5 @@ def check_solution(env) -> dict:
     return seen
 
 
-def main() -> None:
-    engine, output = sys.argv[1:]
-    import gymnasium
-    from isaaclab.app import launch_simulation
-    from isaaclab_tasks.utils import resolve_task_config
-
-    import cpo_lab.tasks  # noqa: F401
-
-    cfg, _ = resolve_task_config(TASK, None, overrides=[f"physics={engine}"])
-    cfg.scene.num_envs, cfg.seed = ENVS, 7
-    with launch_simulation(cfg, {"device": "cpu", "visualizer": "none"}), torch.inference_mode():
-        env = gymnasium.make(TASK, cfg=cfg).unwrapped
-        seen = {"steps": check_steps(env), "solution": check_solution(env)}
-        checks = physical_checks(env)
-        seen["physics"] = {check.name: check.value for check in checks}
-        seen["failed"] = [check.name for check in checks if not check.passed]
-        env.close()
-    Path(output).write_text(json.dumps(seen))
-
-
 if __name__ == "__main__":
-    main()
+    drive(TASK, ENVS, {"steps": check_steps, "solution": check_solution})

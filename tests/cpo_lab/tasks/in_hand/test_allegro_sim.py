@@ -5,20 +5,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
-from tests.processes import run_python
+from tests.in_engine import seen_by
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module", params=["ovphysx", "newton_mjwarp"])
 def seen(request, tmp_path_factory):
-    output = tmp_path_factory.mktemp(request.param) / "seen.json"
-    run_python(Path(__file__).with_name("allegro_checks.py"), request.param, output, timeout=800)
-    return json.loads(output.read_text())
+    folder = tmp_path_factory.mktemp(request.param)
+    return seen_by("tests.cpo_lab.tasks.in_hand.allegro_checks", request.param, folder, timeout=800)
 
 
 def test_steps(seen):

@@ -3,19 +3,15 @@
 
 """Drive ANYmal's task through a real engine and write what was seen as JSON (run by test_anymal_sim.py).
 
-python anymal_checks.py ENGINE OUTPUT.json
+python -m tests.cpo_lab.tasks.legs.anymal_checks ENGINE OUTPUT.json
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import torch
+from tests.in_engine import drive
 
 from cpo_lab.tasks.layout import layout_slices
-from cpo_lab.tasks.physical_checks import physical_checks
 from cpo_lab.tasks.rotations import rotate
 
 ENVS = 6
@@ -110,36 +106,17 @@ def check_ends(env) -> dict:
         "yaw_error": extras["episode_metrics"]["yaw_error"].tolist(),
         "new_height": env.height[2].item(),
     }
-    terminated = terminated.clone()  # the environment's own, which the next step overwrites
+    falls = terminated.int()
     for _ in range(10):
-        terminated |= env.step(hold)[2]
-    return {**seen, "terminated": terminated.tolist()}
-
-
-def main() -> None:
-    engine, output = sys.argv[1:]
-    import gymnasium
-    from isaaclab.app import launch_simulation
-    from isaaclab_tasks.utils import resolve_task_config
-
-    import cpo_lab.tasks  # noqa: F401
-
-    cfg, _ = resolve_task_config(TASK, None, overrides=[f"physics={engine}"])
-    cfg.scene.num_envs, cfg.seed = ENVS, 7
-    with launch_simulation(cfg, {"device": "cpu", "visualizer": "none"}), torch.inference_mode():
-        env = gymnasium.make(TASK, cfg=cfg).unwrapped
-        seen = {
-            "steps": check_steps(env),
-            "resets": check_resets(env),
-            "observation": check_observation(env),
-            "ends": check_ends(env),
-        }
-        checks = physical_checks(env)
-        seen["physics"] = {check.name: check.value for check in checks}
-        seen["failed"] = [check.name for check in checks if not check.passed]
-        env.close()
-    Path(output).write_text(json.dumps(seen))
+        falls += env.step(hold)[2]
+    return {**seen, "falls": falls.tolist()}
 
 
 if __name__ == "__main__":
-    main()
+    checks = {
+        "steps": check_steps,
+        "resets": check_resets,
+        "observation": check_observation,
+        "ends": check_ends,
+    }
+    drive(TASK, ENVS, checks)

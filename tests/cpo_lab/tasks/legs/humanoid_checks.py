@@ -3,19 +3,16 @@
 
 """Drive the humanoid's task through a real engine and write what was seen as JSON (run by test_humanoid_sim.py).
 
-python humanoid_checks.py ENGINE OUTPUT.json
+python -m tests.cpo_lab.tasks.legs.humanoid_checks ENGINE OUTPUT.json
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import torch
+from tests.in_engine import drive
 
 from cpo_lab.tasks.layout import layout_slices
-from cpo_lab.tasks.physical_checks import physical_checks, run_physics
+from cpo_lab.tasks.physical_checks import run_physics
 from cpo_lab.tasks.rotations import rotate
 
 ENVS = 6
@@ -158,32 +155,13 @@ def check_feet(env) -> dict:
     return {"vertical": most[:, :, 2].abs().mean(0).tolist(), "sideways": most[:, :, 1].abs().mean(0).tolist()}
 
 
-def main() -> None:
-    engine, output = sys.argv[1:]
-    import gymnasium
-    from isaaclab.app import launch_simulation
-    from isaaclab_tasks.utils import resolve_task_config
-
-    import cpo_lab.tasks  # noqa: F401
-
-    cfg, _ = resolve_task_config(TASK, None, overrides=[f"physics={engine}"])
-    cfg.scene.num_envs, cfg.seed = ENVS, 7
-    with launch_simulation(cfg, {"device": "cpu", "visualizer": "none"}), torch.inference_mode():
-        env = gymnasium.make(TASK, cfg=cfg).unwrapped
-        seen = {
-            "steps": check_steps(env),
-            "resets": check_resets(env),
-            "observation": check_observation(env),
-            "torques": check_torques(env),
-            "ends": check_ends(env),
-            "feet": check_feet(env),
-        }
-        checks = physical_checks(env)
-        seen["physics"] = {check.name: check.value for check in checks}
-        seen["failed"] = [check.name for check in checks if not check.passed]
-        env.close()
-    Path(output).write_text(json.dumps(seen))
-
-
 if __name__ == "__main__":
-    main()
+    checks = {
+        "steps": check_steps,
+        "resets": check_resets,
+        "observation": check_observation,
+        "torques": check_torques,
+        "ends": check_ends,
+        "feet": check_feet,
+    }
+    drive(TASK, ENVS, checks)

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import pytest
-from tests.processes import run_python
+from tests.in_engine import seen_by
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module", params=["ovphysx", "newton_mjwarp"])
 def seen(request, tmp_path_factory):
-    output = tmp_path_factory.mktemp(request.param) / "seen.json"
-    run_python(Path(__file__).with_name("humanoid_checks.py"), request.param, output, timeout=1700)
-    return json.loads(output.read_text())
+    folder = tmp_path_factory.mktemp(request.param)
+    return seen_by("tests.cpo_lab.tasks.legs.humanoid_checks", request.param, folder, timeout=1700)
 
 
 def test_steps(seen):
