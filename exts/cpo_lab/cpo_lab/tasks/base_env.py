@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 def simulation_cfg(physics: HandPhysicsCfg, decimation: int, dt: float = 1 / 120) -> SimulationCfg:
-    """Return the simulation of a task: 120 Hz, friction 1, the engine by preset.
+    """Return the simulation of a task, the engine by preset, with a friction of 1 that OvPhysX does not read.
 
     Args:
         physics: Presets of the engines.

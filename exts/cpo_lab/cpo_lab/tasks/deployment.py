@@ -3,8 +3,8 @@
 
 """What a robot's driver has to know of a task, taken from the settings that a run was trained with. Starts nothing.
 
-A task's configuration offers it as ``deployment(settings, layout)``; what comes out goes into an exported policy's
-``policy.json``, and ``cpo_lab/deployment/run_policy.py`` drives a robot by it. Settings are plain values as in
+A task's configuration offers it as ``deployment(settings, layout, state)``; what comes out goes into an exported
+policy's ``policy.json``, and ``cpo_lab/deployment/run_policy.py`` drives a robot by it. Settings are plain values as in
 ``params/env.yaml``, so that what counts is what was trained, not today's defaults.
 """
 

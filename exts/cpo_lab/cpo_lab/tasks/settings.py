@@ -67,6 +67,11 @@ def defaults_of(cfg: Any) -> Any:
     return _DEFAULTS[type(cfg)]
 
 
+def part_of[Part](cfg: Any, kind: type[Part]) -> Part:
+    """Return by themselves the settings that a configuration inherits from a plain dataclass ``kind``."""
+    return kind(**{each.name: getattr(cfg, each.name) for each in fields(kind)})  # type: ignore[arg-type]
+
+
 def refuse_changed(cfg: Any, names: Sequence[str], why: str, where: str = "") -> None:
     """Refuse settings that differ from their defaults although they have no effect.
 

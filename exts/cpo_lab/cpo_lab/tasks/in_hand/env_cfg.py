@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, field
 from typing import Any
 
 from isaaclab.assets import RigidObjectCfg
@@ -21,7 +21,7 @@ from cpo_lab.tasks.in_hand.deployment import deployment
 from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.layout import ObservationTerm
 from cpo_lab.tasks.robot_file import check_robot
-from cpo_lab.tasks.settings import refuse_changed
+from cpo_lab.tasks.settings import part_of, refuse_changed
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
 
@@ -117,7 +117,7 @@ class InHandEnvCfg(TaskEnvCfg, ReorientRules):
 
     def rules(self) -> ReorientRules:
         """The constants of the rules, by themselves."""
-        return ReorientRules(**{each.name: getattr(self, each.name) for each in fields(ReorientRules)})
+        return part_of(self, ReorientRules)
 
     def links(self) -> tuple[str, ...]:
         """Links that the hand's file must hold besides its joints."""

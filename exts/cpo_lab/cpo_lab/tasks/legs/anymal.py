@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from isaaclab.assets import ArticulationCfg
@@ -35,6 +34,7 @@ from cpo_lab.tasks.legs.deployment import deployment
 from cpo_lab.tasks.legs.env import LegsEnv
 from cpo_lab.tasks.legs.env_cfg import LegsEnvCfg, LegsPhysicsCfg, LegsSceneCfg, Vec3
 from cpo_lab.tasks.physical_contract import JointGroup, Settling
+from cpo_lab.tasks.settings import part_of
 from cpo_rl.errors import UserError
 from cpo_rl.fields import setting
 
@@ -86,8 +86,6 @@ class AnymalSceneCfg(LegsSceneCfg):
 class AnymalEnvCfg(LegsEnvCfg, WalkRules):
     """Walking as commanded on flat ground, ``CpoLab-Anymal-Direct``."""
 
-    no_nucleus_assets: ClassVar[str] = "joints and links of NVIDIA's file were not compared with the reference's"
-
     decimation: int = setting(2, at_least=1, at_most=1000)
     """Physics steps per policy step (50 Hz policy, 100 Hz physics)."""
 
@@ -128,7 +126,7 @@ class AnymalEnvCfg(LegsEnvCfg, WalkRules):
 
     def rules(self) -> WalkRules:
         """The constants of the rules, by themselves."""
-        return WalkRules(**{each.name: getattr(self, each.name) for each in fields(WalkRules)})
+        return part_of(self, WalkRules)
 
     def joints(self) -> tuple[str, ...]:
         """Joints in the order of observation and action."""

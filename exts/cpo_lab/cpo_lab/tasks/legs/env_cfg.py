@@ -52,8 +52,10 @@ class LegsSceneCfg(InteractiveSceneCfg):
 class LegsEnvCfg(TaskEnvCfg):
     """What the tasks of all robots on legs can be told; a robot's own settings are added in its file.
 
-    Its layout's terms ``joint_position`` and ``last_action`` say how many joints and motors a robot has.
+    The layout's term ``last_action`` is as long as the action.
     """
+
+    no_nucleus_assets: ClassVar[str] = "joints and links of NVIDIA's file were not compared with the reference's"
 
     physics_presets: ClassVar[type[HandPhysicsCfg]] = LegsPhysicsCfg
 

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
-from typing import ClassVar
 
 import torch
 from isaaclab.assets import ArticulationCfg
@@ -27,6 +25,7 @@ from cpo_lab.tasks.legs.env import LegsEnv
 from cpo_lab.tasks.legs.env_cfg import LegsEnvCfg, LegsPhysicsCfg, LegsSceneCfg, Vec3
 from cpo_lab.tasks.legs.humanoid_rules import RunRules, observed_angles, potential, projections, run_reward
 from cpo_lab.tasks.physical_contract import Settling
+from cpo_lab.tasks.settings import part_of
 from cpo_rl.fields import setting
 
 HUMANOID_OBSERVATIONS: tuple[ObservationTerm, ...] = (
@@ -96,8 +95,6 @@ class HumanoidSceneCfg(LegsSceneCfg):
 class HumanoidEnvCfg(LegsEnvCfg, RunRules):
     """Running ahead, ``CpoLab-Humanoid-Direct``."""
 
-    no_nucleus_assets: ClassVar[str] = "joints and links of NVIDIA's file were not compared with the reference's"
-
     decimation: int = setting(2, at_least=1, at_most=1000)
     """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
 
@@ -123,7 +120,7 @@ class HumanoidEnvCfg(LegsEnvCfg, RunRules):
 
     def rules(self) -> RunRules:
         """The constants of the rules, by themselves."""
-        return RunRules(**{each.name: getattr(self, each.name) for each in fields(RunRules)})
+        return part_of(self, RunRules)
 
     def joints(self) -> tuple[str, ...]:
         """Joints in the order of observation and action."""
