@@ -76,7 +76,8 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     made = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("member", "progress", "steps", "objective", "best", "steps/s", "left", "starts"):
+    again = any(row["starts"] > 1 for row in rows)
+    for name in ("member", "progress", "steps", "objective", "best", "steps/s", "left", *(["starts"] if again else [])):
         made.add_column(name, justify="right", no_wrap=True)
     for name in ("last change", "state"):
         made.add_column(name, no_wrap=True)
@@ -91,7 +92,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             format_or_blank(row["best_objective"]),
             format_or_blank(row.get("env_steps_per_s"), ",.0f"),
             "" if row.get("left_s") is None else format_duration(row["left_s"]),
-            str(row["starts"] or ""),  # a scheduler of another's keeps no count
+            *([str(row["starts"] or "")] if again else []),  # a scheduler of another's keeps no count
             _short(last) if last else "",
             f"[{HEALTH_COLORS.get(health, 'dim')}]{health}[/]",
         )
