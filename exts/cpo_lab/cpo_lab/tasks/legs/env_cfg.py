@@ -55,8 +55,6 @@ class LegsEnvCfg(TaskEnvCfg):
     The layout's term ``last_action`` is as long as the action.
     """
 
-    no_nucleus_assets: ClassVar[str] = "joints and links of NVIDIA's file were not compared with the reference's"
-
     physics_presets: ClassVar[type[HandPhysicsCfg]] = LegsPhysicsCfg
 
     scene: Any = MISSING

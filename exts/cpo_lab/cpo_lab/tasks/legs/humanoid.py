@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from isaaclab.assets import ArticulationCfg
@@ -94,6 +95,8 @@ class HumanoidSceneCfg(LegsSceneCfg):
 @configclass
 class HumanoidEnvCfg(LegsEnvCfg, RunRules):
     """Running ahead, ``CpoLab-Humanoid-Direct``."""
+
+    no_nucleus_assets: ClassVar[str] = "joints and links of NVIDIA's file were not compared with the reference's"
 
     decimation: int = setting(2, at_least=1, at_most=1000)
     """Physics steps per policy step (60 Hz policy, 120 Hz physics)."""
