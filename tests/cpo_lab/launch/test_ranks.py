@@ -114,3 +114,11 @@ def test_isaac_labs_ray_scripts_find_a_run(monkeypatch, capsys, tmp_path):
     folder, name = (next(m[1] for line in lines if (m := re.search(pattern, line))) for pattern in patterns)
     [run_folder] = [line.split()[-1] for line in lines if line.startswith("run folder")]
     assert os.path.join(folder, name) == run_folder
+
+
+def test_people_are_spared_the_lines_for_ray(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(train, "_train", lambda plan: 0)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    assert main(["train", "--device", "cpu", "--log_root", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "run folder" in shown and "Logging experiment" not in shown

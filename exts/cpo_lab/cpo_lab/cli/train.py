@@ -320,7 +320,7 @@ def _show(plan: Plan) -> None:
     for name, value in rows.items():
         chosen = "  [dim](chosen for this machine)[/]" if name in chosen_rows else ""
         console.print(f"[bold]{name:<11}[/] {escape(str(value))}{chosen}", soft_wrap=True)
-    if plan.log_dir is not None:  # what Isaac Lab's Ray scripts read to find a run
+    if plan.log_dir is not None and not console.is_terminal:  # what Isaac Lab's Ray scripts read to find a run
         for line in ray_lines(plan.log_dir):
             console.print(line, style="dim", markup=False, soft_wrap=True)
     unequal = unequal_objects(resolved.env_cfg, policies, num_envs)
