@@ -94,6 +94,25 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on_from_its_beginning(tmp
     assert names == ["model_3.json", "model_3.pt", "model_4.json", "model_4.pt"]
 
 
+def test_a_run_from_another_ones_checkpoint_is_as_safe_from_its_first_step(tmp_path):
+    cfg = {**ensemble_cfg(), "save_interval": 3}
+    make_runner(cfg, tmp_path / "first").learn(2)
+    whole = make_runner(cfg, tmp_path / "whole")
+    whole.load(str(tmp_path / "first/model_2.pt"))
+    whole.learn(3)
+    killed = make_runner(cfg, tmp_path / "parts")
+    killed.load(str(tmp_path / "first/model_2.pt"))
+    killed.logger._on_step = lambda: (_ for _ in ()).throw(Killed)
+    with pytest.raises(Killed):
+        killed.learn(3)
+    scramble()
+    second = make_runner(cfg, tmp_path / "parts", env=make_env(seed=123), seed=99)
+    assert second.resume() and second.completed_iterations == 2
+    second.learn(3)
+    assert differing(final_state(whole), final_state(second)) == []
+    assert table(tmp_path / "whole") == table(tmp_path / "parts")
+
+
 def kill_after(runner, iterations):
     """Return the runner's hook after an iteration that ends the run in iteration ``iterations + 1``, and its count."""
     after, done = runner.logger._on_iteration, []

@@ -265,8 +265,9 @@ class EnsembleRunner(CheckpointedRunner):
             for missing in self._rank_state.restore_random(self._pending_random):
                 _log.warning("Not restored: %s.", missing)
             self._pending_random = None
-        elif self.completed_iterations == 0:
+        if not self._goes_on:
             self.save_beginning()
+            self._goes_on = True
 
     def _after_step(self) -> None:
         """Cut a rollout short when a stop request cannot wait for the end of the iteration."""

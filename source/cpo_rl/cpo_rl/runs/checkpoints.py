@@ -118,7 +118,7 @@ class CheckpointStore:
         Raises:
             OSError: If the disk is full or read-only.
         """
-        write_checkpoint(self.folder / BEGINNING, data, manifest)
+        write_checkpoint(self.path(manifest.iteration), data, manifest)
 
     def save(self, data: bytes | memoryview, manifest: CheckpointManifest) -> Path:
         """Write a checkpoint, then delete those the limits no longer cover.
