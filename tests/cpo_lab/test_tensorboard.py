@@ -60,7 +60,7 @@ def test_it_serves_the_runs(logs, broken_plugin, monkeypatch, capsys):
 def test_bad_input_is_one_sentence(logs, capsys):
     with pytest.raises(UserError, match="There is no folder"):
         tensorboard.run([str(logs / "nowhere")])
-    for words, message in ((["--port", "70000"], "at most 65535"), (["--prot", "1"], "did you mean --port")):
+    for words, message in ((["--port", "70000"], "from 0 to 65535"), (["--prot", "1"], "did you mean --port")):
         assert main(["tensorboard", str(logs), *words]) == 2
         assert message in capsys.readouterr().err
     with socket.socket() as taken:
