@@ -51,6 +51,7 @@ EXTRAS = {
         "ruff",
         "mypy",
         "types-PyYAML",
+        "isaaclab[viser]==3.0.0",
     ],
     # What ``./cpo_lab.sh docs`` builds the documentation's site with.
     "docs": ["mkdocs-material>=9.7,<10", "mkdocstrings-python>=2", "latex2mathml>=3.77"],

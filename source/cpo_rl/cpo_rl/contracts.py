@@ -169,6 +169,16 @@ class Environment:
         """Edge lengths of each environment's object over the task's base length, [N, 3]; None for equal objects."""
         return getattr(self.base, "object_scale", None)
 
+    @property
+    def window(self) -> Any:
+        """Isaac Lab's window in Kit; None without one."""
+        return getattr(self.base, "_window", None)
+
+    def set_up_plots(self) -> None:
+        """Ask Isaac Lab to register again what viewers plot of the environment, if it does so."""
+        for name in ("setup_direct_visualizers", "setup_manager_visualizers"):
+            getattr(self.base, name, lambda: None)()
+
 
 class EnvironmentSettings:
     """An Isaac Lab environment configuration and what it offers besides Isaac Lab's fields.

@@ -64,6 +64,26 @@ class Browser:
         """Value returned by a script."""
         return self._call(f"{self._session}/execute/sync", {"script": script, "args": []})
 
+    def click(self, element: str) -> None:
+        """Presses the mouse in the middle of what a JavaScript expression finds, as a hand would."""
+        deadline = time.monotonic() + 60
+        script = f"const e={element}; if(!e) return null; const r=e.getBoundingClientRect();"
+        while (place := self.run(f"{script} return [r.x+r.width/2, r.y+r.height/2]")) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"there is no {element}")
+            time.sleep(0.2)
+        for kind in ("mousePressed", "mouseReleased"):
+            mouse = {"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1}
+            self.devtools("Input.dispatchMouseEvent", mouse)
+
+    def wait_for(self, condition: str, timeout: float = 60.0) -> None:
+        """Waits until a JavaScript expression is true."""
+        deadline = time.monotonic() + timeout
+        while not self.run(f"return Boolean({condition})"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not within {timeout} s: {condition}")
+            time.sleep(0.2)
+
     def devtools(self, command: str, parameters: dict[str, Any]) -> Any:
         """Answer of a DevTools command."""
         return self._call(f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})

@@ -23,6 +23,7 @@ _CONTRACT = {
     "ZStack": {"spacing", "direction"},
     "VGrid": {"column_count", "column_width", "row_count", "row_height"},
     "CollapsableFrame": {"title", "collapsed"},
+    "ComboBox": {"arrow_only"},
     "Rectangle": set(),
     "Frame": set(),
 }
@@ -83,6 +84,27 @@ class Model:
             fn(self)
 
 
+class Choice:
+    """The model of a combo box."""
+
+    def __init__(self, chosen: int) -> None:
+        self.chosen, self.changed = chosen, []
+
+    def get_item_value_model(self) -> Choice:
+        return self
+
+    def get_value_as_int(self) -> int:
+        return self.chosen
+
+    def set_value(self, value: int) -> None:
+        self.chosen = value
+        for fn in self.changed:
+            fn(self, None)
+
+    def add_item_changed_fn(self, fn: Callable[[Choice, Any], None]) -> None:
+        self.changed.append(fn)
+
+
 def _with_text(field: str) -> Callable[..., None]:
     def init(self: Node, text: str = "", **keywords: Any) -> None:
         Node.__init__(self, **{field: text, **keywords})
@@ -108,7 +130,12 @@ def omni_ui() -> types.ModuleType:
         self.children.append(self.frame)
         Node.roots.append(self)
 
+    def combo(self: Node, chosen: int = 0, *options: str, **keywords: Any) -> None:
+        Node.__init__(self, **keywords)
+        self.__dict__.update(model=Choice(chosen), options=options)
+
     module.StringField.__init__ = field
+    module.ComboBox.__init__ = combo
     module.Window = type("Window", (Node,), {"__init__": window, "destroy": lambda self: Node.roots.remove(self)})
     module.Alignment = types.SimpleNamespace(CENTER="center")
     return module

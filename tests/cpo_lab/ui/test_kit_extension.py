@@ -51,7 +51,8 @@ def test_the_window_shows_the_numbers_of_the_run(start, tmp_path):
     for i in range(6):
         assert format_number(table[f"Policy_{i}/return"][-1]) in shown
     assert {"follower 0", "leader", "Synthetic-Test-Data · cpo · seed 0"} <= set(shown)
-    boxes = [node for node in Node.roots[0].walk() if node.kind == "Rectangle"]
+    grid = next(node for node in Node.roots[0].walk() if node.kind == "VGrid")
+    boxes = [node for node in grid.walk() if node.kind == "Rectangle"]
     assert len(boxes) == 36 and len({node.style["background_color"] for node in boxes}) > 5
     append(folder, iteration=61, env_steps=61 * 1024, **{"Policy_0/return": 4321.5})
     time.sleep(0.2)

@@ -97,6 +97,6 @@ def test_a_viewer_in_a_browser_listens_to_this_machine_unless_told_otherwise(nam
         configure_viewers(cfg, ["newton_gl", name], given)
         assert cfg.sim.visualizer_cfgs[0] is other
         assert [(one.visualizer_type, one.bind_address) for one in cfg.sim.visualizer_cfgs[1:]] == [(name, bound)]
-    untouched = types.SimpleNamespace(sim=types.SimpleNamespace(visualizer_cfgs=None))
+    untouched = types.SimpleNamespace(ui_window_class_type=None, sim=types.SimpleNamespace(visualizer_cfgs=None))
     configure_viewers(untouched, ["kit"])
     assert untouched.sim.visualizer_cfgs is None

@@ -230,13 +230,19 @@ def _play(
         output.release(None)
         model = load_policy(env, resolved, checkpoint, force=args.force)
         pace = _Pace(env.unwrapped.step_dt) if args.real_time else None
+        live = None
+        if viewers:
+            from cpo_lab.ui.live import Live
+            from cpo_lab.ui.session import Session
+
+            live = Live(env, Session(resolved.request.task, resolved.num_policies, ids.numpy()), model)
 
         def after_step(count: int, counted: CountedStep) -> None:
             studio.after_step(env, counted)
             if pace is not None:
                 pace.wait(count)
 
-        tallies = run_steps(env, model, ids, steps, stochastic=args.stochastic, after_step=after_step)
+        tallies = run_steps(env, model, ids, steps, stochastic=args.stochastic, live=live, after_step=after_step)
         written = studio.finish(env)
         _summarize(console, tallies, resolved.num_policies)
         for path in written:

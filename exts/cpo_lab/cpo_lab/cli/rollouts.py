@@ -8,16 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cpo_lab.ui.session import blocks
 from cpo_rl.algorithms.episodes import CountedStep, EpisodeCounter
 from cpo_rl.contracts import Environment, EnvironmentSettings
 from cpo_rl.errors import UserError
+
+if TYPE_CHECKING:
+    from cpo_lab.ui.live import Live
 
 _CHECK_INTERVAL = 16
 """Steps between two looks at whether all episodes are in; each look waits for the device."""
@@ -84,7 +88,7 @@ def side_by_side(policies: Sequence[int], num_envs: int) -> Tensor:
     Returns:
         Policy ids [N].
     """
-    return torch.tensor(policies)[torch.arange(num_envs) * len(policies) // num_envs]
+    return torch.from_numpy(blocks(list(policies), num_envs))
 
 
 def run_steps(
@@ -94,6 +98,7 @@ def run_steps(
     steps: int | None,
     *,
     stochastic: bool = False,
+    live: Live | None = None,
     after_step: Callable[[int, CountedStep], None] | None = None,
 ) -> list[PolicyTally]:
     """Let policies act for a number of steps.
@@ -104,23 +109,29 @@ def run_steps(
         ids: Policy of each environment [N].
         steps: Environment steps, or None to run until the viewer is closed.
         stochastic: Sample actions as in training instead of taking their mean.
+        live: What shows them in viewers, where somebody may choose who acts; episodes of several policies count for
+            none.
         after_step: Called with the number of finished steps and what the last one did.
 
     Returns:
         One tally per policy that acted, by index.
     """
     rollout = _Rollout(env, model, ids, env.get_observations(), stochastic)
-    tallies = {int(i): PolicyTally(int(i)) for i in ids.unique().tolist()}
+    tallies: dict[int, PolicyTally] = {}
     count = 0
     while (steps is None or count < steps) and env.unwrapped.sim.is_running():
+        if live is not None:
+            rollout.ids = live.cast()
         counted = rollout.step()
         count += 1
-        for policy, tally in tallies.items():
+        ended = counted.done if live is None else live.after_step(counted, rollout.observations)
+        for policy in rollout.ids.unique().tolist():
+            tally = tallies.setdefault(policy, PolicyTally(policy))
             own = rollout.ids == policy
             tally.steps += int(own.sum())
             tally.reward += float(counted.rewards[own].sum())
-        for index in counted.done.nonzero().flatten().tolist():
-            tally = tallies[int(ids[index])]
+        for index in ended.nonzero().flatten().tolist():
+            tally = tallies[int(rollout.ids[index])]
             tally.returns.append(float(counted.returns[index]))
             for name, values in counted.metrics.items():
                 tally.metrics.setdefault(name, []).append(float(values[index]))

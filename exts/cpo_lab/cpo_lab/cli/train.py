@@ -27,6 +27,7 @@ from cpo_lab.launch.continuation import (
     keep_names,
     refuse_what_stays,
     request_of,
+    suit_cpu,
     total_iterations,
 )
 from cpo_lab.launch.ending import told_end
@@ -52,12 +53,6 @@ from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.compatibility import check_task_of
 from cpo_rl.runs.folder import RunFolder
-
-CPU_ITERATIONS = 1000
-"""Iterations of a run on the CPU unless told otherwise: some two million transitions."""
-
-CPU_SAVE_INTERVAL = 20
-"""Iterations between checkpoints on the CPU, so that there is soon something to play."""
 
 _EPILOG = """\
 settings:
@@ -239,7 +234,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     if args.run_name:
         cfg.run_name = args.run_name
     check_logger(vars(cfg))
-    _suit_cpu(resolved)
+    suit_cpu(resolved)
     cfg.max_iterations = total_iterations(args, cfg.max_iterations, checkpoint)
     if checkpoint is not None:
         if not args.force:
@@ -274,17 +269,6 @@ def _place(
     new = RunPlace(None, log_root, resolved.agent_cfg.experiment_name, args.run_name)
     named = log_root if args.log_dir else None
     return choose_place(begin, reasons, named, new, may_move=args.move_aside)
-
-
-def _suit_cpu(resolved: Resolved) -> None:
-    """Replace a schedule made for tens of thousands of environments by one that a person can watch on a CPU."""
-    if resolved.request.device != "cpu":
-        return
-    given, cfg = names_of(resolved.request.overrides), resolved.agent_cfg
-    if "agent.max_iterations" not in given:
-        cfg.max_iterations = min(cfg.max_iterations, CPU_ITERATIONS)
-    if "agent.save_interval" not in given:
-        cfg.save_interval = min(cfg.save_interval, CPU_SAVE_INTERVAL)
 
 
 def _show(plan: Plan) -> None:
@@ -366,6 +350,10 @@ def _train(plan: Plan) -> int:
             runner.init_from(str(plan.weights), ["log_std"] if "agent.model.init_log_std" in given else [])
         if Rank.of_this_process().is_first:  # not earlier: the records of a run that is refused stay what they were
             _write_settings(plan, runner, {"env": to_dict(resolved.env_cfg), "agent": to_dict(cfg)})
+        if plan.visualizers:
+            from cpo_lab.ui.live import show_training
+
+            show_training(env, resolved.num_policies, request.task, log_dir)
         with told_end(log_dir if Rank.of_this_process().is_first and not plan.member else None):
             runner.learn_until(cfg.max_iterations, init_at_random_ep_len=cfg.init_at_random_ep_len)
         if Rank.of_this_process().several:

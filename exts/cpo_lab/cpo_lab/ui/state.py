@@ -102,6 +102,12 @@ class RunState:
         """The newest KL matrix [M, M] in nats; None without one."""
         return self.snapshots[-1].kl_matrix if self.snapshots else None
 
+    @property
+    def kl_note(self) -> str:
+        """What :attr:`kl` is, in a line."""
+        steps = f" after {self.snapshots[-1].env_steps:,.0f} steps" if self.snapshots else ""
+        return f"KL(row | column) in nats{steps}"
+
     def column(self, metric: Metric, policy: int | None) -> str | None:
         """Column of a metric's values, of one policy where it has one per policy; None where the run has none."""
         names = [metric.tag] if policy is None else metric.columns(policy, self.num_policies)

@@ -52,3 +52,8 @@ def kl_color(value: float, limits: tuple[float, float]) -> str:
     """Return the colour of a KL as ``#rrggbb``."""
     palette = kl_palette()
     return palette[round(kl_share(value, limits) * (len(palette) - 1))]
+
+
+def kl_ink(value: float, limits: tuple[float, float]) -> str:
+    """Return the colour that is readable on :func:`kl_color` as ``#rrggbb``."""
+    return "#ffffff" if kl_share(value, limits) < 0.55 else "#000000"

@@ -68,7 +68,7 @@ class NewtonView:
         half = math.tan(math.radians(_HEIGHT_OF_VIEW / 2.0)) * max(_LEAST_ASPECT * height / width, 1.0)
         self._gl.camera.fov = math.degrees(2.0 * math.atan(half))
         self._lay_floor(visible=background == "floor")
-        self._color_bands(colors)
+        color_bands(self._visualizer.backend.model, colors)
         self._moment: Moment | None = None
         self._is_calibrated = background != "floor"
         if background == "plain":
@@ -166,16 +166,21 @@ class NewtonView:
             hidden=not visible,
         )
 
-    def _color_bands(self, colors: Mapping[int, Sequence[int]]) -> None:
-        """Give the coloured band of each shown environment's robots the colour of its policy."""
-        model = self._visualizer.backend.model
-        if model.shape_color is None:
-            return
-        shades, worlds = model.shape_color.numpy(), model.shape_world.numpy()
-        for shape, label in enumerate(model.shape_label):
-            if str(label).endswith(f"look_{BAND}") and int(worlds[shape]) in colors:
-                shades[shape] = np.asarray(colors[int(worlds[shape])]) / 255.0
-        model.shape_color.assign(shades)
+
+def color_bands(model: Any, colors: Mapping[int, Sequence[int]]) -> None:
+    """Give the coloured band of each shown environment's robots the colour of its policy.
+
+    Args:
+        model: Newton's model, from which its viewers take colours.
+        colors: Colour by index of the environment, 0 to 255.
+    """
+    if model.shape_color is None:
+        return
+    shades, worlds = model.shape_color.numpy(), model.shape_world.numpy()
+    for shape, label in enumerate(model.shape_label):
+        if str(label).endswith(f"look_{BAND}") and int(worlds[shape]) in colors:
+            shades[shape] = np.asarray(colors[int(worlds[shape])]) / 255.0
+    model.shape_color.assign(shades)
 
 
 def _state(group: Any) -> dict[str, Any]:

@@ -18,6 +18,14 @@ VIEWERS = {"kit": "isaacsim", "newton_gl": "pyglet", "newton_rtx": "ovrtx", "rer
 EXTRAS = {"kit": "isaacsim", "rerun": "rerun", "viser": "viser"}
 """Extra of this project that brings it."""
 
+_STOCK, _OURS = "isaaclab.envs.ui", "cpo_lab.ui.env_window"
+
+WINDOWS = {
+    f"{_STOCK}.base_env_window:BaseEnvWindow": f"{_OURS}:EnsembleWindow",
+    f"{_STOCK}.manager_based_rl_env_window:ManagerBasedRLEnvWindow": f"{_OURS}:ManagerEnsembleWindow",
+}
+"""Window of an environment in Kit that has a part for the ensemble, by the one of Isaac Lab that it extends."""
+
 LOCAL = "127.0.0.1"
 """Where viewers in a browser are served unless asked otherwise: to this machine."""
 
@@ -87,7 +95,7 @@ def check_together(viewers: list[str], physics: str | None) -> None:
 def configure_viewers(env_cfg: Any, viewers: list[str], host: str | None = None) -> None:
     """Give an environment's configuration the viewers that are served in a browser, bound to one address.
 
-    Isaac Lab's own would listen on all interfaces of the machine.
+    Isaac Lab's own would listen on all interfaces of the machine. In Kit the environment's window becomes ours.
 
     Args:
         env_cfg: Settings of the environment; changed in place.
@@ -100,6 +108,8 @@ def configure_viewers(env_cfg: Any, viewers: list[str], host: str | None = None)
     made = {"viser": ViserVisualizerCfg, "rerun": RerunVisualizerCfg}
     cfgs = env_cfg.sim.visualizer_cfgs or []
     kept = [cfg for cfg in (cfgs if isinstance(cfgs, list) else [cfgs]) if cfg.visualizer_type not in made]
+    if "kit" in viewers:
+        env_cfg.ui_window_class_type = WINDOWS.get(str(env_cfg.ui_window_class_type), env_cfg.ui_window_class_type)
     new = [made[name](bind_address=host or LOCAL) for name in viewers if name in made]
     if new:
         env_cfg.sim.visualizer_cfgs = [*kept, *new]
