@@ -18,13 +18,15 @@ from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
+from isaaclab.utils.array import index_fill_
 from isaaclab.utils.string import ResolvableString
 from isaaclab_tasks.utils import PresetCfg
 
 from cpo_lab.assets.availability import check_files, file_of
 from cpo_lab.assets.nucleus import BUILTIN, NUCLEUS, AssetChoiceCfg
-from cpo_lab.physics.changed_targets import write_every_target
+from cpo_lab.physics.changed_targets import WITHOUT_TORQUES, write_every_target
 from cpo_lab.physics.defaults import default_num_envs, fit_num_envs, limit_torch_threads
+from cpo_lab.physics.material import tell_newton, tell_ovphysx
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
 from cpo_lab.physics.presets import (
     FOLLOW_DEVICE,
@@ -47,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 def simulation_cfg(physics: HandPhysicsCfg, decimation: int, dt: float = 1 / 120) -> SimulationCfg:
-    """Return the simulation of a task, the engine by preset, with a friction of 1 that OvPhysX does not read.
+    """Return the simulation of a task, the engine by preset, with friction 1 (:mod:`cpo_lab.physics.material`).
 
     Args:
         physics: Presets of the engines.
@@ -233,6 +235,7 @@ class TaskEnv(DirectRLEnv):
         """What was chosen for the user, one line each."""
         for line in self.choices:
             logger.warning(line)
+        tell_newton(cfg.sim)
         if cfg.scene.class_type == InteractiveSceneCfg(num_envs=1, env_spacing=1.0).class_type:  # none of your own
             cfg.scene.class_type = ResolvableString("cpo_lab.tasks.limited_scene:LimitedScene")
         if not cfg.only_changed_targets:
@@ -240,6 +243,19 @@ class TaskEnv(DirectRLEnv):
         super().__init__(cfg, render_mode, **kwargs)
         self.scene.limiter = MotionLimiter(self.scene, cfg.object_speed_limit, cfg.object_spin_limit)
         self.quarantine = Quarantine(self.scene, self.bounds)
+
+    def _setup_scene(self) -> None:
+        """Say what bodies without a material of their own are made of; the rest stands in the scene's settings."""
+        super()._setup_scene()
+        tell_ovphysx(self.sim)
+
+    def _reset_idx(self, env_ids: torch.Tensor) -> None:
+        """Begin an episode; the torques of the one before are not observed in it."""
+        super()._reset_idx(env_ids)
+        with torch.inference_mode():  # in which they may have been made, and could not be changed outside of it
+            for robot in self.scene.articulations.values():
+                if robot.cfg.class_type != WITHOUT_TORQUES:
+                    index_fill_(robot.data.applied_torque.torch, env_ids, 0.0)
 
     def _reset_envs_from_buffer(self) -> torch.Tensor | None:
         """Reset environments whose episode ended, and those that are quarantined, which get no reward."""

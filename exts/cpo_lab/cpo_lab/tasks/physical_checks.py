@@ -150,6 +150,32 @@ def check_object_rests(env: Any, place: OnSurface) -> list[PhysicalCheck]:
     ]
 
 
+def check_object_slides(env: Any, place: OnSurface) -> list[PhysicalCheck]:
+    """An object that is pulled along is braked by the friction that the settings state.
+
+    The pull is 1.3 times what friction can hold, so that the object slides; how far it gets says what friction took.
+    """
+    material, body = env.cfg.sim.physics_material, env.scene["object"]
+    if material is None or material.dynamic_friction == 0.0:
+        return []
+    _take_default_pose(env)
+    place_object(env, place.start)
+    run_physics(env, 0.5)
+    gravity, wanted = abs(env.cfg.sim.gravity[2]), material.dynamic_friction
+    force = torch.zeros(env.num_envs, 1, 3, device=env.device)
+    force[:, 0, 0] = 1.3 * wanted * gravity * body.data.body_mass.torch[:, 0]
+    body.permanent_wrench_composer.set_forces_and_torques_index(forces=force)
+    flattest = int(place.height.argmin())  # a tall one would topple
+    before = float(object_position(env)[flattest, 0])
+    run_physics(env, seconds := 0.25)
+    gained = 2.0 * (float(object_position(env)[flattest, 0]) - before) / seconds**2
+    body.permanent_wrench_composer.set_forces_and_torques_index(forces=torch.zeros_like(force))
+    friction = 1.3 * wanted - gained / gravity
+    low, high = 0.8 * wanted, 1.25 * wanted  # even a cube is about to topple, which is counted as friction
+    name, passed = f"friction of the object on the {place.surface}", low < friction < high
+    return [PhysicalCheck(name, friction, "", f"{low:g} to {high:g}", passed)]
+
+
 def check_object_stays_in_hand(env: Any, place: InHand) -> list[PhysicalCheck]:
     """An object stays on the straight fingers for 2 s."""
     _take_default_pose(env)
@@ -215,7 +241,7 @@ def physical_checks(env: Any) -> list[PhysicalCheck]:
     results = [*check_pose_is_held(env), *check_fingers_follow(env)] if env.joint_groups() else []
     for place in env.resting_places():
         if isinstance(place, OnSurface):
-            results += check_object_rests(env, place)
+            results += [*check_object_rests(env, place), *check_object_slides(env, place)]
         else:
             results += check_object_stays_in_hand(env, place)
     for coupling in env.couplings():

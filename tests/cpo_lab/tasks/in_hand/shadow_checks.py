@@ -132,6 +132,7 @@ def check_episode_ends(env) -> dict:
         # the first observation of an episode must show the state after the reset, also for the links
         "joints_after_reset": env.hand.data.joint_pos.torch[1, env.map.joints].tolist(),
         "tips_after_reset": observation["policy"][1, 96:161].view(5, 13)[:, :3].tolist(),
+        "torques": observation["policy"][:, 48:72].abs().sum(dim=-1).tolist(),
     }
     observation, *_ = env.step(idle)
     shown = observation["policy"][:, 88:92]

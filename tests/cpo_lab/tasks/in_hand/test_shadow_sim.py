@@ -95,6 +95,11 @@ def test_a_reached_goal_is_rewarded_shown_once_more_and_replaced(seen):
     assert ends["goal_kept_next"] == [True, False, False, False, True, True]
 
 
+def test_the_first_observation_shows_no_torques_of_the_episode_before(seen):
+    begun = [index for index, torque in enumerate(seen["ends"]["torques"]) if torque == 0.0]
+    assert begun == [1, 3]  # which dropped its cube, and which ran out of time
+
+
 def test_time_runs_out_without_a_termination(seen):
     ends = seen["ends"]
     assert ends["timed_out"] == [False, False, False, True, False, False]
