@@ -30,12 +30,19 @@ def turn(axis, angle: float) -> np.ndarray:
 def forward_kinematics(
     robot: Robot, angles: dict[str, float], position=(0.0, 0.0, 0.0), orientation=(0.0, 0.0, 0.0, 1.0)
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Position [3] and rotation [3, 3] of every link for joint ``angles`` (others 0) and the given pose of the root."""
+    """Position [3] and rotation [3, 3] of every link for joint ``angles`` (others 0) and the given pose of the root.
+
+    The angle of a sliding joint is how far it is pushed out [m].
+    """
     joints = {joint.child: joint for joint in robot.joints}
     poses = {robot.links[0].name: (np.asarray(position, dtype=float), matrix(orientation))}
     for link in robot.links[1:]:
         origin, rotation = poses[link.parent]
         joint = joints[link.name]
-        local = matrix(link.orientation) @ turn(joint.axis, angles.get(joint.name, 0.0))
-        poses[link.name] = (origin + rotation @ np.asarray(link.position), rotation @ local)
+        own, angle, place = matrix(link.orientation), angles.get(joint.name, 0.0), np.asarray(link.position)
+        if joint.slides:
+            place = place + own @ (angle * np.asarray(joint.axis))
+        else:
+            own = own @ turn(joint.axis, angle)
+        poses[link.name] = (origin + rotation @ place, rotation @ own)
     return poses

@@ -176,8 +176,8 @@ def _write_links(stage: Any, robot: Robot) -> None:
 def _write_joints(stage: Any, robot: Robot) -> dict[str, Any]:
     """Write all joints; returns name -> prim.
 
-    Every joint turns about its own X axis; the local frames on both sides carry the rotation from X to the axis of the
-    table, so oblique axes need no special case.
+    Every joint turns about its own X axis or slides along it; the local frames on both sides carry the rotation from X
+    to the axis of the table, so oblique axes need no special case.
     """
     from pxr import Gf, Sdf, UsdPhysics
 
@@ -185,18 +185,20 @@ def _write_joints(stage: Any, robot: Robot) -> dict[str, Any]:
     for joint in robot.joints:
         link = robot.link(joint.child)
         to_axis = Gf.Rotation(Gf.Vec3d(1, 0, 0), Gf.Vec3d(*joint.axis)).GetQuat()
-        revolute = UsdPhysics.RevoluteJoint.Define(stage, f"{ROOT_PRIM}/joints/{joint.name}")
-        revolute.CreateAxisAttr("X")
-        revolute.CreateBody0Rel().SetTargets([_link_path(str(link.parent))])
-        revolute.CreateBody1Rel().SetTargets([_link_path(link.name)])
-        revolute.CreateLocalPos0Attr(Gf.Vec3f(*link.position))
-        revolute.CreateLocalRot0Attr(Gf.Quatf(_quat(link.orientation, Gf.Quatd) * to_axis))
-        revolute.CreateLocalPos1Attr(Gf.Vec3f(0.0))
-        revolute.CreateLocalRot1Attr(Gf.Quatf(to_axis))
-        revolute.CreateLowerLimitAttr(joint.lower / _DEG)
-        revolute.CreateUpperLimitAttr(joint.upper / _DEG)
-        prim = revolute.GetPrim()
-        UsdPhysics.DriveAPI.Apply(prim, "angular").CreateTypeAttr("force")
+        kind = UsdPhysics.PrismaticJoint if joint.slides else UsdPhysics.RevoluteJoint
+        unit = 1.0 if joint.slides else _DEG
+        moving = kind.Define(stage, f"{ROOT_PRIM}/joints/{joint.name}")
+        moving.CreateAxisAttr("X")
+        moving.CreateBody0Rel().SetTargets([_link_path(str(link.parent))])
+        moving.CreateBody1Rel().SetTargets([_link_path(link.name)])
+        moving.CreateLocalPos0Attr(Gf.Vec3f(*link.position))
+        moving.CreateLocalRot0Attr(Gf.Quatf(_quat(link.orientation, Gf.Quatd) * to_axis))
+        moving.CreateLocalPos1Attr(Gf.Vec3f(0.0))
+        moving.CreateLocalRot1Attr(Gf.Quatf(to_axis))
+        moving.CreateLowerLimitAttr(joint.lower / unit)
+        moving.CreateUpperLimitAttr(joint.upper / unit)
+        prim = moving.GetPrim()
+        UsdPhysics.DriveAPI.Apply(prim, "linear" if joint.slides else "angular").CreateTypeAttr("force")
         prim.AddAppliedSchema("PhysxJointAPI")
         _set(prim, "physxJoint:armature", Sdf.ValueTypeNames.Float, joint.armature)
         prims[joint.name] = prim

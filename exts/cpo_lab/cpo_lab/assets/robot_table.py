@@ -3,7 +3,7 @@
 
 """Robots as plain number tables.
 
-A :class:`Robot` is a tree of :class:`Link`, joined by revolute :class:`Joint`, with primitive colliders
+A :class:`Robot` is a tree of :class:`Link`, joined by turning or sliding :class:`Joint`, with primitive colliders
 (:class:`Shape`) and optional :class:`FixedTendon`. Units are SI (metres, kilograms, radians) and quaternions are
 **xyzw**, as everywhere else in Isaac Lab 3.
 """
@@ -107,7 +107,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Joint:
-    """The revolute joint that carries the link ``child``; its anchor is the origin of that link."""
+    """The joint that carries the link ``child``; its anchor is the origin of that link.
+
+    A sliding joint has metres in the place of radians and newtons in the place of N m.
+    """
 
     name: str
     """Name of the joint (and of its prim)."""
@@ -130,6 +133,8 @@ class Joint:
     velocity_limit: float = math.inf
     """Largest speed, rad/s. For the actuator config, not written to USD: PhysX lets a joint at its own velocity limit
     slip past its position limits, so :mod:`cpo_lab.tasks.motion_limits` bounds the speed instead."""
+    slides: bool = False
+    """Whether the link slides along the axis instead of turning about it."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ class Robot:
 
 
 def _check(robot: Robot) -> None:
-    """Raises ValueError if the tables of ``robot`` do not describe a tree of revolute joints."""
+    """Raises ValueError if the tables of ``robot`` do not describe a tree of joints."""
     seen: set[str] = set()
     for index, link in enumerate(robot.links):
         if link.name in seen:

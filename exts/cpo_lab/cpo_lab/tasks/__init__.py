@@ -70,5 +70,14 @@ for _robot in ("Anymal", "Humanoid"):
         agents=f"{_module}:",
     )
 
+for _verb in ("Push", "Stack"):
+    _module = f"franka.{_verb.lower()}"
+    _register(
+        f"CpoLab-{_verb}-Franka-Direct",
+        env=f"{_module}:{_verb}Env",
+        env_cfg=f"{_module}:{_verb}EnvCfg",
+        agents=f"{_module}:",
+    )
+
 install()  # names of version 0.1.0
 offer(AGENTS)  # to tasks of others

@@ -105,10 +105,16 @@ def check_pose_is_held(env: Any) -> list[PhysicalCheck]:
     return [PhysicalCheck("pose held for 2 s, joint error", error, "rad", "below 0.02", error < 0.02)]
 
 
-def finger_response(env: Any, step: float = 0.4) -> tuple[float, float]:
-    """Return time constant [s] (to 63 % of a step command) and remaining error [rad] after 1 s of one finger joint."""
+def finger_response(env: Any, step: float | None = None) -> tuple[float, float]:
+    """Return time constant [s] (to 63 % of a step command) and remaining error after 1 s of one finger joint.
+
+    Args:
+        env: The environment.
+        step: How far it is moved; as far as the group says if None.
+    """
     _take_object_away(env)
     group = env.joint_groups()[0]
+    step = group.step if step is None else step
     start = group.default.repeat(env.num_envs, 1)
     group.place(start)
     run_physics(env, 0.2)
@@ -127,10 +133,11 @@ def finger_response(env: Any, step: float = 0.4) -> tuple[float, float]:
 def check_fingers_follow(env: Any) -> list[PhysicalCheck]:
     """A finger joint follows a step command; its time constant is the number to compare between engines."""
     constant, error = finger_response(env)
-    name = f"{env.joint_groups()[0].moved} step response"
+    group = env.joint_groups()[0]
+    name, most = f"{group.moved} step response", group.step / 8.0
     return [
         PhysicalCheck(f"{name}, time constant", 1e3 * constant, "ms", "below 300", constant < 0.3),
-        PhysicalCheck(f"{name}, error after 1 s", error, "rad", "below 0.05", error < 0.05),
+        PhysicalCheck(f"{name}, error after 1 s", error, group.unit, f"below {most:g}", error < most),
     ]
 
 

@@ -37,6 +37,10 @@ class JointGroup:
     """Commands tendon motors, if there are any, so that they hold joint positions [rad], shape [N, J]."""
     moved: str = "finger"
     """What the joint :attr:`finger` moves, in words."""
+    step: float = 0.4
+    """How far it is moved [:attr:`unit`]."""
+    unit: str = "rad"
+    """Unit of its position."""
 
     @property
     def ids(self) -> Any:
