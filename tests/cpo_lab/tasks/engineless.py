@@ -95,6 +95,7 @@ class Body(Recorder):
         velocity = 40.0 * draw(count, self.links, 6) - 20.0
         velocity[..., 3:] *= 4.0
         self.data.body_link_pose_w, self.data.body_com_vel_w = Quantity(pose), Quantity(velocity)
+        self.data.body_link_vel_w = Quantity(0.01 * velocity)
         self.data.root_link_pose_w = Quantity(pose[:, 0].clone())
         self.data.root_com_vel_w = Quantity(velocity[:, 0].clone())
         if self.links > 1:
@@ -102,6 +103,8 @@ class Body(Recorder):
             self.data.joint_pos = Quantity(2.0 * draw(count, joints) - 1.0)
             self.data.joint_vel = Quantity(20.0 * draw(count, joints) - 10.0)
             self.data.applied_torque = Quantity(draw(count, joints))
+            self.data.body_link_jacobian_w = Quantity(draw(count, self.links - 1, 6, joints) - 0.5)
+            self.data.mass_matrix = Quantity(torch.eye(joints) + 0.1 * draw(count, 1, 1))
 
 
 def unit(values: torch.Tensor) -> torch.Tensor:
@@ -118,7 +121,7 @@ class Scene:
         self.env_origins = torch.zeros(cfg.num_envs, 3)
         self.env_origins[:, 0] = cfg.env_spacing * torch.arange(cfg.num_envs)
         self.env_prim_paths = ["/World/envs/env_0"]
-        names = [name for name in ("robot", "robot_2", "object", "bucket") if name in vars(cfg)]
+        names = [name for name in ("robot", "robot_2", "object", "lower_cube", "bucket") if name in vars(cfg)]
         self.bodies = {
             name: Body(trace, name, getattr(cfg, name), cfg.num_envs, robots.get(name.partition("_")[0]))
             for name in names
@@ -158,6 +161,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
 
     from cpo_lab.tasks import motion_limits
     from cpo_lab.tasks.arms import goals
+    from cpo_lab.tasks.franka import push
     from cpo_lab.tasks.in_hand import goal_marker, shadow
     from cpo_lab.tasks.legs import humanoid
 
@@ -180,6 +184,7 @@ def no_engine(trace: Trace, robots: dict[str, Any]):
             (motion_limits, "moves_freely", lambda body: True),
             (goals, "VisualizationMarkers", markers),
             (goal_marker, "VisualizationMarkers", markers),
+            (push, "VisualizationMarkers", markers),
             (humanoid, "joint_frames", lambda root, links: torch.eye(3).repeat(len(links), 1, 1)),
             (shadow, "joint_frames", lambda root, links, otherwise: torch.eye(3).repeat(len(links), 1, 1)),
         ):
@@ -210,6 +215,8 @@ def bring_near_goals(env: Any, draw: Any) -> None:
     env.scene.move(draw)
     if "object" not in env.scene.bodies:
         return move_as_wanted(env, draw)
+    if "control" in vars(env):
+        return move_on_the_bench(env, draw)
     pose = env.object.data.root_link_pose_w.torch
     near = torch.arange(env.num_envs) % 3 > 0
     if "curriculum" in vars(env):
@@ -234,6 +241,30 @@ def move_as_wanted(env: Any, draw: Any) -> None:
     data.root_link_pose_w.torch[:, 3:] /= data.root_link_pose_w.torch[:, 3:].norm(dim=-1, keepdim=True)
     data.root_com_vel_w.torch[:] *= 0.03
     data.applied_torque.torch[:] *= 30.0
+
+
+def move_on_the_bench(env: Any, draw: Any) -> None:
+    """Put cubes onto the table, half of them where they are to be brought, some of them lifted, and the hand near."""
+    ladder, pose = torch.arange(env.num_envs), env.cube.data.root_link_pose_w.torch
+    place = 0.3 * (draw(env.num_envs, 3) - 0.5)
+    place[:, 2] = 1.05 + 0.12 * draw(env.num_envs) * (ladder % 4 == 1)
+    pose[:, :3] = place + env.scene.env_origins
+    if "lower_cube" in env.scene.bodies:
+        other = env.lower_cube.data.root_link_pose_w.torch
+        other[:, :3] = pose[:, :3] + 0.2 * (draw(env.num_envs, 3) - 0.5)
+        other[:, 2] = 1.06
+        on_it = ladder % 2 == 0
+        pose[on_it, :3] = other[on_it, :3] + 0.05 * (draw(int(on_it.sum()), 3) - 0.5)
+        pose[on_it, 2] = 1.1 + 0.04 * draw(int(on_it.sum()))
+    else:
+        near = ladder % 2 == 0
+        pose[near, :3] = (env.goal + env.scene.env_origins)[near]
+        pose[near, 0] += 0.012 * draw(int(near.sum()))
+    pose[ladder % 16 == 5, 1] += 8.0  # pushed off the table, and far
+    hand = env.robot.data.body_link_pose_w.torch
+    hand[..., :3] = pose[:, None, :3] + 0.1 * (draw(env.num_envs, hand.shape[1], 3) - 0.5)
+    hand[:, env._hand, 2] += 0.21  # looking down, the grip site is so far below
+    hand[:, env._hand, 3:] = torch.tensor([1.0, 0.0, 0.0, 0.0])
 
 
 def product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

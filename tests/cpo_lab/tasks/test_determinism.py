@@ -22,9 +22,10 @@ ARMS = (
     "Reorient-DualKukaAllegro",
 )  # fmt: skip
 LEGS = ("Anymal", "Humanoid")
+FRANKA = ("Push-Franka", "Stack-Franka")
 RUNS = [
     pytest.param(task, engine, marks=() if (task, engine) == ("Throw-KukaAllegro", "ovphysx") else SLOW)
-    for task in (*HANDS, *ARMS, *LEGS)
+    for task in (*HANDS, *ARMS, *LEGS, *FRANKA)
     for engine in ("ovphysx", "newton_mjwarp")
 ]
 
@@ -66,7 +67,10 @@ def test_the_number_of_torch_threads_changes_nothing_in_a_small_environment(engi
 
 @pytest.mark.parametrize(
     "task",
-    ["Reorient-Cube-Shadow", *(pytest.param(task, marks=SLOW) for task in ("Reorient-Cube-Allegro", *ARMS, *LEGS))],
+    [
+        "Reorient-Cube-Shadow",
+        *(pytest.param(task, marks=SLOW) for task in ("Reorient-Cube-Allegro", *ARMS, *LEGS, *FRANKA)),
+    ],
 )
 def test_writing_only_changed_targets_changes_no_bit(task):
     """Isaac Lab's own articulations, which write every target before every physics step, give the same 300 steps."""

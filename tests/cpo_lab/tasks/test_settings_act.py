@@ -23,6 +23,7 @@ from tests.cpo_lab.tasks.engineless import NUM_ENVS, STEPS, Trace, bring_near_go
 
 import cpo_lab.tasks  # noqa: F401  registers the ids
 from cpo_lab.assets.allegro_hand_table import allegro_hand
+from cpo_lab.assets.franka.panda_table import panda
 from cpo_lab.assets.kuka_allegro_table import kuka_allegro
 from cpo_lab.assets.legs.anymal_table import anymal
 from cpo_lab.assets.legs.humanoid_table import humanoid
@@ -40,9 +41,10 @@ REGRASP, REORIENT, THROW = "Regrasp-KukaAllegro", "Reorient-KukaAllegro", "Throw
 TWO_ARMS = ("Regrasp-DualKukaAllegro", "Reorient-DualKukaAllegro")
 
 ANYMAL, HUMANOID = LEGS = ("Anymal", "Humanoid")
+PUSH, STACK = FRANKA = ("Push-Franka", "Stack-Franka")
 
 CASES = [
-    *((task, {}) for task in (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS)),
+    *((task, {}) for task in (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS, *FRANKA)),
     (SHADOW, {"object_shape": "egg"}),
     (SHADOW, {"object_shape": "pen"}),
     (SHADOW, {"fingertip_wrench": "zeros"}),
@@ -79,11 +81,8 @@ def resolved(task: str, engine: str = "ovphysx") -> Any:
 
 
 def robots(task: str) -> dict[str, Any]:
-    return {
-        "robot": {SHADOW: shadow_hand, ALLEGRO: allegro_hand, ANYMAL: anymal, HUMANOID: humanoid}.get(
-            task, kuka_allegro
-        )()
-    }
+    own = {SHADOW: shadow_hand, ALLEGRO: allegro_hand, ANYMAL: anymal, HUMANOID: humanoid, PUSH: panda, STACK: panda}
+    return {"robot": own.get(task, kuka_allegro)()}
 
 
 def put(cfg: Any, name: str, value: Any) -> None:
@@ -211,7 +210,7 @@ def near(value: Any) -> list[Any]:
     return [0.6 * value, 1.4 * value] if value else [0.3, -0.3]
 
 
-TASKS = (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS)
+TASKS = (SHADOW, ALLEGRO, REGRASP, REORIENT, THROW, *TWO_ARMS, *LEGS, *FRANKA)
 CONFIGURATIONS = {(task, "ovphysx"): resolved(task) for task in TASKS}
 
 
@@ -340,6 +339,7 @@ SENSOR = "scene.joint_wrench.update_period"
         (ANYMAL, {"command_low": (3.0, 0.0, 0.0)}, "command_low=.* must not exceed env.command_high"),
         (ANYMAL, {"reset_pose_range": (1.0, 0.5)}, "must give the smaller factor first"),
         (ANYMAL, {"scene.robot.spawn.activate_contact_sensors": False}, "must be true: a fall is felt by it"),
+        (PUSH, {"start_apart": 0.3}, "start_apart=0.3 must be at most env.start_range=0.25"),
         (TWO_ARMS[0], {"arm_speed": 1.0}, "no effect with arm_control=absolute"),
     ],
 )

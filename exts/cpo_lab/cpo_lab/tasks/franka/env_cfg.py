@@ -72,8 +72,6 @@ class FrankaEnvCfg(TaskEnvCfg, ControlRules):
 
     physics_presets: ClassVar[type[HandPhysicsCfg]] = BenchPhysicsCfg
 
-    no_nucleus_assets: ClassVar[str] = "joints and links of NVIDIA's file were not compared with the reference's"
-
     scene: Any = BenchSceneCfg()
     """Assets."""
 
