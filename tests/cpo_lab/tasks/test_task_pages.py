@@ -15,6 +15,10 @@ import pytest
 pytest.importorskip("isaaclab")
 import cpo_lab.tasks  # noqa: F401  registers the ids
 from cpo_lab.tasks.arms.layout import REWARD_TERMS, kuka_observations
+from cpo_lab.tasks.franka.push import PUSH_OBSERVATIONS
+from cpo_lab.tasks.franka.push_rules import PushRules
+from cpo_lab.tasks.franka.stack import STACK_OBSERVATIONS
+from cpo_lab.tasks.franka.stack_rules import StackRules
 from cpo_lab.tasks.in_hand.allegro import ALLEGRO_OBSERVATIONS
 from cpo_lab.tasks.in_hand.rules import ReorientRules
 from cpo_lab.tasks.layout import layout_size, markdown_table
@@ -33,6 +37,8 @@ TABLES = {
     "regrasp_dual_kuka": ("CpoLab-Regrasp-DualKukaAllegro-Direct", kuka_observations(2, 1)),
     "anymal": ("CpoLab-Anymal-Direct", ANYMAL_OBSERVATIONS),
     "humanoid": ("CpoLab-Humanoid-Direct", HUMANOID_OBSERVATIONS),
+    "push_franka": ("CpoLab-Push-Franka-Direct", PUSH_OBSERVATIONS),
+    "stack_franka": ("CpoLab-Stack-Franka-Direct", STACK_OBSERVATIONS),
     "reorient_dual_kuka": ("CpoLab-Reorient-DualKukaAllegro-Direct", kuka_observations(2, 4)),
 }
 
@@ -81,6 +87,23 @@ def test_the_humanoids_page_has_the_rules_constants():
     )
     assert first in text and second in text
     assert f"below {rules.fall_height:g} m the whole reward is {rules.fall_reward:g}" in text
+
+
+def test_the_pages_of_frankas_tasks_have_the_rules_constants():
+    text, push = (PAGES / "push_franka.md").read_text(encoding="utf-8"), PushRules()
+    assert f"r = {push.near_reward:g} (1 - tanh({push.sharpness:g} d))" in text
+    assert f"success  {push.success_reward:g} (300 - n)" in text
+    assert f"else     {push.failure_reward:g} tanh({push.sharpness:g} d)" in text
+    assert f"d below {push.success_distance:g} m | `env.success_distance` |" in text
+    assert f"more than {push.lift_limit:g} m above the table | `env.lift_limit` |" in text
+    text, stack = (PAGES / "stack_franka.md").read_text(encoding="utf-8"), StackRules()
+    reward = f"r = {stack.reach_scale:g} max(1 - tanh({stack.sharpness:g} reach), align) + {stack.lift_scale:g} lifted"
+    assert f"{reward} + {stack.align_scale:g} align" in text
+    assert f"A success earns {stack.success_reward:g} instead" in text
+    near = f"within {stack.stacked_distance:g} m of the middle of the other one, at its height within"
+    assert (
+        f"{near} {stack.stacked_distance:g} m, and the gripper is more than {stack.released_distance:g} m away" in text
+    )
 
 
 def test_settings_that_pages_name_exist():

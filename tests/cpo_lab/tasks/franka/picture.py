@@ -21,47 +21,46 @@ MOMENTS = {"Push": (0, 0.55, 1.0), "Stack": (0.42, 0.75, 1.0)}
 
 
 def main(name: str, file: Path) -> None:
-    """Film the first episode of every environment and draw the one that came from farthest and succeeded."""
+    """Film the first episodes and draw, of those that succeed, the one that comes nearer to the camera."""
     import gymnasium
     from isaaclab.app import launch_simulation
     from isaaclab_tasks.utils import resolve_task_config
 
     import cpo_lab.tasks  # noqa: F401
+    from cpo_lab.viewing.camera import camera_of
     from cpo_lab.viewing.captions import Scoreboard
     from cpo_lab.viewing.files import write_picture
-    from cpo_lab.viewing.film import Shot
     from cpo_lab.viewing.pictures import Shoot, Studio
 
     names = {index: str(index) for index in range(ENVS)}
-    shoot = Shoot(picture=file, size=(TILE[0], TILE[1]), captions=False)
+    shoot = Shoot(picture=file, size=TILE, captions=False)
     studio = Studio(shoot, Scoreboard(names, dict.fromkeys(names, (90, 90, 90))))
     task = f"CpoLab-{name}-Franka-Direct"
     cfg, _ = resolve_task_config(task, None, overrides=["physics=ovphysx"])
     cfg.scene.num_envs, cfg.seed = ENVS, 7
-    studio.configure(cfg)
     studio.tile = TILE
-    with launch_simulation(cfg, {"device": "cpu", "visualizer": "none"}), torch.inference_mode():
+    studio.configure(cfg)
+    with launch_simulation(cfg, {"device": "cpu", "visualizer": None}), torch.inference_mode():
         env = gymnasium.make(task, cfg=cfg)
         own = env.unwrapped
         env.reset()
-        way = (own.target() - own.cube_position)[:, :2].norm(dim=-1)
-        studio._view = studio.open_view(env)
+        towards = torch.tensor(cfg.camera_eye[:2]) - torch.tensor(cfg.camera_lookat[:2])
+        way = ((own.target() - own.cube_position)[:, :2] * towards).sum(dim=-1)
+        view = studio.open_view(env)
         script, moments = (Stacker if name == "Stack" else Pusher)(own), []
         ends = torch.full((ENVS,), STEPS)
         for step in range(STEPS):
             actions = script.actions()
-            moments.append(studio._view.moment())
+            moments.append(view.moment())
             _, _, terminated, timed_out, _ = env.step(actions)
             ended = (terminated | timed_out) & (ends == STEPS)
             ends[ended] = torch.where(own.success[ended], step, STEPS + 1)
             script.restart(terminated | timed_out)
-        chosen = int(torch.where(ends < STEPS, way, 0.0).argmax())
-        frames = []
-        for share in MOMENTS[name]:
-            shot = Shot(moments[round(share * int(ends[chosen]))], {}, {})
-            studio.board.names = {chosen: ""}
-            studio.columns = studio.rows = 1
-            frames.append(studio.render(env, {chosen: shot}))
+        chosen = int(torch.where(ends < STEPS, way, -1.0).argmax())
+        camera, origin = camera_of(cfg, "close"), own.scene.env_origins[chosen].tolist()
+        eye, target = ([a + b for a, b in zip(origin, point, strict=True)] for point in (camera.eye, camera.target))
+        shown = [moments[round(share * int(ends[chosen]))] for share in MOMENTS[name]]
+        frames = [view.picture(moment, eye, target) for moment in shown]
         write_picture(file, np.concatenate(frames, axis=1))
         env.close()
 
