@@ -76,6 +76,12 @@ POPULATION = ["pbt", "--workspace", "W", "--members", "3"]
         ([*POPULATION, "pbt.interval_step=5"], "did you mean 'interval_steps'"),
         ([*POPULATION, "pbt.mutation_rate=2"], "mutation_rate=2.0 must lie in [0, 1]"),
         ([*POPULATION, "--json"], "belong to --status"),
+        ([*POPULATION, "--engine", "tune"], "invalid choice: 'tune'"),
+        ([*POPULATION, "--engine", "ray", "--launcher", "slurm"], "leave out --launcher slurm"),
+        ([*POPULATION, "--engine", "ray", "--devices", "cpu"], "--devices means nothing to --launcher ray"),
+        ([*POPULATION, "--engine", "ray", "pbt.start_after=5"], "pbt.start_after means nothing to --engine ray"),
+        ([*POPULATION, "--engine", "ray", "pbt.replace_fraction_worst=0.6"], "must be at most 0.5 with --engine ray"),
+        (["train", "--pbt_engine", "ray"], "together with --pbt"),
         (["pbt", "--workspace", "W", "--status"], "holds no population"),
         (["pbt", "--workspace", "W", "--status", "--task", TASK], "takes no --task"),
         (["train", "--pbt", "W"], "--pbt_member I and --pbt_members P"),
@@ -117,7 +123,8 @@ def test_a_workspace_of_another_population_and_a_busy_member_are_refused(nothing
     assert f"is in use by process {busy.pid} on host" in capsys.readouterr().err
     busy.kill()
     busy.join()
-    assert json.loads((tmp_path / "W/population.json").read_text()) == {"members": 3, "task": TASK, "agent": "ppo"}
+    common = {"members": 3, "task": TASK, "agent": "ppo", "engine": "own"}
+    assert json.loads((tmp_path / "W/population.json").read_text()) == common
     assert main(["train", "--pbt", "W", "--pbt_member", "0", "--pbt_members", "4", "--device", "cpu"]) == 2
     assert "members 3, not 4" in capsys.readouterr().err
 

@@ -54,9 +54,10 @@ def main(workspace: str, member: int, members: int, **options: str) -> int:
     """Train a member to the end, continuing where it stopped; return its exit code."""
     pbt = PbtCfg(interval_steps=2 * STEPS, start_after=0, initial_delay=0)
     space = Workspace(Path(workspace), members)
-    space.join(task="toy", agent="ppo")
+    engine = options.get("engine", "own")
+    space.join(task="toy", agent="ppo", engine=engine)
     cfg = {**member_cfg(member), "save_interval": 2}
-    runner = member_runner(space, member, cfg, pbt)
+    runner = member_runner(space, member, cfg, pbt, takes_orders=engine != "own")
     runner.env.sleep_s = float(options.get("sleep_s", 0))
     runner.resume()
     runner.learn_until(int(options.get("iterations", 10)))

@@ -10,21 +10,27 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from cpo_lab.cli import pbt_status
 from cpo_lab.cli.parser import CommandParser, output_file, positive_int
-from cpo_lab.cli.pbt_member import check_members
+from cpo_lab.cli.pbt_member import ENGINES, RAY_ENGINE, check_members
 from cpo_lab.jobs.crew import Crew, Turn, View
 from cpo_lab.jobs.job import OUTPUT, Job
-from cpo_lab.jobs.options import RETRIES, add_launcher_options, check_launcher_options, make_launcher
+from cpo_lab.jobs.options import RETRIES, add_launcher_options, check_launcher_options, make_launcher, place_in_ray
+from cpo_lab.jobs.ray import Place
 from cpo_lab.jobs.record import Record
 from cpo_lab.launch.machine import check_folder
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.workspace import Workspace
 from cpo_rl.runs.files import expanded
+
+if TYPE_CHECKING:
+    from cpo_lab.cli.train import Plan
+
+_OWN = ("--pbt", "--pbt_member", "--pbt_members", "--pbt_engine")
 
 _EPILOG = """\
 Every other argument is one of cpo-lab train and holds for all members, for
@@ -37,6 +43,7 @@ examples:
   cpo-lab pbt --members 4 --workspace logs/rsl_rl/pbt_hand
   cpo-lab pbt --members 8 --workspace W --devices cuda:0,cuda:1
   cpo-lab pbt --members 8 --workspace W --launcher slurm --time 8:00:00
+  cpo-lab pbt --members 8 --workspace W --engine ray --ray_address HEAD:6379
   cpo-lab pbt --members 4 --workspace W pbt.interval_steps=5e5 \\
       pbt.parameters=gamma,desired_kl
   cpo-lab pbt --workspace W --status --picture copies.png   who copied whom
@@ -54,7 +61,11 @@ def _parser() -> CommandParser:
     parser.add_argument("--status", action="store_true", help="show the population instead of training")
     parser.add_argument("--json", action="store_true", help="with --status: print JSON instead of tables")
     parser.add_argument("--picture", metavar="FILE", help="with --status: draw objectives and copies into this file")
+    parser.add_argument(
+        "--engine", choices=ENGINES, help="what decides: the members, or Ray Tune (docs/pbt.md; default: own)"
+    )
     add_launcher_options(parser)
+    parser.set_defaults(launcher=None)
     return parser
 
 
@@ -66,8 +77,9 @@ def run(argv: list[str]) -> int:
     """
     args, rest = _parser().parse_known_args(argv)
     if args.status:
-        if rest or args.members or args.devices:
-            raise UserError(f"--status shows a population and takes no {(rest or ['--members or --devices'])[0]}.")
+        if rest or args.members or args.devices or args.engine:
+            other = (rest or ["--members, --devices or --engine"])[0]
+            raise UserError(f"--status shows a population and takes no {other}.")
         return _show(expanded(args.workspace), args.json, output_file("--picture", args.picture))
     if args.json or args.picture:
         raise UserError("--json and --picture belong to --status.")
@@ -79,16 +91,22 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     if args.members is None:
         raise UserError("cpo-lab pbt needs --members P to train, or --status to look at a population.")
     check_members(args.members, "--members")
+    args.launcher = args.launcher or ("ray" if args.engine == RAY_ENGINE else "local")
+    if args.engine == RAY_ENGINE and args.launcher != "ray":
+        raise UserError(f"--engine ray starts members through Ray; leave out --launcher {args.launcher}.")
+    if args.engine == RAY_ENGINE and args.at_once:
+        raise UserError("--at_once means nothing to --engine ray, which trains all members side by side; leave it out.")
     check_launcher_options(args)
-    own = next((token for token in rest if token.split("=")[0] in ("--pbt", "--pbt_member", "--pbt_members")), None)
+    own = next((token for token in rest if token.split("=")[0] in _OWN), None)
     if own:
         raise UserError(f"{own} is set by cpo-lab pbt itself; leave it out.")
     workspace = Workspace(check_folder(args.workspace, "--workspace"), args.members)
+    engine = ["--pbt_engine", args.engine] if args.engine else []
     commands = [
-        [*rest, "--pbt", str(workspace.path), "--pbt_member", str(member), "--pbt_members", str(args.members)]
+        [*rest, "--pbt", str(workspace.path), "--pbt_member", str(member), "--pbt_members", str(args.members), *engine]
         for member in range(args.members)
     ]
-    device = _check(commands[0], args)
+    device, plan = _check(commands, args)
     program = (sys.executable, "-m", "cpo_lab.cli", "train")
     jobs = [
         Job(f"member {member}", (*program, *command), workspace.folder(member))
@@ -96,24 +114,31 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     ]
     if args.launcher == "local" and args.at_once is None:
         args.at_once = args.members  # members that wait would be judged by nothing
-    launcher = make_launcher(args, workspace.path, len(jobs), device)
+    ray_place = place_in_ray(args, device) if args.engine == RAY_ENGINE else None
+    launcher = None if ray_place else make_launcher(args, workspace.path, len(jobs), device)
     console = Console(highlight=False)
     console.print(
         f"Population of {args.members} in {workspace.path}; what a member prints is in its {OUTPUT}.",
         soft_wrap=True, markup=False,
     )  # fmt: skip
+    retries = RETRIES if args.retries is None else args.retries
+    if ray_place is not None:
+        return 0 if plan is None else _under_ray_tune(plan, jobs, workspace, ray_place, retries, console)
+    assert launcher is not None
     view = View(
         console,
         lambda turns: pbt_status.table(_rows(workspace, turns)),
         lambda turns: [pbt_status.line(row) for row in _rows(workspace, turns)],
     )
     workspace.path.mkdir(parents=True, exist_ok=True)
-    retries = RETRIES if args.retries is None else args.retries
     return Crew(jobs, launcher, Record(workspace.path), retries=retries, view=view).run()
 
 
-def _check(command: list[str], args: argparse.Namespace) -> str | None:
-    """Check a member's command, which all would refuse, each in a file of its own; returns its device if it says one.
+def _check(commands: list[list[str]], args: argparse.Namespace) -> tuple[str | None, Plan | None]:
+    """Check a member's command, which all would refuse, each in a file of its own.
+
+    Returns:
+        The members' device if the command says one, and the first member's plan that has something left to do.
 
     Raises:
         UserError: What is wrong with it.
@@ -121,13 +146,48 @@ def _check(command: list[str], args: argparse.Namespace) -> str | None:
     from cpo_lab.cli import train
 
     stand_in = []
-    given = train._parser().parse_known_args(command)[0].device
+    given = train._parser().parse_known_args(commands[0])[0].device
     if args.launcher != "local" and given != "cpu":
         import torch
 
         stand_in = [] if torch.cuda.is_available() else ["--device", "cpu"]
-    plan = train.make_plan([*command, *stand_in])
-    return given if plan is None or stand_in or args.launcher != "local" else plan.resolved.request.device
+    plans = (train.make_plan([*command, *stand_in]) for command in commands)
+    plan = next((plan for plan in plans if plan is not None), None) if args.engine == RAY_ENGINE else next(plans)
+    return given if plan is None or stand_in or args.launcher != "local" else plan.resolved.request.device, plan
+
+
+def _under_ray_tune(
+    plan: Plan, jobs: list[Job], workspace: Workspace, place: Place, retries: int, console: Console
+) -> int:
+    """Train the population with Ray Tune's own rule.
+
+    Raises:
+        UserError: If a setting has no effect with it, the workspace is another population's, or Ray cannot be used.
+    """
+    from gymnasium.envs.registration import load_env_creator
+
+    from cpo_lab.jobs import ray_population
+    from cpo_lab.launch.registry import find_task
+    from cpo_rl.pbt.runner import REWARD_PREFIX
+
+    member, resolved = plan.member, plan.resolved
+    assert member is not None
+    ray_population.check_settings(member.given, member.cfg)
+    configured = {name: getattr(resolved.agent_cfg.algorithm, name) for name in member.cfg.parameters}
+    if member.cfg.mutate_rewards:
+        task = load_env_creator(str(find_task(resolved.request.task).entry_point))
+        configured |= {REWARD_PREFIX + n: getattr(resolved.env_cfg, n) for n in getattr(task, "mutable_rewards", ())}
+    member.join(resolved)
+    seed = resolved.agent_cfg.seed
+    return ray_population.train_population(
+        jobs, workspace, member.cfg, ray_population.first_parameters(workspace, member.cfg, configured, seed), place,
+        retries=retries, seed=seed,
+        telling=ray_population.Telling(
+            console,
+            lambda: pbt_status.table(pbt_status.member_rows(workspace)),
+            lambda: [pbt_status.line(row) for row in pbt_status.member_rows(workspace)],
+        ),
+    )  # fmt: skip
 
 
 def _rows(workspace: Workspace, turns: Mapping[str, Turn]) -> list[dict[str, Any]]:
@@ -151,7 +211,9 @@ def _show(path: Path, as_json: bool, picture: Path | None) -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=160)  # a log or a pipe has no width to respect
-    console.print(f"{common.get('task')}, {common.get('agent')}, {workspace.members} members in {path}\n", markup=False)
+    engine = ", decided by Ray Tune" if common["engine"] == RAY_ENGINE else ""
+    heading = f"{common.get('task')}, {common.get('agent')}, {workspace.members} members in {path}{engine}\n"
+    console.print(heading, markup=False)
     console.print(pbt_status.table(rows))
     for note in pbt_status.notes(rows):
         console.print(note, markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from cpo_lab.launch.ranks import Rank
 from cpo_rl import contracts
 from cpo_rl.errors import UserError
 from cpo_rl.pbt.settings import LEAST_MEMBERS, PREFIX, PbtCfg, pbt_settings
-from cpo_rl.pbt.workspace import Workspace
+from cpo_rl.pbt.workspace import OWN_ENGINE, Workspace
 from cpo_rl.runs.files import expanded
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 DEFAULT_AGENT = "ppo"
 """Agent of a population unless told otherwise."""
+
+RAY_ENGINE = "ray"
+"""Engine of a population whose members are told by Ray Tune what to do (:mod:`cpo_lab.jobs.ray_population`)."""
+
+ENGINES = (OWN_ENGINE, RAY_ENGINE)
+"""What can decide in a population."""
 
 CPU_INTERVALS = 50
 """Decisions of a run on the CPU unless told otherwise; the default interval is longer than such a run."""
@@ -42,6 +48,9 @@ class PopulationMember:
 
     given: dict[str, Any]
     """Settings that the user gave, by field of :class:`~cpo_rl.pbt.PbtCfg`."""
+
+    engine: str = OWN_ENGINE
+    """What decides: the members themselves, or Ray Tune."""
 
     cfg: PbtCfg = field(default_factory=PbtCfg)
     """Complete settings, once :meth:`complete` was called."""
@@ -85,7 +94,7 @@ class PopulationMember:
         Raises:
             UserError: If the workspace belongs to another population.
         """
-        self.workspace.join(task=resolved.request.task, agent=resolved.request.agent)
+        self.workspace.join(task=resolved.request.task, agent=resolved.request.agent, engine=self.engine)
 
     def mutated(self) -> list[str]:
         """Return the settings that the population changes, and a checkpoint therefore brings, by their full names."""
@@ -105,12 +114,16 @@ class PopulationMember:
 
         fields["algorithm"] = self.label(cfg["algorithm"].get("algorithm"))
         fields["pbt_member"], fields["pbt_members"] = self.index, self.workspace.members
-        return PbtRunner(env, cfg, workspace=self.workspace, member=self.index, pbt=self.cfg, **fields)
+        orders = self.engine != OWN_ENGINE
+        return PbtRunner(
+            env, cfg, workspace=self.workspace, member=self.index, pbt=self.cfg, takes_orders=orders, **fields
+        )
 
     def __str__(self) -> str:
         """Return what will be shown before the start."""
         last = self.workspace.members - 1
-        return f"member {self.index} of 0 to {last}, intervals of {self.cfg.interval_steps:,} steps"
+        decides = "" if self.engine == OWN_ENGINE else ", told by Ray Tune what to do"
+        return f"member {self.index} of 0 to {last}, intervals of {self.cfg.interval_steps:,} steps{decides}"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +132,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pbt", metavar="WORKSPACE", help="train as a member of the population in this folder")
     group.add_argument("--pbt_member", type=natural_int, metavar="I", help="number of this member, from 0")
     group.add_argument("--pbt_members", type=positive_int, metavar="P", help="members of the population, 3 or more")
+    group.add_argument("--pbt_engine", choices=ENGINES, help="what decides: the members, or cpo-lab pbt --engine ray")
 
 
 def take_member(args: argparse.Namespace, rest: list[str]) -> tuple[PopulationMember | None, list[str]]:
@@ -137,7 +151,9 @@ def take_member(args: argparse.Namespace, rest: list[str]) -> tuple[PopulationMe
     tokens = [token for token in rest if token.startswith(PREFIX)]
     rest = [token for token in rest if not token.startswith(PREFIX)]
     if args.pbt is None:
-        stray = next((f"--{n}" for n in ("pbt_member", "pbt_members") if getattr(args, n) is not None), None)
+        stray = next(
+            (f"--{n}" for n in ("pbt_member", "pbt_members", "pbt_engine") if getattr(args, n) is not None), None
+        )
         stray = stray or (tokens[0] if tokens else None)
         if stray:
             raise UserError(f"{stray} means something together with --pbt WORKSPACE only.")
@@ -156,7 +172,8 @@ def take_member(args: argparse.Namespace, rest: list[str]) -> tuple[PopulationMe
         raise UserError("A member of a population is one process; start it without torchrun.")
     given = pbt_settings(tokens)
     PbtCfg(**given)  # checked before anything is read or made
-    member = PopulationMember(Workspace(expanded(args.pbt).absolute(), args.pbt_members), args.pbt_member, given)
+    workspace = Workspace(expanded(args.pbt).absolute(), args.pbt_members)
+    member = PopulationMember(workspace, args.pbt_member, given, args.pbt_engine or OWN_ENGINE)
     args.log_dir, args.resume, args.agent = str(member.folder), "auto", args.agent or DEFAULT_AGENT
     return member, rest
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
+from typing import NoReturn
 
 from rich.console import Console
 
-from cpo_lab.cli.parser import CommandParser
+from cpo_lab.cli.parser import CommandParser, natural_int
 from cpo_lab.jobs import sweep_status
 from cpo_lab.jobs.crew import Crew, View
 from cpo_lab.jobs.job import Job
@@ -46,6 +48,7 @@ examples:
   cpo-lab sweep study.yaml --devices cuda:0,cuda:1
   cpo-lab sweep study.yaml --launcher slurm --time 8:00:00 --cpus_per_run 8
   cpo-lab sweep study.yaml --launcher ray --ray_address auto
+  cpo-lab sweep study.yaml --run 3              one run, as a job of a cluster
   cpo-lab sweep study.yaml --status --live      from another terminal"""
 
 LIVE_S = 2.0
@@ -57,6 +60,9 @@ def _parser() -> CommandParser:
         prog="cpo-lab sweep", description="Train all runs of a study and compare them in one report.", epilog=_EPILOG
     )
     parser.add_argument("study", metavar="STUDY.yaml", help="file with tasks, agents, seeds and settings")
+    parser.add_argument(
+        "--run", type=natural_int, metavar="I", help="train run number I of --dry_run's list, from 0, in this process"
+    )
     parser.add_argument("--dry_run", action="store_true", help="check everything and print what would run")
     parser.add_argument("--status", action="store_true", help="show the runs instead of training")
     parser.add_argument("--live", action="store_true", help="with --status: until all have ended")
@@ -78,8 +84,14 @@ def run(argv: list[str]) -> int:
         raise UserError("--live draws a table; leave out --json.")
     if args.status and args.dry_run:
         raise UserError("--status shows what ran and --dry_run what would; give one of them.")
+    if args.run is not None and (args.status or args.dry_run or args.launcher != "local" or args.at_once):
+        raise UserError(
+            "--run trains one run in this process; leave out --status, --dry_run, --launcher and --at_once."
+        )
     check_launcher_options(args)
     study = read_study(args.study)
+    if args.run is not None and args.run >= len(study.runs):
+        raise UserError(f"--run {args.run} must be below {len(study.runs)}, the number of runs of the study.")
     if args.status:
         return _show(study, args)
     check_folder(study.folder, "Study field folder")
@@ -88,6 +100,8 @@ def run(argv: list[str]) -> int:
     if args.dry_run:
         return _tell_plan(study, planned, args)
     prepare_folder(study.folder, "Study field folder")
+    if args.run is not None:
+        _become(_jobs(study, planned)[args.run])
     with own_folder(study.folder):
         return _train(study, planned, args)
 
@@ -154,6 +168,11 @@ def _train(study: Study, planned: dict[str, Planned], args: argparse.Namespace) 
     status = crew.run()
     _report(study, console)
     return status
+
+
+def _become(job: Job) -> NoReturn:
+    """Become the process of one run, for a scheduler that starts, signals and counts processes by itself."""
+    os.execvpe(job.command[0], list(job.command), {**os.environ, **job.environment})
 
 
 def _report(study: Study, console: Console) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cpo_lab.jobs.job import Launcher
+from cpo_lab.jobs.ray import Place
 from cpo_lab.launch.machine import resolve_device
 from cpo_rl.errors import UserError
 from cpo_rl.threads import usable_cores
@@ -103,15 +104,20 @@ def make_launcher(args: argparse.Namespace, folder: Path, jobs: int, device: str
         at_once = min(args.at_once or len(devices) or 1, jobs)
         on_cpu = "cpu" in devices if devices else resolve_device(device) == "cpu"
         return LocalLauncher(at_once, devices, max(usable_cores() // at_once, 1) if on_cpu else None)
-    cpus = args.cpus_per_run or 1
-    gpus = args.gpus_per_run if args.gpus_per_run is not None else float(device != "cpu")
+    place = place_in_ray(args, device)
     if args.launcher == "ray":
         from cpo_lab.jobs.ray import RayLauncher
 
-        return RayLauncher(args.ray_address, cpus, gpus, args.at_once)
+        return RayLauncher(place.address, place.cpus, place.gpus, place.at_once)
     from cpo_lab.jobs.slurm import SlurmLauncher
 
-    return SlurmLauncher(folder / "slurm", _slurm_parameters(args, cpus, int(gpus), jobs))
+    return SlurmLauncher(folder / "slurm", _slurm_parameters(args, place.cpus, int(place.gpus), jobs))
+
+
+def place_in_ray(args: argparse.Namespace, device: str | None) -> Place:
+    """Return where Ray is and what of it a run gets; arguments as for :func:`make_launcher`."""
+    gpus = args.gpus_per_run if args.gpus_per_run is not None else float(device != "cpu")
+    return Place(args.ray_address, args.cpus_per_run or 1, gpus, args.at_once)
 
 
 def _slurm_parameters(args: argparse.Namespace, cpus: int, gpus: int, jobs: int) -> dict[str, Any]:

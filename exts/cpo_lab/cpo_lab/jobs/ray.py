@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cpo_lab.jobs.job import End, Job, Running, end_of
@@ -26,12 +27,31 @@ LOCAL = "local"
 """Address that stands for a Ray of this command's own."""
 
 
-def connect(address: str | None) -> Any:
+@dataclass(frozen=True)
+class Place:
+    """Where Ray is, and what of it a run gets."""
+
+    address: str | None
+    """As for :func:`connect`."""
+
+    cpus: int
+    """Cores of a run."""
+
+    gpus: float
+    """GPUs of a run, a share of one if less than 1."""
+
+    at_once: int | None
+    """Runs at a time; None for as many as fit."""
+
+
+def connect(address: str | None, option: str = "--launcher ray", cores: int | None = None) -> Any:
     """Return the library, connected to a cluster.
 
     Args:
         address: ``HOST:PORT``, ``ray://HOST:PORT``, ``auto`` for the one of this machine, or ``local``; None for
             ``RAY_ADDRESS`` if that is set, else ``local``.
+        option: What needs Ray, as it is typed.
+        cores: Cores that a Ray of this command's own claims to have; None for those that this machine has.
 
     Raises:
         UserError: If Ray is not installed, or nobody answers.
@@ -39,14 +59,18 @@ def connect(address: str | None) -> Any:
     try:
         import ray
     except ImportError:
-        raise UserError("--launcher ray needs Ray; install it with pip install 'ray[tune]' (extra: ray).") from None
+        raise UserError(f"{option} needs Ray; install it with pip install 'ray[tune]' (extra: ray).") from None
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     _check_answer(address)
     paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     # Ray would otherwise take GPUs away from processes that ask for none, and runs choose their device themselves
     cpu_only = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ.update(cpu_only)
-    own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    if (
+        address == LOCAL
+    ):  # its workers are as nice as this command, not 15 steps nicer, or anything else starves the runs
+        os.environ.setdefault("RAY_worker_niceness", "0")
+    own: dict[str, Any] = {"include_dashboard": False, "num_cpus": cores} if address == LOCAL else {}
     variables = {"env_vars": {**paths, **cpu_only}}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=variables, **own)
@@ -71,6 +95,26 @@ def _check_answer(address: str) -> None:
             pass
     except (OSError, OverflowError) as error:
         raise UserError(f"--ray_address {address} does not answer ({reason(error)}); start Ray there.") from None
+
+
+def check_room(ray: Any, cpus: int, gpus: float) -> None:
+    """Refuse a cluster in which no machine has room for a run, which Ray would let wait.
+
+    Args:
+        ray: The library, connected.
+        cpus: Cores of a run.
+        gpus: GPUs of a run.
+
+    Raises:
+        UserError: If there is no room.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        most = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+        raise UserError(
+            f"No machine of the Ray cluster has {cpus} cores and {gpus:g} GPUs for a run (they have {most}); "
+            "give --cpus_per_run and --gpus_per_run."
+        )
 
 
 class Attendant:
@@ -119,14 +163,11 @@ class RayLauncher:
         self.at_once: int | None = at_once
         self._ray = connect(address)
         self._options = {"num_cpus": cpus, "num_gpus": gpus, "max_concurrency": 2, "max_restarts": 0}
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-            most = ", ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes)
+        try:
+            check_room(self._ray, cpus, gpus)
+        except UserError:
             self.close()
-            raise UserError(
-                f"No machine of the Ray cluster has {cpus} cores and {gpus:g} GPUs for a run (they have {most}); "
-                "give --cpus_per_run and --gpus_per_run."
-            )
+            raise
         self._class = self._ray.remote(Attendant)
 
     def start(self, jobs: Sequence[Job]) -> list[Running]:

@@ -32,4 +32,4 @@ from cpo_rl.pbt.decision import (
     step_count,
 )
 from cpo_rl.pbt.settings import LEAST_MEMBERS, MUTABLE, PbtCfg, pbt_settings
-from cpo_rl.pbt.workspace import Published, Workspace, member_state
+from cpo_rl.pbt.workspace import Order, Published, Workspace, member_state

@@ -247,6 +247,8 @@ class Member:
         """Own environment steps at the last restart."""
         self.restarts = 0
         """Restarts so far, with a donor's weights or its own."""
+        self.followed = ""
+        """Last order that was followed, where an engine outside decides."""
 
     def observe(self, env_steps: int, objective: float | None) -> bool:
         """Note the state after an iteration.
@@ -285,8 +287,12 @@ class Member:
         states[self.index] = MemberState(objective, self.parameters)
         steps_since_restart = env_steps - self.restarted_at
         decision = decide(self.index, states, env_steps, steps_since_restart, self.best, self.cfg, self.rules, self.rng)
-        self.decided_at, self.best = env_steps, None
+        self.begin_interval(env_steps)
         return decision
+
+    def begin_interval(self, env_steps: int) -> None:
+        """Begin the next interval: what was reached in the last one is decided on."""
+        self.decided_at, self.best = env_steps, None
 
     def restart(self, env_steps: int, parameters: Parameters) -> None:
         """Go on with other hyper-parameters from this many own environment steps."""
@@ -301,6 +307,7 @@ class Member:
             "best": self.best,
             "restarted_at": self.restarted_at,
             "restarts": self.restarts,
+            "followed": self.followed,
             "random": self.rng.getstate(),
         }
 
@@ -312,5 +319,6 @@ class Member:
         self.parameters = {n: state["parameters"].get(n, value) for n, value in self.configured.items()}
         self.decided_at, self.best = state["decided_at"], state["best"]
         self.restarted_at, self.restarts = state["restarted_at"], state["restarts"]
+        self.followed = state.get("followed", "")
         version, numbers, gauss = state["random"]
         self.rng.setstate((version, tuple(numbers), gauss))

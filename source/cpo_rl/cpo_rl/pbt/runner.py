@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from rsl_rl.env import VecEnv
 
 from cpo_rl.contracts import Environment
 from cpo_rl.errors import UserError
-from cpo_rl.pbt import Decision, Member, PbtCfg, Published, Workspace, member_state
+from cpo_rl.pbt import Decision, Member, Order, PbtCfg, Published, Workspace, member_state
 from cpo_rl.runners.ensemble_runner import EnsembleRunner
 from cpo_rl.runs.checkpoint_reader import read_checkpoint
 from cpo_rl.runs.payload import first_not_finite, shape_difference, to_bytes
@@ -23,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 REWARD_PREFIX = "env."
 """What names of the reward's settings start with, beside the algorithm's."""
+
+ORDER_LOOK_S = 0.05
+"""Time between two looks for an order [s]."""
 
 _LEARNED = ("model", "optimizer", "adversary", "regulator")
 """Entries of a checkpoint that a donor gives away: network with its statistics, Adam with its step size, discriminator,
@@ -47,6 +51,8 @@ class PbtRunner(EnsembleRunner):
         workspace: The shared folder.
         member: Number of this member, from 0.
         pbt: Settings.
+        takes_orders: Whether an engine outside decides, such as Ray Tune's: The member publishes as ever and then waits
+            for its order (:class:`~cpo_rl.pbt.Order`).
         **run_fields: Fields for the run's manifest.
 
     Raises:
@@ -63,6 +69,7 @@ class PbtRunner(EnsembleRunner):
         workspace: Workspace,
         member: int,
         pbt: PbtCfg,
+        takes_orders: bool = False,
         **run_fields: Any,
     ) -> None:
         if not 0 <= member < workspace.members:
@@ -78,7 +85,7 @@ class PbtRunner(EnsembleRunner):
         rewards = self._offered_env.reward_settings() if pbt.mutate_rewards else {}
         configured.update({REWARD_PREFIX + name: value for name, value in rewards.items()})
         self.member = Member(member, pbt, configured, int(train_cfg.get("seed") or 0))
-        self.workspace = workspace
+        self.workspace, self.takes_orders = workspace, takes_orders
         self.history = workspace.history(member)
         self.alg.set_hyperparameters(_of_algorithm(self.member.parameters))
 
@@ -105,10 +112,16 @@ class PbtRunner(EnsembleRunner):
             self.history.truncate_after(-1 if begins else self.completed_iterations)
         except OSError as error:
             _log.warning("Records of the population could not be cleared (%s).", error.strerror or error)
+        order = self._new_order()
         if begins:
+            if order is not None:
+                self.member.parameters.update(_known(order, self.member.parameters))
+                self.alg.set_hyperparameters(_of_algorithm(self.member.parameters))
             reason = "every member starts from a mutation"
             self._note("start", None, reason, self.member.configured, self.member.parameters)
         self._set_rewards()  # not earlier, or the configuration kept in the run folder would not be the population's
+        if order is not None:  # given while nobody trained, or since the checkpoint
+            self._follow(order, None)
         super()._before_first_rollout()
 
     def _between_iterations(self) -> None:
@@ -117,16 +130,52 @@ class PbtRunner(EnsembleRunner):
         if not self.member.observe(self.logger.tot_timesteps, objective):
             return
         assert objective is not None
-        self._publish(objective)
-        steps = self.logger.tot_timesteps
+        published, steps = self._publish(objective), self.logger.tot_timesteps
+        if self.takes_orders:
+            self.member.begin_interval(steps)
+            if published:  # nobody decides on what was not said
+                self._await_order(objective)
+            return
         newest = self.workspace.newest(self.member.horizon(steps))
-        before = dict(self.member.parameters)
         decision = self.member.decide(steps, objective, [member_state(state) for state in newest])
-        donor = None if decision.donor is None else newest[decision.donor]
+        self._carry_out(decision, None if decision.donor is None else newest[decision.donor], objective)
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def _new_order(self) -> Order | None:
+        """Return the order that was not followed yet, if there is one."""
+        order = self.workspace.order(self.member.index) if self.takes_orders else None
+        return None if order is None or order.id == self.member.followed else order
+
+    def _await_order(self, objective: float) -> None:
+        """Wait for an order and follow it; a stop signal ends the waiting."""
+        while (order := self._new_order()) is None:
+            if self._requests.number is not None:
+                return
+            time.sleep(ORDER_LOOK_S)
+        self._follow(order, objective)
+
+    def _follow(self, order: Order, objective: float | None) -> None:
+        """Do what an order says; it is kept with the next checkpoint that it was done."""
+        self.member.followed = order.id
+        parameters = {**self.member.parameters, **_known(order, self.member.parameters)}
+        changes = order.donor is not None or parameters != self.member.parameters
+        donor = None if order.donor is None else self.workspace.at(order.donor, order.donor_iteration)
+        if changes or objective is not None:  # a start that changes nothing is no decision
+            reason = "an engine outside decides"
+            self._carry_out(Decision(changes, order.donor, parameters, reason), donor, objective)
+
+    # -- what follows from a decision --------------------------------------------------------------------------------
+
+    def _carry_out(self, decision: Decision, donor: Published | None, objective: float | None) -> None:
+        """Do what was decided, or say why not."""
+        before = dict(self.member.parameters)
         if not decision.restart:
             self._note("keep", objective, decision.reason, before, before)
             return
         try:
+            if decision.donor is not None and donor is None:
+                raise UserError("what it published is gone.")
             self._restart(decision, donor)
         except UserError as error:
             reason = f"member {decision.donor} could not be copied: {error}"
@@ -135,18 +184,23 @@ class PbtRunner(EnsembleRunner):
         event = "copy" if donor else "mutate"
         self._note(event, objective, decision.reason, before, decision.parameters, donor)
 
-    def _publish(self, objective: float) -> None:
-        """Write score, hyper-parameters and checkpoint for the others; a full disk costs that and nothing else."""
+    def _publish(self, objective: float) -> bool:
+        """Write score, hyper-parameters and checkpoint for the others; a full disk costs that and nothing else.
+
+        Returns:
+            Whether it was written.
+        """
         member, steps = self.member, self.logger.tot_timesteps
         state = Published(
             member.index, self.completed_iterations, steps, objective, dict(member.parameters), member.restarts, now(),
+            member.followed,
         )  # fmt: skip
         payload = self._payload(None)
         if first_not_finite({name: payload[name] for name in _LEARNED}) is not None:
-            return  # the finite guard keeps weights sound; this would be news
+            return False  # the finite guard keeps weights sound; this would be news
         data, manifest = to_bytes(payload), self._manifest(payload)
         keep = member.cfg.keep_published
-        self.logger.try_write(
+        return self.logger.try_write(
             "the state for the population", lambda: self.workspace.publish(state, data, manifest, keep)
         )
 
@@ -226,6 +280,11 @@ class PbtRunner(EnsembleRunner):
 
 def _is_reward(name: str) -> bool:
     return name.startswith(REWARD_PREFIX)
+
+
+def _known(order: Order, parameters: Mapping[str, float]) -> dict[str, float]:
+    """Return the hyper-parameters of an order that mutate here, as numbers of their own kind."""
+    return {name: type(value)(order.parameters[name]) for name, value in parameters.items() if name in order.parameters}
 
 
 def _of_algorithm(parameters: Mapping[str, float]) -> dict[str, float]:

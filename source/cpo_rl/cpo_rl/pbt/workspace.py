@@ -6,9 +6,10 @@
 ::
 
     WORKSPACE/
-        population.json            what all members have in common: their number, task and agent
+        population.json            what all members have in common: their number, task, agent and engine
         member_00/                 run folder of member 0 (docs/run_folder.md), and besides
             pbt_history.jsonl      a line per decision
+            order.json             what an engine outside decided for it last, if one does
             published/
                 state_<n>.json     what it published after n iterations
                 model_<n>.pt/.json the checkpoint to it, which others may copy
@@ -37,6 +38,10 @@ from cpo_rl.runs.tables import JsonLines
 
 _STATE = re.compile(r"state_(\d+)\.json")
 _POPULATION = "population.json"
+_ORDER = "order.json"
+
+OWN_ENGINE = "own"
+"""Engine of a population whose members decide by themselves."""
 
 JOIN_S = 20.0
 """How long a member waits for others that join at the same moment [s]."""
@@ -67,6 +72,9 @@ class Published:
     created: str | None = None
     """Time of writing in UTC, ISO 8601."""
 
+    order: str = ""
+    """Last order that it followed, where an engine outside decides."""
+
     @classmethod
     def read(cls, path: Path) -> Published | None:
         """Read a published state; None if the file is missing, damaged or not one."""
@@ -80,6 +88,37 @@ class Published:
         except (OSError, ValueError, TypeError, AttributeError):
             return None
         return state if whole and (state.objective is None or _is_number(state.objective)) else None
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an engine outside decided for a member: to go on, perhaps from another one's weights."""
+
+    id: str
+    """Name that no other order of the member has; a member follows an order once."""
+
+    parameters: dict[str, float]
+    """Hyper-parameters to go on with; those that it does not name stay as they are."""
+
+    donor: int | None = None
+    """Member whose weights to take; None to keep one's own."""
+
+    donor_iteration: int = 0
+    """Iteration of the donor's published checkpoint."""
+
+    @classmethod
+    def read(cls, path: Path) -> Order | None:
+        """Read an order; None if the file is missing, damaged or none."""
+        try:
+            content = read_json(path)
+            order = cls(**{f.name: content[f.name] for f in fields(cls) if f.name in content})
+            whole = isinstance(order.id, str) and all(
+                isinstance(name, str) and _is_number(value) for name, value in order.parameters.items()
+            )
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+        numbers = (order.donor_iteration, 0 if order.donor is None else order.donor)
+        return order if whole and all(type(n) is int and n >= 0 for n in numbers) else None
 
 
 class Workspace:
@@ -101,7 +140,7 @@ class Workspace:
             UserError: If the folder is none.
         """
         try:
-            common = read_json(Path(path) / _POPULATION)
+            common = {"engine": OWN_ENGINE, **read_json(Path(path) / _POPULATION)}
             return cls(path, int(common["members"])), common
         except (OSError, ValueError, TypeError, KeyError):
             raise UserError(
@@ -112,7 +151,7 @@ class Workspace:
         """Make the folder, or make sure that it belongs to the same population.
 
         Args:
-            **common: What all members must have in common, such as ``task`` and ``agent``.
+            **common: What all members must have in common, such as ``task``, ``agent`` and ``engine``.
 
         Raises:
             UserError: If the folder belongs to another population or cannot be written.
@@ -144,6 +183,23 @@ class Workspace:
     def history(self, member: int) -> JsonLines:
         """Return the history of a member: a line per decision, with the iteration after which it was taken."""
         return JsonLines(self.folder(member) / "pbt_history.jsonl")
+
+    def give_order(self, member: int, order: Order) -> None:
+        """Tell a member what to do after its running interval, in place of what it was told before.
+
+        Raises:
+            OSError: If the disk is full or read-only.
+        """
+        self.folder(member).mkdir(parents=True, exist_ok=True)
+        write_json(self.folder(member) / _ORDER, asdict(order))
+
+    def order(self, member: int) -> Order | None:
+        """Return the newest order for a member."""
+        return Order.read(self.folder(member) / _ORDER)
+
+    def at(self, member: int, iteration: int) -> Published | None:
+        """Return what a member published after an iteration."""
+        return Published.read(self.folder(member) / "published" / f"state_{iteration}.json")
 
     def checkpoint(self, published: Published) -> Path:
         """Return the checkpoint that belongs to a published state; it may be gone by now."""
