@@ -61,8 +61,8 @@ EXTRAS = {
     "rerun": ["isaaclab[rerun]==3.0.0"],
     "wandb": ["isaaclab[wandb]==3.0.0"],
     # Launchers of ``cpo-lab sweep`` and ``cpo-lab pbt`` (docs/cluster.md).
-    "slurm": ["submitit>=1.5"],
-    "ray": ["ray[tune]>=2.40"],
+    "slurm": ["submitit>=1.5,<2"],
+    "ray": ["ray[tune]>=2.40,<3"],
 }
 
 setup(

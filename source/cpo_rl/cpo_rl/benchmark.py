@@ -3,6 +3,8 @@
 
 """Times the update of PPO, SAPG and CPO on synthetic rollouts of real shapes, in one process and in turn.
 
+Under torchrun every process times its own share of the environments, and the gradients travel as in training.
+
 No simulator is involved: observations are random, actions are the policies' own, so every array has the size and every
 loss the structure of training. Figures of different algorithms are taken alternately, so a drift of the machine's speed
 falls on all of them.
@@ -97,7 +99,29 @@ def _leaves_gpu(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
     return device is not None and torch.device(device).type == "cpu" and args[0].device.type != "cpu"
 
 
-def build(shape: Shape, variant: str, num_envs: int, device: str, **overrides: Any) -> EnsemblePPO:
+class Messages:
+    """Context that counts what this process sends to the others, and its bytes."""
+
+    def __init__(self) -> None:
+        self.bytes: list[int] = []
+        """Size of every message [byte]."""
+
+    def __enter__(self) -> Messages:
+        self._reduce = torch.distributed.all_reduce
+        torch.distributed.all_reduce = self._count
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        torch.distributed.all_reduce = self._reduce
+
+    def _count(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        self.bytes.append(tensor.nbytes)
+        return self._reduce(tensor, *args, **kwargs)
+
+
+def build(
+    shape: Shape, variant: str, num_envs: int, device: str, ranks: dict[str, int] | None = None, **overrides: Any
+) -> EnsemblePPO:
     """Build the algorithm of a variant for a shape.
 
     Args:
@@ -105,6 +129,7 @@ def build(shape: Shape, variant: str, num_envs: int, device: str, **overrides: A
         variant: One of :data:`VARIANTS`.
         num_envs: Environments N, a multiple of 6.
         device: Torch device.
+        ranks: rsl_rl's dictionary of this process among several, or None.
         overrides: Further algorithm fields.
 
     Raises:
@@ -118,7 +143,7 @@ def build(shape: Shape, variant: str, num_envs: int, device: str, **overrides: A
     model_cfg = build_cfg(ModelCfg, {**shape.model, "embedding_dim": 32 if cfg.num_policies > 1 else 0}, "model")
     cfg.validate_batch(num_envs, shape.horizon)
     model = EnsembleActorCritic(shape.num_obs, shape.num_actions, cfg.num_policies, model_cfg).to(device)
-    return EnsemblePPO(model, cfg, num_envs, shape.horizon)
+    return EnsemblePPO(model, cfg, num_envs, shape.horizon, multi_gpu_cfg=ranks)
 
 
 def collect(alg: EnsemblePPO, seed: int = 0) -> None:
@@ -230,27 +255,29 @@ def run(
     repeats: int,
     variants: tuple[str, ...] = VARIANTS,
     say: Callable[[str], None] = lambda line: None,
+    ranks: dict[str, int] | None = None,
     **overrides: Any,
 ) -> dict[str, Any]:
     """Time every variant ``repeats`` times in turn.
 
     Args:
         shape_name: Key of :data:`SHAPES`.
-        num_envs: Environments N, a multiple of 6.
+        num_envs: Environments N of this process, a multiple of 6.
         device: Torch device.
         repeats: Counted updates per variant, at least 1; one more is made first.
         variants: What to time.
         say: Receives a line of progress.
+        ranks: rsl_rl's dictionary of this process among several, whose group has been made; None if it is alone.
         overrides: Further algorithm fields, e.g. ``compile=True``.
 
     Returns:
         Hardware, sizes, and per variant median, minimum and maximum seconds, seconds per phase, ratio to PPO, host
-        reads, bytes of the rollout and peak memory.
+        reads, messages of an update and their bytes, bytes of the rollout and peak memory.
     """
     if shape_name not in SHAPES:
         raise UserError(f"Unknown shape {shape_name!r}; choose one of {', '.join(SHAPES)}.")
     shape = SHAPES[shape_name]
-    algs = {name: build(shape, name, num_envs, device, **overrides) for name in variants}
+    algs = {name: build(shape, name, num_envs, device, ranks, **overrides) for name in variants}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     phases: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in variants}
     for repeat in range(-1, repeats):
@@ -267,6 +294,7 @@ def run(
         entry["ratio_to_ppo"] = entry["median_s"] / base["median_s"] if base else None
         entry["memory_to_ppo"] = entry["rollout_bytes"] / base["rollout_bytes"] if base else None
     sizes = {"shape": shape_name, "num_envs": num_envs, "horizon": shape.horizon, "repeats": repeats}
+    sizes["processes"] = ranks["world_size"] if ranks else 1
     return {**sizes, "hardware": hardware(device), "variants": figures}
 
 
@@ -274,7 +302,8 @@ def _figures(alg: EnsemblePPO, seconds: list[float], phases: dict[str, list[floa
     """What was measured of a variant, and what is measured now: host reads and memory of one more update."""
     if alg.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    reads = count_host_reads(alg)
+    with Messages() as messages:
+        reads = count_host_reads(alg)
     peak = torch.cuda.max_memory_allocated() if alg.device.type == "cuda" else _peak_rss()
     return {
         "median_s": statistics.median(seconds),
@@ -282,6 +311,9 @@ def _figures(alg: EnsemblePPO, seconds: list[float], phases: dict[str, list[floa
         "max_s": max(seconds),
         "phases_s": {phase: statistics.median(values) for phase, values in phases.items()},
         "host_reads": reads,
+        "messages": len(messages.bytes),
+        "message_bytes": sum(messages.bytes),
+        "largest_message_bytes": max(messages.bytes, default=0),
         "rollout_bytes": persistent_bytes(alg),
         "peak_bytes": peak,
         "rows": alg.tables.num_rows * alg.cfg.sequence_length,

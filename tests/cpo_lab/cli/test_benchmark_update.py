@@ -17,12 +17,13 @@ def variant(scale: float, **phases: float) -> dict:
     return {
         "median_s": 1.2345 * scale, "min_s": 1.1 * scale, "max_s": 1.3 * scale, "ratio_to_ppo": scale, "rows": 393216,
         "gradient_steps": 20, "host_reads": 1, "rollout_bytes": 2**30, "memory_to_ppo": 1.05,
+        "messages": 31, "message_bytes": 3 * 2**20, "largest_message_bytes": 2**20,
         "phases_s": {"targets": 0.1, "diagnostics": 0.0156, "policy": scale, **phases}, "peak_bytes": 2**31,
     }  # fmt: skip
 
 
 RESULT = {
-    "shape": "shadow", "num_envs": 24576, "horizon": 8, "repeats": 5,
+    "shape": "shadow", "num_envs": 24576, "horizon": 8, "repeats": 5, "processes": 1,
     "hardware": {"device": "NVIDIA H100 80GB HBM3", "machine": "x86_64", "threads": 16, "torch": "2.11.0+cu130"},
     "variants": {
         "ppo": variant(1.0),
@@ -40,6 +41,14 @@ def test_the_tables_fit_80_columns():
     assert "…" not in text
     for shown in ("1,234.5", "1100-1300", "393,216", "2.86", "1024.0", "3,530.7", "15.6", "60.0", "discriminator"):
         assert shown in text
+
+
+def test_one_of_several_processes_tells_what_it_sends():
+    console = Console(width=80, record=True)
+    benchmark_update._show(console, {**RESULT, "processes": 8})
+    text = console.export_text()
+    assert "one of 8 processes" in text and "sent per update" in text
+    assert ["ppo", "31", "3.00", "1.00"] in [line.split() for line in text.splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def train(path: Path, *, retries: int = 2, **options: object) -> tuple[int, list
     return code, said
 
 
-def wait_for(path: Path, timeout_s: float = 150.0) -> None:
+def wait_for(path: Path, timeout_s: float = 240.0) -> None:
     end = time.monotonic() + timeout_s
     while not path.exists():
         assert time.monotonic() < end, f"{path} did not appear"

@@ -44,6 +44,8 @@ def main(argv: list[str]) -> int:
     )
     runner.resume()
     runner.learn_until(args.iterations)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # or gloo's threads may outlive the interpreter and abort
     return runner.outcome.exit_code
 
 

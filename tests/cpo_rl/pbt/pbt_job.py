@@ -14,6 +14,7 @@ import torch
 from tests.cpo_rl.runners.support import ensemble_cfg, make_env
 from tests.envs.tracking import TrackingEnv
 
+from cpo_rl.errors import UserError
 from cpo_rl.pbt import PbtCfg, Workspace
 from cpo_rl.pbt.runner import PbtRunner
 
@@ -65,6 +66,9 @@ def main(workspace: str, member: int, members: int, **options: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), **dict(option.split("=") for option in sys.argv[4:]))
-    )
+    try:
+        given = dict(option.split("=") for option in sys.argv[4:])
+        sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), **given))
+    except UserError as error:
+        sys.stdout.write(f"{error}\n")
+        sys.exit(2)  # as the training command does

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from argparse import Namespace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from cpo_lab.cli.parser import CommandParser, output_file, positive_int
 from cpo_lab.launch.machine import resolve_device
+from cpo_lab.launch.ranks import Rank
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +23,9 @@ _EPILOG = """\
 examples:
   cpo-lab benchmark update        Shadow Hand shapes at a laptop's size
   cpo-lab benchmark update --shape kuka --num_envs 96   the arms' LSTM
-  cpo-lab benchmark update --device cuda:0 --num_envs 24576 --output update.json"""
+  cpo-lab benchmark update --device cuda:0 --num_envs 24576 --output update.json
+  torchrun --nproc_per_node 2 -m cpo_lab.cli benchmark update   weak scaling:
+                                  --num_envs is per process"""
 
 
 def _parser() -> CommandParser:
@@ -57,10 +62,14 @@ def run(argv: list[str]) -> int:
     """
     args = _parser().read(argv)
     output = output_file("--output", args.output)
-    device = resolve_device(args.device)
+    rank = Rank.of_this_process()
+    device = resolve_device(rank.device(args.device))
     from rich.console import Console
 
-    result = _measure(args, device)
+    with _group(rank, device) as ranks:
+        result = _measure(args, device, ranks)
+    if not rank.is_first:
+        return 0
     console = Console(highlight=False)
     _show(console, result)
     if output is not None:
@@ -72,7 +81,22 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _measure(args: Namespace, device: str) -> dict[str, Any]:
+@contextlib.contextmanager
+def _group(rank: Rank, device: str) -> Iterator[dict[str, int] | None]:
+    """Join the processes that torchrun started; gives rsl_rl's dictionary of this one, None if it is alone."""
+    if not rank.several:
+        yield None
+        return
+    import torch
+
+    torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+    try:
+        yield {"global_rank": rank.rank, "local_rank": rank.local_rank, "world_size": rank.world_size}
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _measure(args: Namespace, device: str, ranks: dict[str, int] | None) -> dict[str, Any]:
     """Time every variant; see :func:`cpo_rl.benchmark.run`."""
     import torch
     from rich.console import Console
@@ -85,7 +109,9 @@ def _measure(args: Namespace, device: str) -> dict[str, Any]:
     torch.backends.cudnn.allow_tf32 = args.tf32
     options: dict[str, Any] = {"mixed_precision": args.mixed_precision, "compile": args.compile}
     with Console(stderr=True).status("building") as status:
-        result = benchmark.run(args.shape, args.num_envs, device, args.repeats, say=status.update, **options)
+        result = benchmark.run(
+            args.shape, args.num_envs, device, args.repeats, say=status.update, ranks=ranks, **options
+        )
     return {**result, "options": options, "date": datetime.date.today().isoformat()}
 
 
@@ -94,10 +120,12 @@ def _show(console: Console, result: dict[str, Any]) -> None:
     hardware = result["hardware"]
     console.print(
         f"{result['shape']}: {result['num_envs']} environments x {result['horizon']} steps, {result['repeats']} "
-        f"updates; {hardware['device']}, {hardware['threads']} threads, torch {hardware['torch']}",
+        f"updates; {hardware['device']}, {hardware['threads']} threads, torch {hardware['torch']}"
+        + (f"; one of {result['processes']} processes" if result["processes"] > 1 else ""),
         markup=False,
     )
-    for table in (_whole(result), _phases(result)):
+    tables = [_whole(result), _phases(result), *([_messages(result)] if result["processes"] > 1 else [])]
+    for table in tables:
         console.print()
         console.print(table)
 
@@ -133,6 +161,17 @@ def _phases(result: dict[str, Any]) -> Table:
         table.add_row(
             name.replace("_", " "), *(f"{1e3 * seconds[phase]:.1f}" if phase in seconds else "" for phase in phases)
         )
+    return table
+
+
+def _messages(result: dict[str, Any]) -> Table:
+    """Return the table of what a process sends to the others in an update."""
+    table = _table("sent per update", "messages", "MiB", "largest MiB")
+    for name, entry in result["variants"].items():
+        table.add_row(
+            name.replace("_", " "), str(entry["messages"]), f"{entry['message_bytes'] / 2**20:.2f}",
+            f"{entry['largest_message_bytes'] / 2**20:.2f}",
+        )  # fmt: skip
     return table
 
 

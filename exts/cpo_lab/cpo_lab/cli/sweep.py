@@ -85,9 +85,7 @@ def run(argv: list[str]) -> int:
     if args.status and args.dry_run:
         raise UserError("--status shows what ran and --dry_run what would; give one of them.")
     if args.run is not None and (args.status or args.dry_run or args.launcher != "local" or args.at_once):
-        raise UserError(
-            "--run trains one run in this process; leave out --status, --dry_run, --launcher and --at_once."
-        )
+        raise UserError("--run trains one run in this process; leave out --status, --dry_run, --launcher, --at_once.")
     check_launcher_options(args)
     study = read_study(args.study)
     if args.run is not None and args.run >= len(study.runs):

@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from cpo_lab.jobs.job import OUTPUT, Job
+from cpo_rl.runners.signals import HANDLED
 
 _PR_SET_PDEATHSIG = 1
 
@@ -43,6 +44,9 @@ def _settle() -> None:
     """Runs in the new process before its program."""
     if _libc() is not None:
         _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.pthread_sigmask(
+        signal.SIG_UNBLOCK, HANDLED
+    )  # Ray's workers hold SIGINT back, and what they start inherits it
     # submitit's warning ahead of a time limit, which some clusters send to every process of a job
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 

@@ -70,6 +70,8 @@ def connect(address: str | None, option: str = "--launcher ray", cores: int | No
         address == LOCAL
     ):  # its workers are as nice as this command, not 15 steps nicer, or anything else starves the runs
         os.environ.setdefault("RAY_worker_niceness", "0")
+        # a worker that ends would kill the run at once, which saves when its worker is gone
+        os.environ.setdefault("RAY_kill_child_processes_on_worker_exit", "0")
     own: dict[str, Any] = {"include_dashboard": False, "num_cpus": cores} if address == LOCAL else {}
     variables = {"env_vars": {**paths, **cpu_only}}
     try:

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 FOLDER = "ray"
 """Folder in a workspace for what Tune writes itself: results, TensorBoard events, who took whose configuration."""
 
-SAVE_S = 10.0
-"""How long a keeper may take to answer after a stop; one that has no place never does [s]."""
+ANSWER_S = 30.0
+"""How long a keeper may take to answer after a stop [s]."""
+
+PLACE_S = 5.0
+"""How long after a stop a keeper that was just given a place may take to say so; the others are withdrawn [s]."""
 
 
 def tune_population(
@@ -93,8 +96,8 @@ def tune_population(
     teller.pass_on()
     for keeper in keepers:  # after a stop the last ones may still be saving
         with contextlib.suppress(ray.exceptions.RayError):
-            while ray.get(keeper.runs.remote(), timeout=SAVE_S):
-                ray.get(keeper.poll.remote(), timeout=SAVE_S)
+            while ray.get(keeper.runs.remote(), timeout=ANSWER_S):
+                ray.get(keeper.poll.remote(), timeout=ANSWER_S)
                 time.sleep(LOOK_S)
     return bool(teller.failed)
 
@@ -167,11 +170,12 @@ class Teller(tune.Callback):
         if self._stopped and not self._passed_on:
             self._passed_on = True
             self._tell("Stopping; every member saves first. Ctrl+C again to end at once.")
+            placed, _ = ray.wait(self._ready, num_returns=len(self._ready), timeout=PLACE_S)
             for keeper, ready in zip(self._keepers, self._ready, strict=True):
-                if ray.wait([ready], timeout=0)[0]:
+                if ready in placed:
                     keeper.stop.remote(self._stopped[0])
                 else:
-                    ray.kill(keeper)  # it waits for a place
+                    ray.kill(keeper)
 
     def on_trial_recover(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         """Tell why a member is started again."""
