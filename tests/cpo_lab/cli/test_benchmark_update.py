@@ -82,7 +82,7 @@ def test_mistakes_are_told_before_anything_is_measured(capsys, monkeypatch, tmp_
 
 
 def test_figures_are_shown_and_written(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(benchmark_update, "_measure", lambda args, device: RESULT)
+    monkeypatch.setattr(benchmark_update, "_measure", lambda args, device, ranks: RESULT)
     file = tmp_path / "new" / "figures.json"
     assert main(["benchmark", "update", "--output", str(file)]) == 0
     assert json.loads(file.read_text()) == RESULT
