@@ -3,19 +3,20 @@
 
 """A choice between roads that look alike where they begin: what one mean action decides, and no noise undoes.
 
-Several straight roads fan out from the origin of a plane. The further out on a road, the higher the reward, and up to
-the end of the shortest road all are the same. Each road goes further than its neighbor on one side, and the last one
-much further. Nothing tells which is which, and it is the same in every episode.
+Straight roads lead from the origin of a plane, two in opposite directions unless more are asked for. The further out on
+a road, the higher the reward, and up to the end of the shortest road all are the same. Each road goes further than the
+one before. Nothing tells which is which, and it is the same in every episode.
 
-A policy with a unimodal distribution takes one road, often the middle one. At its end going back is a loss, and the
-way to a neighboring road leads through a valley, so it stays. Noise does not help: it is white, steps are bounded, and
-so a random walk hardly gets to where roads differ, however wide it is. Clipping does not help either. Only a policy
+A policy with a unimodal distribution takes one road, by the chance of its first steps. At its end going back is a loss,
+and the way to a better road leads through a valley, so it stays. Noise does not help: it is white, steps are bounded,
+and so a random walk hardly gets to where roads differ, however wide it is. Clipping does not help either. Only a policy
 whose *mean* leads down another road meets what lies at its end. Whether a leader can then follow depends on how far
-from it that policy is: one road further or at the other end of the fan.
+from it that policy is.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -29,16 +30,16 @@ class ForkEnvCfg(TorchEnvCfg):
     """Geometry of the roads. A length of 1 is what the fastest policy covers in a step."""
 
     max_episode_length: int = 64
-    """Episode length in steps: enough to get to the end of the open road and stay for a while."""
+    """Episode length in steps: enough to get to the end of the longest road and stay for a while."""
 
-    lengths: tuple[float, ...] = (10.0, 16.0, 22.0, 28.0, 40.0)
+    lengths: tuple[float, ...] = (14.0, 28.0)
     """Lengths of the roads from one side of the fan to the other, > 0; two or more, none shorter than the one before.
     A random walk gets 8 steps far within an episode, as a root mean square."""
 
     direction: float = 0.3
     """Angle of the middle of the fan [rad]; not an axis of the actions."""
 
-    spacing: float = 0.7
+    spacing: float = math.pi
     """Angle from one road to the next [rad], > 0."""
 
     road_width: float = 3.0

@@ -158,7 +158,7 @@ TASKS = {
             make_env=lambda n, seed, stagger: ForkEnv(ForkEnvCfg(num_envs=n, seed=seed, stagger=stagger)),
             num_envs=384,
             horizon=16,
-            max_iterations=160,
+            max_iterations=80,
             model={"hidden_dims": [64, 64], "embedding_dim": 8, "init_log_std": -0.5},
             algorithm={
                 **_SHARED,

@@ -216,14 +216,14 @@ def test_fork_steps_are_at_most_one_long():
     assert torch.allclose(env.position - before, torch.tensor([[0.6, -0.8], [0.3, 0.4]]))
 
 
-@pytest.mark.parametrize("road", range(5))
+@pytest.mark.parametrize("road", range(2))
 def test_fork_walks_pay_alike_until_roads_differ_and_the_last_one_solves(road):
     cfg = ForkEnvCfg(num_envs=64, stagger=False, reward_noise=0.0)
     env = ForkEnv(cfg)
     heights = [float(env.step(_towards(env, road))[1].mean()) for _ in range(cfg.max_episode_length)]
-    assert heights[:10] == pytest.approx([(k + 1) / 40.0 for k in range(10)], abs=0.03)
+    assert heights[:14] == pytest.approx([(k + 1) / 28.0 for k in range(14)], abs=0.04)
     assert float(env.last_return.mean()) == pytest.approx(env.walk_return(road), rel=0.05)
-    assert (float(env.last_return.mean()) > env.solved_return) == (road == 4)
+    assert (float(env.last_return.mean()) > env.solved_return) == (road == 1)
 
 
 def _towards(env, road):
@@ -233,23 +233,23 @@ def _towards(env, road):
 
 @pytest.mark.parametrize("std", [0.3, 1.0, 100.0])
 def test_fork_noise_alone_does_not_tell_the_roads_apart(std):
-    """However wide, a random walk gains what it would gain if all roads were as short as the shortest but one."""
+    """However wide, a random walk gains hardly more than it would gain if all roads were as short as the shortest."""
     returns = []
-    for lengths in (ForkEnvCfg().lengths, (10.0, 16.0, 16.0, 16.0, 16.0)):
+    for lengths in (ForkEnvCfg().lengths, (14.0, 14.0)):
         env = ForkEnv(ForkEnvCfg(num_envs=4000, stagger=False, lengths=lengths, reward_noise=0.0))
         generator = torch.Generator().manual_seed(0)
         for _ in range(env.cfg.max_episode_length):
             env.step(std * torch.randn(4000, 2, generator=generator))
         returns.append(float(env.last_return.mean()) * lengths[-1])
     assert returns[0] == pytest.approx(returns[1], rel=0.02)
-    assert returns[0] / 40.0 < 0.2 * env.walk_return(0)
+    assert returns[0] / 28.0 < 0.2 * env.walk_return(0)
 
 
-@pytest.mark.parametrize("road", range(4))
-def test_fork_a_valley_lies_between_the_end_of_a_road_and_a_better_one(road):
-    env = ForkEnv(ForkEnvCfg(num_envs=1))
-    length = float(env.lengths[road])
-    path = [length * (1.0 - s) * env.directions[road] + length * s * env.directions[road + 1] for s in (0.0, 0.5, 1.0)]
+@pytest.mark.parametrize("lengths", [(14.0, 28.0), (14.0, 20.0, 28.0)])
+def test_fork_a_valley_lies_between_the_end_of_a_road_and_a_better_one(lengths):
+    env = ForkEnv(ForkEnvCfg(num_envs=1, lengths=lengths, spacing=2.0 * math.pi / len(lengths)))
+    length = float(env.lengths[0])
+    path = [length * (1.0 - s) * env.directions[0] + length * s * env.directions[1] for s in (0.0, 0.5, 1.0)]
     here, between, there = (env._height(point[None]).item() for point in path)
     assert here == pytest.approx(there, rel=0.01)
     assert between < 0.75 * here
