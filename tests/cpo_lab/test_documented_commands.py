@@ -42,6 +42,7 @@ TINY = ["agent.model.hidden_dims=[8]", "agent.progress=off", "agent.num_steps_pe
 REFUSED = {
     "physics=isaacsim_physx": "Isaac Sim",
     "--viz kit": "isaacsim",
+    "--viz viser": "viser",
     "sweep study.yaml --status": "nothing was started yet",
     "--launcher slurm": "no GPU",
     "--launcher ray": "no GPU",
