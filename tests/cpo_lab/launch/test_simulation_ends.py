@@ -42,7 +42,7 @@ from cpo_rl.errors import UserError
 
 def run(argv):
     resolved = types.SimpleNamespace(env_cfg=None, request=types.SimpleNamespace(device="cpu"))
-    with simulation(resolved, []):
+    with simulation(resolved):
         print("measured")
         if argv == ["mistake"]:
             raise UserError("--this is wrong; do that.")

@@ -32,7 +32,7 @@ def main(task: str, engine: str, seed: int, settings: list[str]) -> None:
         from cpo_lab.assets.look.dress import dress
 
         dress(resolved.env_cfg.scene)
-    with simulation(resolved, []), make_env(resolved) as env:
+    with simulation(resolved), make_env(resolved) as env:
         import torch
 
         if dressed:

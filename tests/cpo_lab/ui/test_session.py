@@ -17,7 +17,7 @@ from tests.cpo_lab.report.synthetic_runs import write_run
 from cpo_lab.ui import live as live_module
 from cpo_lab.ui.imgui_panel import ImguiPanel, to_screen
 from cpo_lab.ui.live import Live, plots
-from cpo_lab.ui.places import Places, overview
+from cpo_lab.ui.places import Places, goals_of, overview
 from cpo_lab.ui.session import ALL, STARTED, Session, blocks, number
 from cpo_lab.ui.state import RunReader
 from cpo_lab.ui.viser_page import tables_html
@@ -92,6 +92,7 @@ class Sim:
 
     def __init__(self, viewers=()):
         self.visualizers, self.camera, self.callbacks, self.asked = list(viewers), None, {}, False
+        self.vis_marker_registry, self.groups = SimpleNamespace(get_groups=lambda: self.groups), {}
 
     def set_camera_view(self, eye, target):
         self.camera = eye, target
@@ -237,7 +238,7 @@ def test_panels_are_looked_after_a_few_times_a_second(monkeypatch):
     env = environment()
     live = Live(env, session())
     face = SimpleNamespace(count=0)
-    face.refresh = lambda: setattr(face, "count", face.count + 1)
+    face.refresh = lambda goals: setattr(face, "count", face.count + 1)
     live.faces.append(face)
     for _ in range(10):
         clock[0] += 0.1
@@ -249,12 +250,35 @@ def test_panels_are_looked_after_a_few_times_a_second(monkeypatch):
 
 
 def test_names_stand_over_the_environments_that_a_viewer_shows():
-    env = environment(Viewer(shown=None), Viewer(shown=[1, 4]))
-    places = Places.of(env)
+    filming, watched = Viewer(shown=[0]), Viewer(shown=[1, 4])
+    filming.cfg.headless = True
+    env = environment(filming, watched)
+    places = Places.of(env, np.arange(N))
     assert places.indices == [1, 4]
     assert places.points[:, :2].tolist() == [[1.0, 0.0], [1.0, 1.0]]
     assert (places.points[:, 2] > 0.5).all()
-    assert Places.of(environment()).indices == list(range(N))
+    assert Places.of(environment(), np.arange(N)).indices == list(range(N))
+
+
+def test_of_many_environments_each_policys_first_are_named_and_the_camera_looks_at_the_leaders():
+    env = environment()
+    env.num_envs = 3000
+    env.scene.env_origins = torch.zeros(3000, 3)
+    places = Places.of(env, blocks([0, 1, 2], 3000))
+    assert places.indices == [*range(21), *range(1000, 1021), *range(2000, 2021)]
+    assert places.focus == [2000, 2001, 2002, 2003]
+
+
+def test_goals_are_named_where_they_are_drawn():
+    env = environment()
+    assert goals_of(env, [0]) is None
+    parts = torch.arange(2 * 3.0 * N).reshape(2 * N, 3)  # two of each goal
+    groups = {"a": ("/Visuals/Frame", parts + 9.0), "b": ("/Visuals/Goal", parts)}
+    env.sim.groups = {
+        name: SimpleNamespace(cfg=SimpleNamespace(prim_path=path), translations=drawn)
+        for name, (path, drawn) in groups.items()
+    }
+    assert goals_of(env, [0, 2]).tolist() == [[1.5, 2.5, 3.5], [13.5, 14.5, 15.5]]
 
 
 def test_the_camera_of_one_environment_stays_the_tasks():
@@ -341,7 +365,7 @@ def test_the_window_has_the_same_panel(monkeypatch):
         register_ui_callback=lambda fn, position: registered.append((fn, position)),
     )
     monkeypatch.setattr("cpo_lab.ui.imgui_panel.to_screen", lambda camera, points: np.full((len(points), 2), 0.5))
-    ImguiPanel(viewer, state, Places([0, 2, 4], np.zeros((3, 3))))
+    panel = ImguiPanel(viewer, state, Places([0, 2, 4], np.zeros((3, 3)), [0]))
     (draw, position), imgui = registered[0], Imgui(chosen="leader")
     assert position == "free"
     draw(imgui)
@@ -350,5 +374,6 @@ def test_the_window_has_the_same_panel(monkeypatch):
     for text in ("Task", "step 1", "goals", "reward", "0.500", "1.5", "0.1", *NAMES):
         assert text in imgui.texts
     again = Imgui()
+    panel.refresh(np.zeros((3, 3)))
     draw(again)
-    assert again.named == ["leader"] * 3
+    assert again.named == ["leader"] * 3 + ["goal"] * 3

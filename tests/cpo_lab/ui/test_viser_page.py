@@ -67,7 +67,7 @@ def test_choosing_the_leader_renames_all_hands_and_what_is_measured_appears(serv
 
     viewer, address = served
     state = Session("Some-Task", M, np.arange(M))
-    page = ViserPage(viewer, state, Places(list(range(M)), np.arange(3.0 * M).reshape(M, 3)))
+    page = ViserPage(viewer, state, Places(list(range(M)), np.arange(3.0 * M).reshape(M, 3), [0]))
     assert [label.text for label in page._names] == [*(f"follower {i}" for i in range(M - 1)), "leader"]
     assert tuple(viewer._viewer._server.initial_camera.position) == (0.0, -3.0, 2.0)
     with Browser() as browser:
@@ -104,7 +104,7 @@ def test_while_training_the_menu_cannot_be_used(served, tmp_path):
 
     viewer, address = served
     state = Session("Some-Task", M, np.arange(M), RunReader(write_run(tmp_path, "cpo"), "cpo"))
-    page = ViserPage(viewer, state, Places([0], np.zeros((1, 3))))
+    page = ViserPage(viewer, state, Places([0], np.zeros((1, 3)), [0]))
     state.look()
     page.refresh()
     with Browser() as browser:

@@ -155,7 +155,7 @@ def measure(args: argparse.Namespace, settings: list[str]) -> None:
 
     start = time.perf_counter()
     resolved = _resolve(args, settings, args.task[0], args.physics[0], args.num_envs[0])
-    with simulation(resolved, []), make_env(resolved) as wrapped:
+    with simulation(resolved), make_env(resolved) as wrapped:
         env, device = wrapped.unwrapped, torch.device(resolved.request.device or "cpu")
         built = time.perf_counter() - start
         generator = torch.Generator(device).manual_seed(1)

@@ -317,7 +317,7 @@ def _measure_physics(args: argparse.Namespace, settings: list[str], then: Callab
         resolved.env_cfg.num_objects = min(offered.num_shapes, 8)  # a few do, and are soon built
     from cpo_lab.launch.simulation import end_with, make_env, simulation
 
-    with simulation(resolved, []), make_env(resolved) as wrapped:
+    with simulation(resolved), make_env(resolved) as wrapped:
         import torch
 
         from cpo_lab.tasks.physical_checks import physical_checks

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,7 @@ from rich.text import Text
 from cpo_lab.cli.parser import (
     CommandParser,
     add_run_options,
+    add_screen_options,
     changes_of,
     output_file,
     policies_of,
@@ -31,6 +33,8 @@ from cpo_lab.launch.configuration import Resolved
 from cpo_lab.launch.policies import assumption, load_policy, resolve_trained
 from cpo_lab.launch.settings import check_written
 from cpo_lab.launch.simulation import make_env, simulation
+from cpo_lab.ui.places import look_at_all
+from cpo_lab.viewing.screen import Screen, screen_of
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import policy_name
 from cpo_rl.runs.files import printable, shown
@@ -95,6 +99,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--json", metavar="FILE", help="write scores, comparisons and every episode")
     parser.add_argument("--csv", metavar="FILE", help="write scores as a table")
     add_run_options(parser)
+    add_screen_options(parser)
     parser.add_shared("--verbose", help=ENGINE_OUTPUT)
     return parser
 
@@ -112,6 +117,7 @@ def run(argv: list[str]) -> int:
         UserError: On input that the user can correct, before the simulator starts.
     """
     args, overrides = _parser().read_with_settings(argv)
+    screen = screen_of(args)
     words = [*args.checkpoint, *args.named]
     # settings such as physics=ovphysx look like checkpoints to the parser
     settings = [word for word in words if "=" in word and not Path(word).exists()]
@@ -125,13 +131,14 @@ def run(argv: list[str]) -> int:
     _set_sizes(args, configurations, several=any(len(policies) > 1 for policies in chosen))
     console = Console()
     first = configurations[0]
+    screen.give(first.env_cfg, first.request.physics)
     console.print(
         f"{first.request.task} with {first.request.physics} on {first.request.device}", markup=False, highlight=False
     )
     for resolved, file in zip(configurations, files, strict=True):
         if (told := assumption(resolved, file, overrides)) is not None:
             console.print(told, markup=False, highlight=False, soft_wrap=True)
-    _measure(args, configurations, files, chosen, partial(_tell, args, console, first, outputs))
+    _measure(args, screen, configurations, files, chosen, partial(_tell, args, console, first, outputs))
     return 0
 
 
@@ -189,6 +196,7 @@ def _set_sizes(args: Namespace, configurations: list[Resolved], *, several: bool
 
 def _measure(
     args: Namespace,
+    screen: Screen,
     configurations: list[Resolved],
     files: list[Path],
     chosen: list[list[int]],
@@ -198,6 +206,7 @@ def _measure(
 
     Args:
         args: The arguments.
+        screen: What is shown meanwhile.
         configurations: Of each checkpoint.
         files: The checkpoints.
         chosen: Policies of each.
@@ -209,9 +218,12 @@ def _measure(
 
     measured = []
     names = _names(files)
-    output = startup_output(configurations[0], [], verbose=args.verbose)
-    with output, simulation(configurations[0], []), make_env(configurations[0]) as env:
+    first = configurations[0]
+    output = startup_output(first, screen.viewers, verbose=args.verbose)
+    with output, simulation(first, screen.arguments(first.request.device)), make_env(first) as env:
         output.release(None)
+        if screen.viewers:
+            look_at_all(env, np.zeros(env.num_envs, dtype=int))
         shapes, _ = object_shapes(env)
         with Console(stderr=True).status("") as status:
             for name, file, resolved, policies in zip(names, files, configurations, chosen, strict=True):

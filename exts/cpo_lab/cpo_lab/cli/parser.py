@@ -41,6 +41,14 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=_HelpFormatter, **kwargs)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, reading what follows ``--kit_args`` as its value although it begins with a dash."""
+        if args and "--kit_args" in args:
+            from isaaclab.app.sim_launcher import fuse_kit_args
+
+            args = fuse_kit_args(list(args))
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raise the message as a :class:`UserError`."""
         raise UserError(f"{message[0].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.")
@@ -214,6 +222,35 @@ def add_run_options(parser: CommandParser) -> None:
     parser.add_shared("--force")
     parser.add_shared("--trust")
     parser.add_shared("--num_envs")
+
+
+def add_screen_options(parser: CommandParser, *, films: bool = False) -> None:
+    """Add what is read by :func:`cpo_lab.viewing.screen.screen_of`: viewers, and options of Isaac Lab's launcher.
+
+    Args:
+        parser: The command's.
+        films: Whether it can film while it goes on.
+    """
+    group = parser.add_argument_group("viewers, and Isaac Lab's launcher")
+    for name in ("--viz", "--viz_host"):
+        group.add_argument(name, **SHARED[name])
+    group.add_argument(
+        "--max_visible_envs", type=natural_int, metavar="N", help="environments that viewers show at most, drawn by lot"
+    )
+    group.add_argument("--headless", action="store_true", help="open no window, also with --viz kit")
+    group.add_argument(
+        "--livestream",
+        type=natural_int,
+        choices=(0, 1, 2),
+        help="stream Isaac Sim's viewport: 1 to anybody, 2 in a private network",
+    )
+    group.add_argument("--experience", metavar="FILE.kit", help="Isaac Sim's app to start")
+    group.add_argument("--kit_args", metavar="ARGUMENTS", help='its arguments, such as "--ext-folder exts"')
+    group.add_argument("--deterministic", action="store_true", help="have it render alike every time")
+    if films:
+        group.add_argument("--video", action="store_true", help="film now and then, into videos/train of the run")
+        group.add_argument("--video_interval", type=positive_int, metavar="N", help="steps between two films (2000)")
+        group.add_argument("--video_length", type=positive_int, metavar="N", help="steps of a film (200)")
 
 
 def logger_settings(args: argparse.Namespace) -> list[str]:

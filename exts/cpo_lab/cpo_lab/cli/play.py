@@ -18,6 +18,7 @@ from rich.table import Table
 from cpo_lab.cli.parser import (
     CommandParser,
     add_run_options,
+    add_screen_options,
     changes_of,
     output_file,
     policies_of,
@@ -32,7 +33,7 @@ from cpo_lab.viewing.camera import read_camera
 from cpo_lab.viewing.captions import Scoreboard, policy_color
 from cpo_lab.viewing.files import PICTURES, VIDEOS
 from cpo_lab.viewing.pictures import Shoot, Studio, check_renderer
-from cpo_lab.viewing.viewers import give_viewers, viewers_of
+from cpo_lab.viewing.screen import Screen, screen_of
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import policy_name
 from cpo_rl.runs.find import resolve_checkpoint
@@ -63,8 +64,6 @@ def _parser() -> CommandParser:
     parser.add_argument("--video", metavar="FILE.mp4", help="film the steps; a .gif or .webp repeats for ever")
     parser.add_argument("--picture", metavar="FILE.png", help="picture a good moment of each policy")
     _add_picture_options(parser)
-    parser.add_shared("--viz")
-    parser.add_shared("--viz_host")
     parser.add_argument(
         "--stochastic", action="store_true", help="sample actions as in training instead of taking their mean"
     )
@@ -72,6 +71,7 @@ def _parser() -> CommandParser:
         "--real_time", "--real-time", action="store_true", help="wait so that a viewer shows at most real speed"
     )
     add_run_options(parser)
+    add_screen_options(parser)
     parser.add_shared("--verbose", help=ENGINE_OUTPUT)
     return parser
 
@@ -114,7 +114,7 @@ def _shoot(args: Namespace, files: dict[str, Path | None]) -> Shoot:
     Raises:
         UserError: If options have no effect.
     """
-    if args.viz and (args.video or args.picture):
+    if (args.viz or args.livestream) and (args.video or args.picture):
         raise UserError("--viz shows the policies in a window; leave it out to write --video or --picture.")
     if args.seconds is not None and not args.video:
         raise UserError("--seconds is the length of a --video; give one, or leave it out.")
@@ -154,7 +154,7 @@ def run(argv: list[str]) -> int:
         UserError: On input that the user can correct, before the simulator starts.
     """
     args, overrides = _parser().read_with_settings(argv)
-    viewers = viewers_of(args.viz)
+    screen = screen_of(args)
     files = {
         "--picture": output_file("--picture", args.picture, *PICTURES),
         "--video": output_file("--video", args.video, *VIDEOS),
@@ -165,19 +165,19 @@ def run(argv: list[str]) -> int:
             check_renderer(argument, file)
     checkpoint = resolve_checkpoint(args.checkpoint, args.log_root, task=args.task)
     resolved = resolve_trained(checkpoint, changes_of(args, overrides), play_mode=True)
-    give_viewers(resolved.env_cfg, viewers, resolved.request.physics, args.viz_host)
+    screen.give(resolved.env_cfg, resolved.request.physics)
     policies = policies_of(args.policy, resolved.num_policies)
     board = _scoreboard(policies, resolved)
     studio = Studio(shoot, board)
     studio.configure(resolved.env_cfg)
-    if args.viz:
+    if screen.viewers:
         from cpo_lab.assets.look.dress import dress
 
         dress(resolved.env_cfg.scene)
     console = Console()
     console.print(f"Playing {checkpoint}", markup=False, soft_wrap=True)
     console.print(f"{resolved.request.task} with {resolved.request.physics} on {resolved.request.device}", markup=False)
-    _play(resolved, checkpoint, policies, studio, args, viewers, console)
+    _play(resolved, checkpoint, policies, studio, args, screen, console)
     return 0
 
 
@@ -215,23 +215,24 @@ def _play(
     policies: Sequence[int],
     studio: Studio,
     args: Namespace,
-    viewers: list[str],
+    screen: Screen,
     console: Console,
 ) -> None:
     """Start the simulator, load the policies, let them act and tell what they did."""
     from cpo_lab.cli.rollouts import run_steps, side_by_side
 
     ids = side_by_side(policies, resolved.env_cfg.scene.num_envs)
-    steps = args.steps or (None if viewers else 600)
-    # None leaves it to the configuration, which holds the off-screen viewer
-    started = None if studio.is_needed else viewers
-    output = startup_output(resolved, started or (), verbose=args.verbose)
-    with output, simulation(resolved, started), make_env(resolved) as env:
+    steps = args.steps or (None if screen.viewers else 600)
+    launcher = screen.arguments(resolved.request.device)
+    if studio.is_needed:
+        launcher["visualizer"] = None  # leaves it to the configuration, which holds the off-screen viewer
+    output = startup_output(resolved, screen.viewers, verbose=args.verbose)
+    with output, simulation(resolved, launcher), make_env(resolved) as env:
         output.release(None)
         model = load_policy(env, resolved, checkpoint, force=args.force)
         pace = _Pace(env.unwrapped.step_dt) if args.real_time else None
         live = None
-        if viewers:
+        if screen.viewers:
             from cpo_lab.ui.live import Live
             from cpo_lab.ui.session import Session
 

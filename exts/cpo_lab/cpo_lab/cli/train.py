@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from cpo_lab.cli.parser import SHARED, CommandParser, logger_settings, positive_int, run_name
+from cpo_lab.cli.parser import SHARED, CommandParser, add_screen_options, logger_settings, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.chatter import startup_output
 from cpo_lab.launch.configuration import Resolved, resolve, unequal_objects
@@ -48,7 +48,7 @@ from cpo_lab.launch.run_place import (
 )
 from cpo_lab.launch.settings import names_of
 from cpo_lab.launch.simulation import end_with, make_env, simulation
-from cpo_lab.viewing.viewers import give_viewers, viewers_of
+from cpo_lab.viewing.screen import Screen, screen_of
 from cpo_rl.errors import UserError
 from cpo_rl.runs.checkpoints import iteration_of
 from cpo_rl.runs.compatibility import check_task_of
@@ -123,8 +123,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--move_aside", action="store_true", help="rename a --log_dir whose records cannot be continued, and start anew"
     )
-    for name in ("--viz", "--viz_host", "--logger", "--log_project_name", "--verbose"):
+    for name in ("--logger", "--log_project_name", "--verbose"):
         parser.add_shared(name)
+    add_screen_options(parser, films=True)
     add_options(parser)
     return parser
 
@@ -148,8 +149,8 @@ class Plan:
     found: str
     """What ``--resume auto`` found and does, a sentence without its end."""
 
-    visualizers: list[str]
-    """Viewers to open."""
+    screen: Screen
+    """Viewers and films."""
 
     force: bool
     """Whether the checkpoint of something else is loaded as far as it fits."""
@@ -223,11 +224,11 @@ def make_plan(argv: list[str]) -> Plan | None:
     if rank.several:  # the GPU of a continued run's first process is not that of the others
         request.device = rank.device(args.device or ("cpu" if request.device == "cpu" else None))
     find_task(request.task)
-    viewers = viewers_of(args.viz)
+    screen = screen_of(args)
     log_root = check_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
 
     resolved = resolve(request)
-    give_viewers(resolved.env_cfg, viewers, resolved.request.physics, args.viz_host)
+    screen.give(resolved.env_cfg, resolved.request.physics)
     from cpo_rl.runners.online_log import check_logger  # torch, which mistyped input need not wait for
 
     cfg = resolved.agent_cfg
@@ -254,7 +255,7 @@ def make_plan(argv: list[str]) -> Plan | None:
     # a command that is given again and again by a scheduler asks for the same; only what differs is meant
     asked = asked_of_algorithm(overrides) if args.resume != AUTO else []
     found = begin.told(place)
-    return Plan(resolved, place, checkpoint, begin.weights, found, viewers, args.force, member, args.verbose, asked)
+    return Plan(resolved, place, checkpoint, begin.weights, found, screen, args.force, member, args.verbose, asked)
 
 
 def _place(
@@ -331,8 +332,10 @@ def _train(plan: Plan) -> int:
     backend = scoped_torch_backend_flags(
         cuda_matmul_allow_tf32=True, cudnn_allow_tf32=True, cudnn_deterministic=False, cudnn_benchmark=True
     )
-    output = startup_output(resolved, plan.visualizers, verbose=plan.verbose)
-    with output, backend, simulation(resolved, plan.visualizers), make_env(resolved) as env:
+    output = startup_output(resolved, plan.screen.viewers, verbose=plan.verbose)
+    plan.screen.film(resolved.env_cfg, log_dir, resolved.num_policies)
+    launcher = plan.screen.arguments(request.device)
+    with output, backend, simulation(resolved, launcher), make_env(resolved) as env:
         from cpo_rl.runners import EnsembleRunner
 
         output.release(log_dir / RunFolder.LOG if Rank.of_this_process().is_first else None)
@@ -350,7 +353,7 @@ def _train(plan: Plan) -> int:
             runner.init_from(str(plan.weights), ["log_std"] if "agent.model.init_log_std" in given else [])
         if Rank.of_this_process().is_first:  # not earlier: the records of a run that is refused stay what they were
             _write_settings(plan, runner, {"env": to_dict(resolved.env_cfg), "agent": to_dict(cfg)})
-        if plan.visualizers:
+        if plan.screen.shows:
             from cpo_lab.ui.live import show_training
 
             show_training(env, resolved.num_policies, request.task, log_dir)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ class _Left(SystemExit):
 
 
 @contextmanager
-def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iterator[None]:
+def simulation(resolved: Resolved, launcher: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Run the engine that the configuration needs; Isaac Sim's app only if physics or a viewer asks for it.
 
     Leaving Isaac Sim's app ends the process. So the body prints and writes all there is to say, and tells its status
@@ -38,7 +38,8 @@ def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iter
 
     Args:
         resolved: Configurations from :func:`resolve`.
-        visualizers: Viewers such as ``newton_gl``; an empty list for none, None for those of the configuration.
+        launcher: Arguments of Isaac Lab's launcher besides the device, such as ``visualizer``, a list of viewers (None
+            for those of the configuration); without any, nothing is shown.
 
     Raises:
         UserError: What the body raised, without the launcher's traceback; its sentence was printed already.
@@ -48,7 +49,8 @@ def simulation(resolved: Resolved, visualizers: list[str] | None = None) -> Iter
     correctable: UserError | None = None
     _Ending.status = 0
     try:
-        with launch_simulation(resolved.env_cfg, {"device": resolved.request.device, "visualizer": visualizers}):
+        arguments = {"device": resolved.request.device, "visualizer": [], **(launcher or {})}
+        with launch_simulation(resolved.env_cfg, arguments):
             try:
                 yield
             except UserError as error:

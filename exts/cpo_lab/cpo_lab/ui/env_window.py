@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from isaaclab.envs.ui import BaseEnvWindow, ManagerBasedRLEnvWindow
+from numpy.typing import NDArray
 
 from cpo_lab.ui.panel import TITLE, EnsembleTables
 from cpo_lab.ui.session import Session
@@ -35,8 +37,8 @@ class SessionFrame:
             self._tables = EnsembleTables(ui.VStack(spacing=6, height=0))
         self._menu.model.add_item_changed_fn(lambda model, _: session.choose(session.options[_chosen(model)]))
 
-    def refresh(self) -> None:
-        """Show the session as it is now."""
+    def refresh(self, goals: NDArray[np.float64] | None = None) -> None:
+        """Show the session as it is now; goals are in the scene."""
         place = self._session.options.index(self._session.choice)
         if _chosen(self._menu.model) != place:  # chosen in another viewer
             self._menu.model.get_item_value_model().set_value(place)

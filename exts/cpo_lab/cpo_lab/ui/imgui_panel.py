@@ -58,12 +58,14 @@ class ImguiPanel:
 
     def __init__(self, viewer: Any, session: Session, places: Places) -> None:
         self._session, self._places = session, places
+        self._goals: NDArray[np.float64] | None = None
         self._camera = lambda: viewer._viewer.camera
         self._scale = lambda: viewer._viewer.gui.ui.dpi_scale
         viewer.register_ui_callback(self.draw, position="free")
 
-    def refresh(self) -> None:
-        """Do nothing: the window asks for everything when it draws."""
+    def refresh(self, goals: NDArray[np.float64] | None = None) -> None:
+        """Keep where goals are drawn, world [K, 3]; the window asks for everything else when it draws."""
+        self._goals = goals
 
     def draw(self, imgui: Any) -> None:
         """Draw names and panel; called by the window in every frame."""
@@ -87,18 +89,33 @@ class ImguiPanel:
 
     def _draw_names(self, imgui: Any) -> None:
         """Write over every hand who acts in it, behind all windows."""
-        session, scale, display = self._session, self._scale(), imgui.get_io().display_size
-        paper, names, ids = imgui.get_background_draw_list(), session.names, session.ids
-        for index, (x, y) in zip(self._places.indices, to_screen(self._camera(), self._places.points), strict=True):
-            if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
-                continue
-            size = imgui.calc_text_size(names[index])
-            left, top, pad = x * display.x - size.x / 2.0, y * display.y - size.y, 4.0 * scale
-            low = imgui.ImVec2(left - 3.0 * pad - pad, top - pad)
-            paper.add_rect_filled(low, imgui.ImVec2(left + size.x + 2.0 * pad, top + size.y + pad), _PAPER, pad)
-            color = packed(*policy_color(int(ids[index]), session.num_policies))
+        names, ids, count = self._session.names, self._session.ids, self._session.num_policies
+        for index, place in zip(self._places.indices, to_screen(self._camera(), self._places.points), strict=True):
+            self._write(imgui, names[index], place, packed(*policy_color(int(ids[index]), count)))
+        if self._goals is not None:
+            for place in to_screen(self._camera(), self._goals):
+                self._write(imgui, "goal", place)
+
+    def _write(self, imgui: Any, text: str, place: NDArray[np.float64], color: int | None = None) -> None:
+        """Write onto the picture.
+
+        Args:
+            imgui: What draws.
+            text: What to write.
+            place: Where, in shares of width and height.
+            color: Of a dot before it; None for none.
+        """
+        x, y = place
+        if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):  # NaN is not either
+            return
+        paper, display, size = imgui.get_background_draw_list(), imgui.get_io().display_size, imgui.calc_text_size(text)
+        left, top, pad = x * display.x - size.x / 2.0, y * display.y - size.y, 4.0 * self._scale()
+        before = pad if color is None else 4.0 * pad
+        right = imgui.ImVec2(left + size.x + pad, top + size.y + pad)
+        paper.add_rect_filled(imgui.ImVec2(left - before, top - pad), right, _PAPER, pad)
+        if color is not None:
             paper.add_circle_filled(imgui.ImVec2(left - 1.7 * pad, top + size.y / 2.0), 1.2 * pad, color)
-            paper.add_text(imgui.ImVec2(left, top), _INK, names[index])
+        paper.add_text(imgui.ImVec2(left, top), _INK, text)
 
     def _draw_table(self, imgui: Any) -> None:
         session, columns = self._session, self._session.table()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from cpo_lab.ui.imgui_panel import ImguiPanel
-from cpo_lab.ui.places import Places, overview
+from cpo_lab.ui.places import Places, goals_of, look_at_all
 from cpo_lab.ui.session import Session, blocks
 from cpo_lab.ui.state import RunReader
 from cpo_lab.ui.viser_page import ViserPage
@@ -71,9 +71,7 @@ class Live:
         self._colored: object = None
         self._watch_resets()
         viewers = list(self._env.sim.visualizers)
-        self._places = Places.of(env.unwrapped)
-        eye, target = overview(self._env, self._places.indices)
-        self._env.sim.set_camera_view(eye, target)
+        self._places = look_at_all(env, session.ids)
         self._plot()
         faces = [(viewer, _FACES.get(viewer.cfg.visualizer_type)) for viewer in viewers]
         self.faces = [make(viewer, session, self._places) for viewer, make in faces if make is not None]
@@ -92,8 +90,9 @@ class Live:
         if self._colored != self.session.choice:
             self._colored = self.session.choice
             self._color()
+        goals = goals_of(self._env, self._places.indices)
         for face in self.faces:
-            face.refresh()
+            face.refresh(goals)
 
     # -- while playing -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 import html
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cpo_lab.ui.places import Places
 from cpo_lab.ui.session import Session, number
 from cpo_lab.viewing.captions import policy_color
@@ -60,6 +63,8 @@ class ViserPage:
             scene.add_icosphere(f"/cpo_lab/dot_{index}", radius=0.012, position=point, cast_shadow=False)
             for index, point in zip(places.indices, places.points, strict=True)
         ]
+        self._goals: list[Any] = []
+        self._scene = scene
         self._written: tuple[str, ...] = ()
 
         @self._menu.on_update
@@ -69,9 +74,14 @@ class ViserPage:
 
         self._write_names()
 
-    def refresh(self) -> None:
-        """Show the session as it is now; sends what has changed only."""
+    def refresh(self, goals: NDArray[np.float64] | None = None) -> None:
+        """Show the session as it is now; sends what has changed only.
+
+        Args:
+            goals: Where goals are drawn, world [K, 3] in metres.
+        """
         session = self._session
+        self._name_goals(goals)
         if self._menu.value != session.choice:  # chosen in another viewer
             self._menu.value = session.choice
         self._write_names()
@@ -80,6 +90,18 @@ class ViserPage:
             if text != before:
                 part.content = text
         self._written = written
+
+    def _name_goals(self, goals: NDArray[np.float64] | None) -> None:
+        if goals is None:
+            return
+        if not self._goals:
+            self._goals = [
+                self._scene.add_label(f"/cpo_lab/goal_{index}", "goal", position=point, font_screen_scale=0.9)
+                for index, point in zip(self._places.indices, goals, strict=True)
+            ]
+        for label, point in zip(self._goals, goals, strict=True):
+            if not np.array_equal(label.position, point):
+                label.position = point
 
     def _write_names(self) -> None:
         session = self._session

@@ -57,22 +57,6 @@ def viewers_of(names: str | None) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def give_viewers(env_cfg: Any, viewers: list[str], physics: str | None, host: str | None) -> None:
-    """Check viewers against the engine and put those of a browser into an environment's configuration.
-
-    Args:
-        env_cfg: Settings of the environment; changed in place.
-        viewers: Names from :func:`viewers_of`.
-        physics: Name of the engine.
-        host: Address that they listen on; None for this machine only.
-
-    Raises:
-        UserError: If they cannot share a process.
-    """
-    check_together(viewers, physics)
-    configure_viewers(env_cfg, viewers, host)
-
-
 def check_together(viewers: list[str], physics: str | None) -> None:
     """Refuse viewers that do not go with the engine, or with each other: Kit wants the process for itself.
 

@@ -50,7 +50,7 @@ def main() -> None:
     overrides = [f"physics={engine}", f"env.self_collision={touch}"]
     task = "CpoLab-Reorient-Cube-Allegro-Direct"
     resolved = resolve(Request(task, "ppo", device="cpu", num_envs=2, seed=0, overrides=overrides))
-    with simulation(resolved, []), make_env(resolved) as wrapped, torch.inference_mode():
+    with simulation(resolved), make_env(resolved) as wrapped, torch.inference_mode():
         env = wrapped.unwrapped
         env.reset()
         place_object(env, torch.tensor([[0.0, -0.2, 40.0]]).repeat(2, 1))

@@ -40,7 +40,7 @@ def run_stress(args: argparse.Namespace, settings: list[str]) -> int:
     resolved = _resolve(args, settings)
     from cpo_lab.launch.simulation import end_with, make_env, simulation
 
-    with simulation(resolved, []), make_env(resolved) as wrapped:
+    with simulation(resolved), make_env(resolved) as wrapped:
         from cpo_lab.tasks.stress import stress
 
         result = stress(wrapped, args.stress, seed=args.seed, report=_Progress(args.stress))
