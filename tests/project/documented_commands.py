@@ -23,7 +23,8 @@ NOT_RUN = {
     r"cpo-lab train --task My-Toss": "a task that its page makes: tests/cpo_lab/tasks/test_add_a_task.py",
     r"wandb sync ": "needs an account",
     r"export \w+=|cd |mkdir |source ": "changes the shell",
-    r"sbatch |srun |scancel |squeue |ray |docker |podman |apptainer |kubectl ": "another program's",
+    r"sbatch |srun |scancel |squeue |ray |docker |podman |buildah |apptainer |kubectl ": "another program's",
+    r"docker/local_base\.sh": "makes an image, as root",
     r"pytest ": "a test itself",
 }
 """What is shown and not run, by pattern of the line, with the reason."""

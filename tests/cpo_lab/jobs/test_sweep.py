@@ -70,6 +70,33 @@ def test_a_sweep_is_killed_in_the_middle_continued_and_equals_one_that_was_not(t
     assert {file: file.stat().st_mtime_ns for file in before} == before, "a finished run was repeated"
 
 
+def test_one_run_of_a_study_is_a_process_of_its_own(tmp_path):
+    """What an indexed job does: every index trains its run, in the very process that was started."""
+    study = write_study(tmp_path, seeds=1, iterations=2)
+    for index, name in enumerate(("cpo", "ppo")):
+        output, _ = (process := sweep(study, "--run", str(index))).communicate(timeout=300)
+        assert process.returncode == 0, output
+        run = RunFolder.read(tmp_path / f"toys/Toy-Tracking_{name}_seed1")
+        assert (run.iteration, run.manifest["pid"]) == (2, process.pid)
+    assert [row["state"] for row in sweep_status.rows(read_study(study))] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--run", "2"], "--run 2 must be below 2"),
+        (["--run", "0", "--dry_run"], "leave out --status, --dry_run"),
+        (["--run", "0", "--launcher", "ray"], "leave out --status, --dry_run, --launcher"),
+        (["--run", "-1"], "--run"),
+    ],
+)
+def test_a_wrong_run_is_one_sentence(tmp_path, capsys, arguments, part):
+    assert main(["sweep", str(write_study(tmp_path, seeds=1)), *arguments]) == 2
+    sentence = capsys.readouterr().err.strip()
+    assert part in sentence and "\n" not in sentence
+    assert not (tmp_path / "toys").exists()
+
+
 def test_status_and_dry_run_tell_every_run(tmp_path, capsys):
     file = write_study(tmp_path, seeds=1, iterations=4)
     assert main(["sweep", str(file), "--dry_run"]) == 0

@@ -13,6 +13,8 @@ import time
 import torch
 from tests.cpo_rl.runners.support import NoisyTrackingEnv, ensemble_cfg, make_env, make_runner
 
+from cpo_rl.errors import UserError
+
 
 def main(argv: list[str]) -> int:
     """Train to the end, going on from what the folder holds; returns the exit code."""
@@ -50,4 +52,8 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        sys.stdout.write(f"{error}\n")
+        sys.exit(2)  # as the training command does
