@@ -11,9 +11,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from tests.envs.gate_runs import TASKS, GateTask, train
 
 from cpo_rl.errors import UserError
+from cpo_rl.threads import worker_processes
 from experiments.table import owned, read_rows, save, write_rows
 
 
@@ -137,7 +137,7 @@ def run_missing(jobs: list[Job], output: Path, processes: int) -> list[Row]:
             for job in waiting:
                 finished(run(job))
         else:
-            with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            with worker_processes(processes) as pool:
                 for future in as_completed([pool.submit(run, job) for job in waiting]):
                     finished(future.result())
     return [rows[job] for job in jobs if job in rows]

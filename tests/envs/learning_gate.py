@@ -23,10 +23,9 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from rich.table import Table
 from tests.envs.gate_runs import ALGORITHMS, TASKS, Run, train
 
 from cpo_lab.report.statistics import Interval, bootstrap_interval, mean, probability_of_improvement_interval
+from cpo_rl.threads import worker_processes
 
 DEFAULT_ALGORITHMS = {
     "deceptive": ("ppo", "rsl_rl_ppo", "ppo_entropy", "independent", "sapg", "cpo", "cpo_equal_steps"),
@@ -146,7 +146,7 @@ def run_all(
         for index, job in waiting:
             finished(index, _train(job))
     else:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        with worker_processes(processes) as pool:
             futures = {pool.submit(_train, job): index for index, job in waiting}
             for future in as_completed(futures):
                 finished(futures[future], future.result())

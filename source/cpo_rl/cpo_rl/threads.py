@@ -1,11 +1,15 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""How many of the processor's cores torch may take."""
+"""How many of the processor's cores torch may take, and processes that take one each."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 FEW_CORES = 4
 """Cores up to which torch leaves all but one to the environments."""
@@ -36,3 +40,28 @@ def limit_torch_threads(device: str, *, most_cores: int | None = FEW_CORES) -> i
         return None
     torch.set_num_threads(1)
     return cores
+
+
+def worker_processes(count: int) -> ProcessPoolExecutor:
+    """Return a pool of processes that end with this one, in whatever way it ends.
+
+    They are spawned, because this process may have threads (torch's, a progress display's). Those of the standard
+    library's pool wait for work for ever when their parent was killed.
+
+    Args:
+        count: Processes, > 0.
+    """
+    return ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)
+    )
+
+
+def _end_with_parent(parent: int) -> None:
+    """Start a thread that ends this process once its parent has ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,7 @@ from cpo_lab.report.reading import read_runs
 from cpo_lab.report.sections import draw_task
 from cpo_lab.report.spreadsheet import csv_text
 from cpo_rl.runs.files import TEMPORARY_SUFFIX, write_text
+from cpo_rl.threads import usable_cores, worker_processes
 
 GROUPS_PER_POOL = 6
 """From this many groups of several tasks on, tasks are drawn in processes of their own."""
@@ -51,11 +49,11 @@ def build_report(
         slug = slug if slug not in jobs else f"{slug}-{len(jobs)}"
         jobs[slug] = (name, [group for group in groups if group.task == name])
     progress(f"drawing {len(groups)} groups")
-    workers = min(len(jobs), os.cpu_count() or 1, 8) if len(groups) >= GROUPS_PER_POOL else 1
+    workers = min(len(jobs), usable_cores(), 8) if len(groups) >= GROUPS_PER_POOL else 1
     arguments = ([name for name, _ in jobs.values()], list(jobs), [members for _, members in jobs.values()])
     if workers < 2:
         return Report(title, runs, list(map(_task_report, *arguments)))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         return Report(title, runs, list(pool.map(_task_report, *arguments)))
 
 

@@ -10,10 +10,7 @@ Nothing here raises for that; whatever cannot be read is listed in `Run.problems
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from cpo_rl.runs.curves import Curves, Snapshot, read_curves, read_snapshots
 from cpo_rl.runs.files import printable, shown
 from cpo_rl.runs.folder import RunFolder
 from cpo_rl.runs.metric_names import METRICS, policies_in
+from cpo_rl.threads import usable_cores, worker_processes
 
 RUNS_PER_WORKER = 10
 """Below this many runs a second process takes longer to start than it saves."""
@@ -138,11 +136,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     Returns:
         One entry per folder, in the same order.
     """
-    workers = min(len(folders) // RUNS_PER_WORKER, os.cpu_count() or 1, 8)
+    workers = min(len(folders) // RUNS_PER_WORKER, usable_cores(), 8)
     if workers < 2:
         return [read_run(folder) for folder in folders]
-    # Spawned, not forked: the caller may have threads, such as a progress display.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         return list(pool.map(read_run, folders, chunksize=4))
 
 
