@@ -37,16 +37,18 @@ def put(env, cube, edge, x, y, lift=0.0, ids=None) -> None:
 def check_steps(env) -> dict:
     env.reset()
     generator = torch.Generator().manual_seed(1)
-    finite, worst = True, 0.0
+    finite, worst, fingers = True, 0.0, 0.0
     for _ in range(60):
         observation, reward, *_ = env.step(3.0 * torch.rand(ENVS, 7, generator=generator) - 1.5)
         finite &= bool(torch.isfinite(observation["policy"]).all() and torch.isfinite(reward).all())
         positions = env.robot.data.joint_pos.torch[:, env.joints]
-        worst = max(worst, float(torch.maximum(env.lower - positions, positions - env.upper).max()))
+        past = torch.maximum(env.lower - positions, positions - env.upper)
+        worst, fingers = max(worst, float(past[:, :7].max())), max(fingers, float(past[:, 7:].max()))
     return {
         "shape": list(observation["policy"].shape),
         "finite": finite,
         "past_limit": worst,
+        "fingers_past_limit": fingers,
         "mass": float(env.robot.data.body_mass.torch[0].sum()),
         "cube_mass": float(env.cube.data.body_mass.torch[0].sum()),
         "fixed": bool(env.robot.is_fixed_base),

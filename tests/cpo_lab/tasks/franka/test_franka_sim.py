@@ -30,6 +30,7 @@ def test_steps(seen):
     assert steps["shape"] == [12, 19]
     assert steps["finite"] and steps["fixed"]
     assert steps["past_limit"] < 0.05
+    assert steps["fingers_past_limit"] < 2e-3
     assert steps["mass"] == pytest.approx(19.7334817, abs=1e-4)
     assert steps["cube_mass"] == pytest.approx(0.125, abs=1e-6)
     assert (steps["policy_hz"], steps["episode_steps"]) == (pytest.approx(60.0, abs=0.02), 300)

@@ -3,7 +3,7 @@
 
 """Table, stand and cubes before Franka's arm (reference: IsaacGymEnvs ``tasks/franka_cube_{push,stack}.py``).
 
-Every collider states its friction, because OvPhysX does not read ``sim.physics_material``.
+Every collider states its friction, so ``sim.physics_material`` changes nothing here.
 """
 
 from __future__ import annotations
