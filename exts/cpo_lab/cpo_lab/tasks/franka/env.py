@@ -65,7 +65,7 @@ class FrankaEnv(TaskEnv):
         """The observation's terms."""
         self._make_constants()
         n, device = self.num_envs, self.device
-        self.actions = torch.zeros(n, cfg.action_space, device=device)
+        self.last_actions = torch.zeros(n, cfg.action_space, device=device)
         """Clipped actions of the last step [N, 7]."""
         self.reward = torch.zeros(n, device=device)
         """Reward of the last step [N]."""
@@ -128,10 +128,10 @@ class FrankaEnv(TaskEnv):
 
     def _pre_physics_step(self, actions: torch.Tensor) -> None:
         # in place: a runner steps in inference mode, and a reset outside it must still be able to write
-        torch.clamp(actions, -1.0, 1.0, out=self.actions)
+        torch.clamp(actions, -1.0, 1.0, out=self.last_actions)
         targets = self.robot.actuators.target_command
-        targets.set_effort_index(value=self._torques(self._steps * self.actions[:, :6]), joint_ids=self.arm_ids)
-        opening = torch.where(self.actions[:, 6:] >= 0.0, FINGER_OPEN, 0.0)
+        targets.set_effort_index(value=self._torques(self._steps * self.last_actions[:, :6]), joint_ids=self.arm_ids)
+        opening = torch.where(self.last_actions[:, 6:] >= 0.0, FINGER_OPEN, 0.0)
         targets.set_position_index(value=opening.repeat(1, len(FINGER_JOINTS)), joint_ids=self.finger_ids)
 
     def _apply_action(self) -> None:
