@@ -46,6 +46,7 @@ REFUSED = {
     "sweep study.yaml --status": "nothing was started yet",
     "--launcher slurm": "no GPU",
     "--launcher ray": "no GPU",
+    "--engine ray": "Ray",
     "Isaac-Cartpole-Direct --video": "no run of task",
     "Isaac-": "cannot be had",
     "my_cpo": "my_cpo",

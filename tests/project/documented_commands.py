@@ -24,6 +24,7 @@ NOT_RUN = {
     r"wandb sync ": "needs an account",
     r"export \w+=|cd |mkdir |source ": "changes the shell",
     r"sbatch |srun |scancel |squeue |ray |docker |podman |buildah |apptainer |kubectl ": "another program's",
+    r"apt-get ": "changes the machine",
     r"docker/local_base\.sh": "makes an image, as root",
     r"pytest ": "a test itself",
 }

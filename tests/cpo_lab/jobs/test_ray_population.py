@@ -164,6 +164,7 @@ def test_a_dead_address_and_a_missing_extra_are_one_sentence_within_seconds(tmp_
     assert main(command) == 2
     assert "--engine ray needs Ray; install it with pip install 'ray[tune]'" in capsys.readouterr().err
     assert time.monotonic() - started < 30
+    assert not (tmp_path / "W").exists()
 
 
 def test_a_population_stays_with_its_engine(tmp_path):

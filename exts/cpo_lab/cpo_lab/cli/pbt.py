@@ -177,11 +177,10 @@ def _under_ray_tune(
     if member.cfg.mutate_rewards:
         task = load_env_creator(str(find_task(resolved.request.task).entry_point))
         configured |= {REWARD_PREFIX + n: getattr(resolved.env_cfg, n) for n in getattr(task, "mutable_rewards", ())}
-    member.join(resolved)
     seed = resolved.agent_cfg.seed
     return ray_population.train_population(
         jobs, workspace, member.cfg, ray_population.first_parameters(workspace, member.cfg, configured, seed), place,
-        retries=retries, seed=seed,
+        retries=retries, seed=seed, join=lambda: member.join(resolved),
         telling=ray_population.Telling(
             console,
             lambda: pbt_status.table(pbt_status.member_rows(workspace)),

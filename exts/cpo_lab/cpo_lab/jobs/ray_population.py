@@ -91,6 +91,7 @@ def train_population(
     retries: int,
     seed: int,
     telling: Telling,
+    join: Callable[[], None] = lambda: None,
 ) -> int:
     """Train a population under Tune.
 
@@ -105,6 +106,7 @@ def train_population(
         retries: How often a member that died is started again.
         seed: Seed of Tune's own draws and of the mutations.
         telling: How progress is told.
+        join: Makes the workspace, once Ray has answered, or refuses another population's.
 
     Returns:
         0 if all are done, 1 if one failed, 128 plus the signal's number after a stop.
@@ -124,6 +126,7 @@ def train_population(
 
     try:
         check_room(ray, place.cpus, place.gpus)
+        join()
         _tell_room(ray, place, len(jobs), telling.console)
         previous = {number: signal.signal(number, stop) for number in signals_to_handle()}
         try:
