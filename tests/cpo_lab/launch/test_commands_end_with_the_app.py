@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from cpo_lab.launch.registry import DEFAULT_TASK
 from cpo_rl.runs.folder import RunFolder
 
 pytestmark = [pytest.mark.sim, pytest.mark.slow]
@@ -100,3 +101,20 @@ def test_sigterm_saves_and_says_so(tmp_path):
     assert process.returncode == 143, output + errors
     run = RunFolder.read(tmp_path / "run")
     assert run.health() == "preempted" and (tmp_path / f"run/model_{run.iteration}.pt").is_file()
+
+
+def test_what_a_benchmark_measures_of_a_point_is_kept(tmp_path):
+    """Each point of ``benchmark env`` is measured by such a process, whose file the command reads."""
+    words = ("--task", DEFAULT_TASK, *SMALL, "--steps", "4", "--warmup", "1", "--physics", "ovphysx")
+    code, output, errors = ended(tmp_path, "benchmark", "env", "--point", "point.json", *words)
+    assert code == 0, output + errors
+    assert json.loads((tmp_path / "point.json").read_text())["env_steps_per_s"] > 0.0
+
+
+def test_the_doctor_tells_and_ends_with_what_it_found(tmp_path):
+    code, output, errors = ended(tmp_path, "doctor", "--task", DEFAULT_TASK, "--device", "cpu", "--num_envs", "4")
+    assert "physics of" in output and "should be" in output, output + errors
+    assert code == ("PROBLEM" in output)
+    words = ("--stress", "60", "--num_envs", "6", "--device", "cpu", "--json", "stress.json")
+    code, output, errors = ended(tmp_path, "doctor", "--task", DEFAULT_TASK, *words)
+    assert code == 0 and json.loads((tmp_path / "stress.json").read_text()), output + errors

@@ -55,7 +55,9 @@ def served():
     port = free_port()
     server = viser.ViserServer(host="127.0.0.1", port=port, verbose=False)
     viewer = SimpleNamespace(
-        _viewer=SimpleNamespace(_server=server), _pending_camera_pose=((0.0, -3.0, 2.0), (0.0, 0.0, 1.0))
+        _viewer=SimpleNamespace(_server=server),
+        _pending_camera_pose=None,
+        _last_camera_pose=((0.0, -3.0, 2.0), (0.0, 0.0, 1.0)),
     )
     yield viewer, f"http://127.0.0.1:{port}"
     server.stop()

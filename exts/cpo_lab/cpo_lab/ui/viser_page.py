@@ -42,8 +42,9 @@ class ViserPage:
     def __init__(self, viewer: Any, session: Session, places: Places) -> None:
         self._session, self._places = session, places
         server = viewer._viewer._server
-        if viewer._pending_camera_pose is not None:  # for browsers that come later as well
-            server.initial_camera.position, server.initial_camera.look_at = viewer._pending_camera_pose
+        pose = viewer._pending_camera_pose or viewer._last_camera_pose
+        if pose is not None:  # for browsers that come later as well
+            server.initial_camera.position, server.initial_camera.look_at = pose
         gui, scene = server.gui, server.scene
         with gui.add_folder(TITLE, order=-1.0):
             self._progress = gui.add_html("")
