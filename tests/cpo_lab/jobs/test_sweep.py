@@ -11,10 +11,13 @@ import signal
 import time
 
 import pytest
-from tests.cpo_lab.jobs.support import scores, sweep, write_study
+import yaml
+from tests.cpo_lab.jobs.support import ROOT, scores, sweep, write_study
 
 from cpo_lab.cli import main
+from cpo_lab.cli import sweep as sweep_command
 from cpo_lab.jobs import sweep_status
+from cpo_lab.jobs.job import End
 from cpo_lab.jobs.record import Record
 from cpo_lab.jobs.study import read_study
 from cpo_rl.runs.folder import RunFolder
@@ -95,6 +98,23 @@ def test_a_wrong_run_is_one_sentence(tmp_path, capsys, arguments, part):
     sentence = capsys.readouterr().err.strip()
     assert part in sentence and "\n" not in sentence
     assert not (tmp_path / "toys").exists()
+
+
+def test_the_job_of_kubernetes_starts_a_run_by_its_index():
+    """Its schema is checked where the package that holds Kubernetes' is installed, its command everywhere."""
+    file = ROOT / "docker/cluster/kubernetes.yaml"
+    _, job = documents = list(yaml.safe_load_all(file.read_text()))
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    words = [word.replace("$(JOB_COMPLETION_INDEX)", "3") for word in container["args"]]
+    assert words[0] == "sweep" and sweep_command._parser().read(words[1:]).run == 3
+    assert job["spec"]["completionMode"] == "Indexed"
+    final = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    assert all(not End(code).can_be_tried_again for code in final)
+    mounted = {volume["mountPath"] for volume in container["volumeMounts"]}
+    assert "/home/lab/cpo_lab/logs" in mounted
+    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
+    for document in documents:
+        schemas.validate(document, schemas.latest_version(), strict=True)
 
 
 def test_status_and_dry_run_tell_every_run(tmp_path, capsys):
