@@ -118,3 +118,13 @@ def test_the_doctor_tells_and_ends_with_what_it_found(tmp_path):
     words = ("--stress", "60", "--num_envs", "6", "--device", "cpu", "--json", "stress.json")
     code, output, errors = ended(tmp_path, "doctor", "--task", DEFAULT_TASK, *words)
     assert code == 0 and json.loads((tmp_path / "stress.json").read_text()), output + errors
+
+
+def test_a_member_of_a_population_is_complete(tmp_path):
+    words = ("--pbt", "population", "--pbt_member", "1", "--pbt_members", "3", *SMALL, "--iterations", "2")
+    code, output, errors = ended(tmp_path, "train", *words)
+    assert code == 0, output + errors
+    run = RunFolder.read(tmp_path / "population/member_01")
+    assert (run.health(), run.iteration) == ("finished", 2) and (run.path / "model_2.pt").is_file()
+    code, output, errors = ended(tmp_path, "train", *words)
+    assert code == 0 and "nothing to do" in output + errors, output + errors
