@@ -54,22 +54,7 @@ def write_robot(robot: Robot, path: str | Path) -> None:
         _write_mujoco_tendon(stage, tendon, joint_prims)
     if robot.collision_pairs:
         _filter_other_pairs(stage, robot)
-    if robot.friction is not None:
-        bind_friction(stage, stage.GetDefaultPrim(), f"{ROOT_PRIM}/friction", robot.friction)
     stage.GetRootLayer().Save()
-
-
-def bind_friction(stage: Any, prim: Any, path: str, friction: float) -> None:
-    """Define a material at ``path`` with one coefficient of friction, and bind it to ``prim`` and all below."""
-    from pxr import UsdPhysics, UsdShade
-
-    material = UsdShade.Material.Define(stage, path)
-    physics = UsdPhysics.MaterialAPI.Apply(material.GetPrim())
-    physics.CreateStaticFrictionAttr(friction)
-    physics.CreateDynamicFrictionAttr(friction)
-    physics.CreateRestitutionAttr(0.0)
-    binding = UsdShade.MaterialBindingAPI.Apply(prim)
-    binding.Bind(material, UsdShade.Tokens.weakerThanDescendants, "physics")
 
 
 def new_stage(path: str | Path, root: str) -> Any:

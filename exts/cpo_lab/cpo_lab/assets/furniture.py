@@ -14,11 +14,10 @@ from isaaclab.assets import AssetBaseCfg, RigidObjectCfg
 from isaaclab.markers import VisualizationMarkersCfg
 from isaaclab.utils import configclass
 
-from cpo_lab.assets.authoring import bind_friction, new_stage, write_shape
+from cpo_lab.assets.authoring import new_stage, write_shape
 from cpo_lab.assets.cache import cached_usd
 from cpo_lab.assets.contact import body_cfg, collision_props
 from cpo_lab.assets.robot_table import Quat, Shape, Vec3, box
-from cpo_rl.fields import setting
 
 TABLE_CENTER = (0.0, 0.0, 0.38)
 """Centre of every table [m]; the top is at 0.53."""
@@ -132,30 +131,9 @@ class GroundCfg(sim_utils.SpawnerCfg):
     """Edge of what is drawn of it [m], > 0."""
 
 
-def spawn_rough_ground(prim_path: str, cfg: RoughGroundCfg, *args: Any, **kwargs: Any) -> Any:
-    """Define the plane with a material of its own, which every engine reads."""
-    plane = spawn_ground(prim_path, cfg)
-    bind_friction(sim_utils.get_current_stage(), plane, f"{prim_path}/friction", cfg.friction)
-    return plane
-
-
-@configclass
-class RoughGroundCfg(GroundCfg):
-    """An infinite plane at z = 0 whose friction is stated."""
-
-    func = spawn_rough_ground
-
-    friction: float = setting(1.0, at_least=0.0, at_most=100.0)
-    """Coefficient of friction, static and dynamic."""
-
-
-def ground_cfg(spawn: GroundCfg | None = None) -> AssetBaseCfg:
-    """Return one ground plane for all environments.
-
-    Args:
-        spawn: How to make it; a plane whose friction is left to the engine if None.
-    """
-    return AssetBaseCfg(prim_path="/World/ground", spawn=spawn or GroundCfg(), collision_group=-1)
+def ground_cfg() -> AssetBaseCfg:
+    """Return one ground plane for all environments."""
+    return AssetBaseCfg(prim_path="/World/ground", spawn=GroundCfg(), collision_group=-1)
 
 
 def goal_marker_cfg() -> VisualizationMarkersCfg:

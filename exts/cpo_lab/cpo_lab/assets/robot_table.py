@@ -188,9 +188,6 @@ class Robot:
     """Distance at which PhysX starts to generate contacts, metres."""
     max_depenetration_velocity: float = 1000.0
     """m/s, PhysX."""
-    friction: float | None = None
-    """Coefficient of friction of all colliders, static and dynamic. None leaves it to the engine, whatever the
-    simulation's ``physics_material`` says: only PhysX inside Isaac Sim reads that."""
     position_iterations: int = 8
     """PhysX solver iterations of the articulation."""
     velocity_iterations: int = 0

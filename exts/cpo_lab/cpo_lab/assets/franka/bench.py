@@ -1,10 +1,7 @@
 # Copyright (c) 2026, the cpo_lab authors.
 # SPDX-License-Identifier: BSD-3-Clause
 
-"""Table, stand and cubes before Franka's arm (reference: IsaacGymEnvs ``tasks/franka_cube_{push,stack}.py``).
-
-Every collider states its friction, so ``sim.physics_material`` changes nothing here.
-"""
+"""Table, stand and cubes before Franka's arm (reference: IsaacGymEnvs ``tasks/franka_cube_{push,stack}.py``)."""
 
 from __future__ import annotations
 
@@ -38,24 +35,18 @@ CUBE_DENSITY = 1000.0
 CONTACT_OFFSET = 0.005
 """Gap at which contacts begin [m]."""
 
-FRICTION = 1.0
-"""Coefficient of friction, static and dynamic."""
-
 RED, GREEN, WOOD, GREY = (0.60, 0.10, 0.04), (0.05, 0.40, 0.12), (0.45, 0.36, 0.28), (0.30, 0.31, 0.33)
 """Colours as red, green and blue, 0 to 1."""
 
 
 def _block(edges: Vec3, color: Vec3, **physics: list) -> sim_utils.CuboidCfg:
-    """Return how to make a box with a collider and friction of its own."""
+    """Return how to make a box with a collider."""
     return sim_utils.CuboidCfg(
         size=edges,
         collision_props=[
             sim_utils.UsdPhysicsCollisionCfg(collision_enabled=True),
             PhysxCollisionCfg(contact_offset=CONTACT_OFFSET, rest_offset=0.0),
         ],
-        physics_material=sim_utils.RigidBodyMaterialCfg(
-            static_friction=FRICTION, dynamic_friction=FRICTION, restitution=0.0
-        ),
         visual_material=sim_utils.PreviewSurfaceCfg(diffuse_color=color),
         **physics,
     )

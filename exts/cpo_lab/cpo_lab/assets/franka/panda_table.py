@@ -203,7 +203,6 @@ def panda() -> Robot:
         joints=tuple(joints),
         collision_pairs=collision_pairs(),
         contact_offset=0.005,
-        friction=1.0,
         max_depenetration_velocity=1000.0,
         position_iterations=8,
         velocity_iterations=1,

@@ -200,7 +200,6 @@ def anymal() -> Robot:
         fixed_base=False,
         disable_gravity=False,
         contact_offset=0.02,
-        friction=1.0,
         max_depenetration_velocity=100.0,
         position_iterations=4,
         velocity_iterations=1,

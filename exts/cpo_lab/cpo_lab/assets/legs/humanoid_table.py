@@ -137,7 +137,6 @@ def humanoid() -> Robot:
         disable_gravity=False,
         angular_damping=0.01,
         contact_offset=0.02,
-        friction=1.0,
         max_depenetration_velocity=10.0,
         position_iterations=4,
         velocity_iterations=0,

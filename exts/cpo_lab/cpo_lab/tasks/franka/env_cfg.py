@@ -16,7 +16,7 @@ from isaaclab_newton.physics import NewtonCfg
 from cpo_lab.assets.franka.bench import CUBE_EDGE, RED, cube_cfg, stand_cfg, table_cfg
 from cpo_lab.assets.franka.panda import panda_cfg
 from cpo_lab.assets.franka.panda_table import FINGERS, HAND, JOINT_NAMES
-from cpo_lab.assets.furniture import RoughGroundCfg, ground_cfg
+from cpo_lab.assets.furniture import ground_cfg
 from cpo_lab.physics.presets import HandPhysicsCfg, newton_on_cpu, newton_on_cuda
 from cpo_lab.tasks.base_env import TaskEnvCfg, simulation_cfg
 from cpo_lab.tasks.franka.control import ControlRules
@@ -50,7 +50,7 @@ class BenchSceneCfg(InteractiveSceneCfg):
     env_spacing: float = setting(3.0, above=0.0, at_most=1000.0)
     """Distance between environments [m]."""
 
-    ground: AssetBaseCfg = ground_cfg(RoughGroundCfg())
+    ground: AssetBaseCfg = ground_cfg()
     """The ground, a metre below the table."""
 
     table: AssetBaseCfg = table_cfg()

@@ -13,7 +13,7 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.utils import configclass
 from isaaclab_newton.physics import NewtonCfg
 
-from cpo_lab.assets.furniture import RoughGroundCfg, ground_cfg
+from cpo_lab.assets.furniture import ground_cfg
 from cpo_lab.physics.presets import HandPhysicsCfg, newton_on_cpu, newton_on_cuda
 from cpo_lab.tasks.base_env import TaskEnvCfg
 from cpo_lab.tasks.robot_file import check_robot
@@ -41,8 +41,8 @@ class LegsSceneCfg(InteractiveSceneCfg):
     env_spacing: float = setting(8.0, above=0.0, at_most=1000.0)
     """Distance between environments [m]."""
 
-    ground: AssetBaseCfg = ground_cfg(RoughGroundCfg())
-    """The ground, as rough as the robot."""
+    ground: AssetBaseCfg = ground_cfg()
+    """The ground."""
 
     robot: Any = MISSING
     """The robot."""
