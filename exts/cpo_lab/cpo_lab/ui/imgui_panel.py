@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cpo_lab.ui.panel import TITLE, packed, packed_hex
 from cpo_lab.ui.places import Places
 from cpo_lab.ui.session import Session, number
 from cpo_lab.viewing.captions import policy_color
 from cpo_lab.viewing.kl_colors import kl_color, kl_ink, kl_limits
-
-TITLE = "CPO ensemble"
-"""Title of the window in the window."""
 
 _WIDTH, _HEIGHT, _EDGE = 470.0, 470.0, 10.0
 """Size of the panel at first, and its distance from the edges [pixels]."""
@@ -24,16 +22,6 @@ _NAME = 110.0
 """Width of the names of policies in tables [pixels]."""
 _PAPER, _INK = 0xD0FFFFFF, 0xFF262220
 """What names are written on and with, 0xAABBGGRR."""
-
-
-def packed(red: int, green: int, blue: int, alpha: int = 255) -> int:
-    """Return a colour as imgui takes it: 0xAABBGGRR."""
-    return alpha << 24 | blue << 16 | green << 8 | red
-
-
-def from_hex(text: str) -> int:
-    """Return ``#rrggbb`` as imgui takes it."""
-    return packed(*(int(text[k : k + 2], 16) for k in (1, 3, 5)))
 
 
 def to_screen(camera: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -158,8 +146,8 @@ class ImguiPanel:
                 if row == column or np.isnan(value):
                     imgui.text("" if row == column else "-")
                     continue
-                imgui.table_set_bg_color(imgui.TableBgTarget_.cell_bg, from_hex(kl_color(value, limits)))
-                ink = imgui.color_convert_u32_to_float4(from_hex(kl_ink(value, limits)))
+                imgui.table_set_bg_color(imgui.TableBgTarget_.cell_bg, packed_hex(kl_color(value, limits)))
+                ink = imgui.color_convert_u32_to_float4(packed_hex(kl_ink(value, limits)))
                 imgui.text_colored(ink, f"{value:.2g}")
         imgui.end_table()
 

@@ -15,16 +15,20 @@ from cpo_lab.viewing.kl_colors import kl_color, kl_limits
 from cpo_rl.formatting import format_number
 
 TITLE = "CPO ensemble"
-"""Title of the window, and its name in the menu."""
+"""Title of the window and its name in the menu, and of the part of every viewer that shows the ensemble."""
 
 _ROW = 20
 """Height of a row of text [pixels]."""
 
 
-def kit_color(text: str) -> int:
-    """Return ``#rrggbb`` as omni.ui takes colours: 0xAABBGGRR."""
-    red, green, blue = (int(text[k : k + 2], 16) for k in (1, 3, 5))
+def packed(red: int, green: int, blue: int) -> int:
+    """Return a colour as omni.ui and imgui take it: 0xAABBGGRR."""
     return 0xFF000000 | blue << 16 | green << 8 | red
+
+
+def packed_hex(text: str) -> int:
+    """Return ``#rrggbb`` as omni.ui and imgui take it."""
+    return packed(*bytes.fromhex(text[1:]))
 
 
 class EnsembleTables:
@@ -70,7 +74,7 @@ class EnsembleTables:
             for column, (box, text) in enumerate(cells):
                 if row != column:
                     value = float(kl[row, column])
-                    box.style = {"background_color": kit_color(kl_color(value, limits))}
+                    box.style = {"background_color": packed_hex(kl_color(value, limits))}
                     text.text = format_number(value, unknown="?")
 
     def _build(self, shown: Shown, columns: list[str], has_kl: bool) -> None:
@@ -86,8 +90,8 @@ class EnsembleTables:
                         ui.Label(label)
                 for policy, name in enumerate(policies):
                     with ui.HStack(height=_ROW):
-                        color = "#{:02x}{:02x}{:02x}".format(*policy_color(policy, len(policies)))
-                        ui.Rectangle(width=8, style={"background_color": kit_color(color)})
+                        color = packed(*policy_color(policy, len(policies)))
+                        ui.Rectangle(width=8, style={"background_color": color})
                         ui.Label(name)
                         for label in columns:
                             self._texts[f"{label} {policy}"] = ui.Label("-")

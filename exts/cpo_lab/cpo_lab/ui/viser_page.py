@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cpo_lab.ui.panel import TITLE
 from cpo_lab.ui.places import Places
 from cpo_lab.ui.session import Session, number
 from cpo_lab.viewing.captions import policy_color
 from cpo_lab.viewing.kl_colors import kl_color, kl_ink, kl_limits
-
-TITLE = "CPO ensemble"
-"""Title of the part of the page."""
 
 _STYLE = (
     "<style>.cpo{font-size:11px;padding:0 10px 6px}.cpo table{border-collapse:collapse;width:100%}"
