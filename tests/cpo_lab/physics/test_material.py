@@ -45,8 +45,7 @@ def test_no_material_leaves_newton_alone():
 @pytest.fixture
 def sim():
     """What of Isaac Lab's simulation context is asked for, with a stage that holds a physics scene."""
-    context = sim_utils.create_new_stage
-    stage = context()
+    stage = sim_utils.create_new_stage()
     UsdPhysics.Scene.Define(stage, "/physicsScene")
     yield SimpleNamespace(cfg=simulation(OvPhysxCfg(), static=0.4), stage=stage)
     sim_utils.close_stage()

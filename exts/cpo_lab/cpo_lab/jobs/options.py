@@ -39,7 +39,7 @@ def add_launcher_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for :func:`make_launcher`, and ``--retries``."""
     group = parser.add_argument_group("where runs are started (docs/cluster.md)")
     group.add_argument(
-        "--launcher", choices=LAUNCHERS, default="local", help="this machine, Slurm or Ray (default: %(default)s)"
+        "--launcher", choices=LAUNCHERS, default="local", help="this machine, Slurm or Ray (default: local)"
     )
     group.add_argument("--at_once", type=int, metavar="N", help="most runs at a time")
     group.add_argument(

@@ -19,6 +19,15 @@ from cpo_rl.config import EnsembleCfg
 from cpo_rl.fields import build_cfg
 
 TASKS = ("Push", "Stack")
+OBSERVED = {
+    "cube_rotation": 4,
+    "cube_position": 3,
+    "cube_to_target": 3,
+    "grip_position": 3,
+    "grip_rotation": 4,
+    "finger_position": 2,
+}
+"""What the reference observes, in its order."""
 
 
 def load(task: str, key: str):
@@ -29,6 +38,7 @@ def load(task: str, key: str):
 def test_sizes(task):
     cfg = load(task, "env_cfg_entry_point")
     assert (cfg.observation_space, cfg.action_space, cfg.state_space) == (19, 7, 0)
+    assert [(term.name, term.size) for term in cfg.layout()] == list(OBSERVED.items())
     assert cfg.sim.dt * cfg.decimation == pytest.approx(0.01667)
     assert math.ceil(cfg.episode_length_s / (cfg.sim.dt * cfg.decimation)) == 300
     assert cfg.start_apart == {"Push": 0.1414, "Stack": 0.1697}[task]
