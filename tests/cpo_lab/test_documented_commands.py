@@ -47,6 +47,7 @@ REFUSED = {
     "--launcher slurm": "no GPU",
     "--launcher ray": "no GPU",
     "--engine ray": "Ray",
+    "study.yaml --launcher ray": "Ray",
     "Isaac-Cartpole-Direct --video": "no run of task",
     "Isaac-": "cannot be had",
     "my_cpo": "my_cpo",

@@ -82,6 +82,12 @@ def test_one_run_of_a_study_is_a_process_of_its_own(tmp_path):
         run = RunFolder.read(tmp_path / f"toys/Toy-Tracking_{name}_seed1")
         assert (run.iteration, run.manifest["pid"]) == (2, process.pid)
     assert [row["state"] for row in sweep_status.rows(read_study(study))] == ["done", "done"]
+    output, _ = (whole := sweep(study)).communicate(timeout=120)  # knows both runs as its own and compares them
+    assert whole.returncode == 0 and "2 of 2 done" in output, output
+    assert scores(tmp_path / "toys")
+    other = write_study(tmp_path, seeds=1, iterations=2, num_envs=5)
+    output, _ = (process := sweep(other, "--run", "0")).communicate(timeout=120)
+    assert process.returncode == 2 and "the study is now" in output, output
 
 
 @pytest.mark.parametrize(
@@ -90,6 +96,8 @@ def test_one_run_of_a_study_is_a_process_of_its_own(tmp_path):
         (["--run", "2"], "--run 2 must be below 2"),
         (["--run", "0", "--dry_run"], "leave out --status, --dry_run"),
         (["--run", "0", "--launcher", "ray"], "leave out --status, --dry_run, --launcher"),
+        (["--run", "0", "--devices", "cpu"], "--devices"),
+        (["--run", "0", "--retries", "0"], "--retries"),
         (["--run", "-1"], "--run"),
     ],
 )
@@ -98,6 +106,12 @@ def test_a_wrong_run_is_one_sentence(tmp_path, capsys, arguments, part):
     sentence = capsys.readouterr().err.strip()
     assert part in sentence and "\n" not in sentence
     assert not (tmp_path / "toys").exists()
+
+
+def test_a_run_whose_program_is_missing_is_one_sentence(tmp_path, capsys):
+    assert main(["sweep", str(write_study(tmp_path, seeds=1, command=["no_such_program"])), "--run", "0"]) == 2
+    sentence = capsys.readouterr().err.strip()
+    assert "'no_such_program' cannot be started" in sentence and "\n" not in sentence
 
 
 def test_the_job_of_kubernetes_starts_a_run_by_its_index():

@@ -155,3 +155,16 @@ def test_training_is_filmed_by_isaac_labs_recorder(installed, tmp_path):
     cfg.sim.visualizer_cfgs = None
     read().film(cfg, tmp_path, 6)
     assert cfg.sim.visualizer_cfgs is None
+
+
+def test_one_of_several_processes_films(installed, monkeypatch, tmp_path):
+    """All have the same run folder, and would write the same files into it."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    films = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        plan = train.make_plan(["--device", "cpu", "--video", "--log_dir", "run"])
+        films.append(plan.screen.video is not None and plan.screen.shows)
+    assert films == [True, False]

@@ -20,7 +20,7 @@ from cpo_lab.cli.pbt_member import ENGINES, RAY_ENGINE, check_members
 from cpo_lab.jobs.crew import Crew, Turn, View
 from cpo_lab.jobs.job import OUTPUT, Job
 from cpo_lab.jobs.options import RETRIES, add_launcher_options, check_launcher_options, make_launcher, place_in_ray
-from cpo_lab.jobs.ray import Place
+from cpo_lab.jobs.ray import Place, check_ray
 from cpo_lab.jobs.record import Record
 from cpo_lab.launch.machine import check_folder
 from cpo_rl.errors import UserError
@@ -97,6 +97,8 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     if args.engine == RAY_ENGINE and args.at_once:
         raise UserError("--at_once means nothing to --engine ray, which trains all members side by side; leave it out.")
     check_launcher_options(args)
+    if args.launcher == "ray":
+        check_ray(args.ray_address, f"--{'engine' if args.engine == RAY_ENGINE else 'launcher'} ray")
     own = next((token for token in rest if token.split("=")[0] in _OWN), None)
     if own:
         raise UserError(f"{own} is set by cpo-lab pbt itself; leave it out.")

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import replace
 from typing import NoReturn
 
 from rich.console import Console
@@ -20,13 +21,14 @@ from cpo_lab.jobs import sweep_status
 from cpo_lab.jobs.crew import Crew, View
 from cpo_lab.jobs.job import Job
 from cpo_lab.jobs.options import RETRIES, add_launcher_options, check_launcher_options, make_launcher
+from cpo_lab.jobs.ray import check_ray
 from cpo_lab.jobs.record import Record
 from cpo_lab.jobs.study import Study, StudyRun, read_study
 from cpo_lab.jobs.study_check import Planned, check_budgets, check_folders, is_complete
 from cpo_lab.launch.machine import check_folder, prepare_folder
 from cpo_rl.errors import UserError
 from cpo_rl.formatting import format_count
-from cpo_rl.runs.files import shown
+from cpo_rl.runs.files import reason, shown
 from cpo_rl.runs.lock import own_folder
 
 _EPILOG = """\
@@ -50,6 +52,9 @@ examples:
   cpo-lab sweep study.yaml --launcher ray --ray_address auto
   cpo-lab sweep study.yaml --run 3              one run, as a job of a cluster
   cpo-lab sweep study.yaml --status --live      from another terminal"""
+
+NOTE_S = 60.0
+"""How long a run waits for others of its study that begin at the same moment [s]."""
 
 LIVE_S = 2.0
 """Time between two pictures of ``--status --live`` [s]."""
@@ -84,14 +89,20 @@ def run(argv: list[str]) -> int:
         raise UserError("--live draws a table; leave out --json.")
     if args.status and args.dry_run:
         raise UserError("--status shows what ran and --dry_run what would; give one of them.")
-    if args.run is not None and (args.status or args.dry_run or args.launcher != "local" or args.at_once):
-        raise UserError("--run trains one run in this process; leave out --status, --dry_run, --launcher, --at_once.")
+    others = (args.status, args.dry_run, args.launcher != "local", args.at_once, args.devices, args.retries is not None)
+    if args.run is not None and any(others):
+        raise UserError(
+            "--run trains one run in this process; leave out --status, --dry_run, --launcher, --at_once, --devices and "
+            "--retries."
+        )
     check_launcher_options(args)
     study = read_study(args.study)
     if args.run is not None and args.run >= len(study.runs):
         raise UserError(f"--run {args.run} must be below {len(study.runs)}, the number of runs of the study.")
     if args.status:
         return _show(study, args)
+    if args.launcher == "ray" and not args.dry_run:
+        check_ray(args.ray_address)
     check_folder(study.folder, "Study field folder")
     planned = _plan(study, args)
     check_budgets(study, planned)
@@ -99,7 +110,7 @@ def run(argv: list[str]) -> int:
         return _tell_plan(study, planned, args)
     prepare_folder(study.folder, "Study field folder")
     if args.run is not None:
-        _become(_jobs(study, planned)[args.run])
+        _become(study, planned, args.run)
     with own_folder(study.folder):
         return _train(study, planned, args)
 
@@ -168,9 +179,23 @@ def _train(study: Study, planned: dict[str, Planned], args: argparse.Namespace) 
     return status
 
 
-def _become(job: Job) -> NoReturn:
-    """Become the process of one run, for a scheduler that starts, signals and counts processes by itself."""
-    os.execvpe(job.command[0], list(job.command), {**os.environ, **job.environment})
+def _become(study: Study, planned: dict[str, Planned], index: int) -> NoReturn:
+    """Become the process of one run, for a scheduler that starts, signals and counts processes by itself.
+
+    What it is started with is noted as by a sweep, which would not know the run as its own otherwise.
+
+    Raises:
+        UserError: If the study's folder holds something else, a sweep has it, or the program is missing.
+    """
+    run, job = study.runs[index], _jobs(study, planned)[index]
+    with own_folder(study.folder, wait_s=NOTE_S):  # all that begin at once write into one file
+        record = Record(study.folder)
+        check_folders(replace(study, runs=(run,)), planned, record)
+        record.note_arguments(run.name, run.arguments)
+    try:
+        os.execvpe(job.command[0], list(job.command), {**os.environ, **job.environment})
+    except OSError as error:
+        raise UserError(f"Study field command: {job.command[0]!r} cannot be started ({reason(error)}).") from None
 
 
 def _report(study: Study, console: Console) -> None:

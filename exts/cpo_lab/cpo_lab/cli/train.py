@@ -225,6 +225,8 @@ def make_plan(argv: list[str]) -> Plan | None:
         request.device = rank.device(args.device or ("cpu" if request.device == "cpu" else None))
     find_task(request.task)
     screen = screen_of(args)
+    if not rank.is_first:  # all would write the same files
+        screen.video = None
     log_root = check_folder(args.log_dir or args.log_root, "--log_dir" if args.log_dir else "--log_root")
 
     resolved = resolve(request)

@@ -74,8 +74,10 @@ def check_launcher_options(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not value >= least:
             raise UserError(f"--{name} {value} must be at least {least}.")
-    if args.launcher == "slurm" and args.gpus_per_run is not None and args.gpus_per_run != int(args.gpus_per_run):
-        raise UserError(f"--gpus_per_run {args.gpus_per_run} must be an integer; Slurm has no shares of GPUs here.")
+    gpus = args.gpus_per_run or 0
+    if gpus % 1 != 0 and (args.launcher == "slurm" or gpus > 1):
+        shares = "has no shares of GPUs here" if args.launcher == "slurm" else "has shares of one GPU only"
+        raise UserError(f"--gpus_per_run {gpus} must be an integer; {args.launcher.capitalize()} {shares}.")
     if args.time is not None:
         minutes(args.time)
     for token in args.slurm or ():

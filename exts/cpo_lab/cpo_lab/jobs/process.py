@@ -44,9 +44,8 @@ def _settle() -> None:
     """Runs in the new process before its program."""
     if _libc() is not None:
         _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.pthread_sigmask(
-        signal.SIG_UNBLOCK, HANDLED
-    )  # Ray's workers hold SIGINT back, and what they start inherits it
+    # Ray's workers hold SIGINT back, and what they start inherits it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     # submitit's warning ahead of a time limit, which some clusters send to every process of a job
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from cpo_lab.jobs.job import End, Job, Running, end_of
@@ -56,19 +57,15 @@ def connect(address: str | None, option: str = "--launcher ray", cores: int | No
     Raises:
         UserError: If Ray is not installed, or nobody answers.
     """
-    try:
-        import ray
-    except ImportError:
-        raise UserError(f"{option} needs Ray; install it with pip install 'ray[tune]' (extra: ray).") from None
-    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
-    _check_answer(address)
+    address = check_ray(address, option)
+    import ray
+
     paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     # Ray would otherwise take GPUs away from processes that ask for none, and runs choose their device themselves
     cpu_only = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     os.environ.update(cpu_only)
-    if (
-        address == LOCAL
-    ):  # its workers are as nice as this command, not 15 steps nicer, or anything else starves the runs
+    if address == LOCAL:
+        # its workers are as nice as this command, not 15 steps nicer, or anything else starves the runs
         os.environ.setdefault("RAY_worker_niceness", "0")
         # a worker that ends would kill the run at once, which saves when its worker is gone
         os.environ.setdefault("RAY_kill_child_processes_on_worker_exit", "0")
@@ -79,6 +76,26 @@ def connect(address: str | None, option: str = "--launcher ray", cores: int | No
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise UserError(f"--ray_address {address} cannot be used ({reason(error)}).") from None
     return ray
+
+
+def check_ray(address: str | None, option: str = "--launcher ray") -> str:
+    """Refuse what needs Ray where it is missing or nobody answers; nothing is imported or started.
+
+    Args:
+        address: As for :func:`connect`.
+        option: What needs Ray, as it is typed.
+
+    Returns:
+        The address, complete.
+
+    Raises:
+        UserError: If Ray is not installed, or nobody answers.
+    """
+    if find_spec("ray") is None:
+        raise UserError(f"{option} needs Ray; install it with pip install 'ray[tune]' (extra: ray).")
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    _check_answer(address)
+    return address
 
 
 def _check_answer(address: str) -> None:
