@@ -20,6 +20,7 @@ from rich.console import Console
 from cpo_lab.cli import evaluate, play, rollouts
 from cpo_lab.launch import chatter
 from cpo_lab.launch.chatter import StartupOutput, startup_output
+from cpo_lab.viewing.screen import Screen
 
 
 def speak() -> None:
@@ -156,8 +157,8 @@ def test_other_commands_show_it_when_asked_or_when_the_start_fails(command, star
     args, _ = module._parser().read_with_settings(argv)
     studio: Any = types.SimpleNamespace(is_needed=False)
     start = {
-        "play": lambda: play._play(resolved, Path("model_1.pt"), [0], studio, args, [], Console()),
-        "evaluate": lambda: evaluate._measure(args, [resolved], [Path("run/model_1.pt")], [[0]], released),
+        "play": lambda: play._play(resolved, Path("model_1.pt"), [0], studio, args, Screen(), Console()),
+        "evaluate": lambda: evaluate._measure(args, Screen(), [resolved], [Path("run/model_1.pt")], [[0]], released),
     }[command]
     with pytest.raises(ReleasedError if starts else ValueError):
         start()
