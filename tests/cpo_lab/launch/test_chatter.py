@@ -149,7 +149,7 @@ def test_other_commands_show_it_when_asked_or_when_the_start_fails(command, star
     monkeypatch.setattr(module, "make_env", build)
     monkeypatch.setattr(play, "load_policy", released)
     monkeypatch.setattr(rollouts, "object_shapes", released)
-    request = types.SimpleNamespace(physics="ovphysx")
+    request = types.SimpleNamespace(physics="ovphysx", device="cpu")
     resolved = types.SimpleNamespace(
         request=request, env_cfg=types.SimpleNamespace(scene=types.SimpleNamespace(num_envs=6))
     )
