@@ -42,7 +42,7 @@ def iterations(folder) -> list[int]:
 
 
 def test_a_sweep_is_killed_in_the_middle_continued_and_equals_one_that_was_not(tmp_path):
-    whole, torn = write_study(tmp_path, "whole"), write_study(tmp_path, "torn", sleep_s=0.02)
+    whole, torn = write_study(tmp_path, "whole"), write_study(tmp_path, "torn", sleep_s=0.1)
     output, _ = (first := sweep(whole, "--at_once", "2")).communicate(timeout=300)
     assert first.returncode == 0, output
     assert iterations(tmp_path / "whole") == [6] * 6
