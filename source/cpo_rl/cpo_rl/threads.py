@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 FEW_CORES = 4
 """Cores up to which torch leaves all but one to the environments."""
@@ -51,17 +50,16 @@ def worker_processes(count: int) -> ProcessPoolExecutor:
     Args:
         count: Processes, > 0.
     """
-    return ProcessPoolExecutor(
-        count, mp_context=get_context("spawn"), initializer=_end_with_parent, initargs=(os.getpid(),)
-    )
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_end_with_parent)
 
 
-def _end_with_parent(parent: int) -> None:
+def _end_with_parent() -> None:
     """Start a thread that ends this process once its parent has ended."""
+    parent = parent_process()
+    assert parent is not None, "called in a worker"
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cpo_lab.cli import train
-from cpo_lab.launch import continuation
+from cpo_lab.launch import configuration
 from cpo_lab.launch.configuration import Request, Resolved
 from cpo_lab.launch.continuation import request_of, total_iterations
 from cpo_rl.errors import UserError
@@ -148,9 +148,9 @@ def test_schedule_on_the_cpu():
 
     def schedule(device: str, *overrides: str) -> tuple[int, int]:
         cfg = argparse.Namespace(max_iterations=100_000, save_interval=200)
-        continuation.suit_cpu(Resolved(Request("T", "cpo", device, overrides=list(overrides)), "key", None, cfg, []))
+        configuration.suit_cpu(Resolved(Request("T", "cpo", device, overrides=list(overrides)), "key", None, cfg, []))
         return cfg.max_iterations, cfg.save_interval
 
-    assert schedule("cpu") == (continuation.CPU_ITERATIONS, continuation.CPU_SAVE_INTERVAL)
-    assert schedule("cpu", "agent.save_interval=200") == (continuation.CPU_ITERATIONS, 200)
+    assert schedule("cpu") == (configuration.CPU_ITERATIONS, configuration.CPU_SAVE_INTERVAL)
+    assert schedule("cpu", "agent.save_interval=200") == (configuration.CPU_ITERATIONS, 200)
     assert schedule("cuda:0") == (100_000, 200)

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import isaaclab.sim as sim_utils
 import pytest
 from isaaclab_ov.physics import OvPhysxCfg
+from isaaclab_tasks.utils import resolve_task_config
 from pxr import Usd, UsdPhysics, UsdShade
 
+import cpo_lab.tasks  # noqa: F401  registers the ids
 from cpo_lab.physics.material import tell_newton, tell_ovphysx
 from cpo_lab.physics.presets import newton_on_cpu
 from cpo_rl.errors import UserError
@@ -33,6 +35,27 @@ def test_newton_is_told_nothing_that_it_has_no_word_for(said):
     with pytest.raises(UserError, match=r"^env\.sim\.physics_material: .*physics=ovphysx"):
         tell_newton(simulation(newton_on_cpu(), **said))
     tell_newton(simulation(OvPhysxCfg(), **said))  # which has
+
+
+def test_newtons_own_coefficient_is_refused_where_it_says_another_one():
+    cfg = simulation(newton_on_cpu())
+    cfg.physics.default_shape_cfg.mu = 0.5
+    with pytest.raises(UserError, match=r"^env\.sim\.physics\.default_shape_cfg\.mu is what .*; give its"):
+        tell_newton(cfg)
+    cfg.physics.default_shape_cfg.mu = 0.3
+    tell_newton(cfg)
+
+
+@pytest.mark.parametrize("setting", ["physics_material.restitution=0.5", "physics.default_shape_cfg.mu=0.5"])
+def test_it_is_refused_before_a_simulator_starts(setting):
+    def checked(engine: str) -> None:
+        overrides = [f"physics={engine}", f"env.sim.{setting}"]
+        resolve_task_config("CpoLab-Reorient-Cube-Shadow-Direct", None, overrides=overrides)[0].check()
+
+    with pytest.raises(UserError, match=r"^env\.sim\.physics"):
+        checked("newton_mjwarp")
+    if "material" in setting:
+        checked("ovphysx")
 
 
 def test_no_material_leaves_newton_alone():

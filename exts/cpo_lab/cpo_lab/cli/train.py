@@ -21,13 +21,12 @@ from rich.markup import escape
 from cpo_lab.cli.parser import SHARED, CommandParser, add_screen_options, logger_settings, positive_int, run_name
 from cpo_lab.cli.pbt_member import PopulationMember, add_options, take_member
 from cpo_lab.launch.chatter import startup_output
-from cpo_lab.launch.configuration import Resolved, resolve, unequal_objects
+from cpo_lab.launch.configuration import Resolved, resolve, suit_cpu, unequal_objects
 from cpo_lab.launch.continuation import (
     asked_of_algorithm,
     keep_names,
     refuse_what_stays,
     request_of,
-    suit_cpu,
     total_iterations,
 )
 from cpo_lab.launch.ending import told_end

@@ -24,6 +24,12 @@ from cpo_rl.errors import UserError, suggestion
 from cpo_rl.runs.find import sidecar_of
 from cpo_rl.runs.folder import RunFolder, plain_task
 
+CPU_ITERATIONS = 1000
+"""Iterations of a run on the CPU unless told otherwise: some two million transitions."""
+
+CPU_SAVE_INTERVAL = 20
+"""Iterations between checkpoints on the CPU, so that there is soon something to play."""
+
 
 @dataclass
 class Request:
@@ -347,6 +353,17 @@ def _check_kit(env_cfg: Any, engine: str | None) -> None:
             f"physics={engine} needs Isaac Sim, which is not installed; README.md says how to add it, "
             "or choose physics=ovphysx or physics=newton_mjwarp."
         )
+
+
+def suit_cpu(resolved: Resolved) -> None:
+    """Replace a schedule made for tens of thousands of environments by one that a person can watch on a CPU."""
+    if resolved.request.device != "cpu":
+        return
+    given, cfg = names_of(resolved.request.overrides), resolved.agent_cfg
+    if "agent.max_iterations" not in given:
+        cfg.max_iterations = min(cfg.max_iterations, CPU_ITERATIONS)
+    if "agent.save_interval" not in given:
+        cfg.save_interval = min(cfg.save_interval, CPU_SAVE_INTERVAL)
 
 
 def unequal_objects(env_cfg: Any, policies: int, num_envs: int) -> str | None:

@@ -30,12 +30,6 @@ OPTIONS = ("device", "physics", "num_envs", "num_policies", "seed")
 NETWORKS = ("model", "actor", "critic", "obs_groups")
 """Sections of an agent's settings that the networks in a checkpoint were made by."""
 
-CPU_ITERATIONS = 1000
-"""Iterations of a run on the CPU unless told otherwise: some two million transitions."""
-
-CPU_SAVE_INTERVAL = 20
-"""Iterations between checkpoints on the CPU, so that there is soon something to play."""
-
 _MISSING = object()
 
 
@@ -189,14 +183,3 @@ def _given_names(run_name: str, overrides: Sequence[str]) -> Iterator[tuple[str,
         yield f"--run_name {run_name}", "run_name"
     if "agent.experiment_name" in names_of(overrides):
         yield "agent.experiment_name", "experiment_name"
-
-
-def suit_cpu(resolved: Resolved) -> None:
-    """Replace a schedule made for tens of thousands of environments by one that a person can watch on a CPU."""
-    if resolved.request.device != "cpu":
-        return
-    given, cfg = names_of(resolved.request.overrides), resolved.agent_cfg
-    if "agent.max_iterations" not in given:
-        cfg.max_iterations = min(cfg.max_iterations, CPU_ITERATIONS)
-    if "agent.save_interval" not in given:
-        cfg.save_interval = min(cfg.save_interval, CPU_SAVE_INTERVAL)

@@ -26,7 +26,7 @@ from cpo_lab.assets.availability import check_files, file_of
 from cpo_lab.assets.nucleus import BUILTIN, NUCLEUS, AssetChoiceCfg
 from cpo_lab.physics.changed_targets import WITHOUT_TORQUES, write_every_target
 from cpo_lab.physics.defaults import default_num_envs, fit_num_envs, limit_torch_threads
-from cpo_lab.physics.material import tell_newton, tell_ovphysx
+from cpo_lab.physics.material import check_for_newton, tell_newton, tell_ovphysx
 from cpo_lab.physics.no_cuda import allow_pinned_without_cuda
 from cpo_lab.physics.presets import (
     FOLLOW_DEVICE,
@@ -34,6 +34,7 @@ from cpo_lab.physics.presets import (
     PhysicsChoiceCfg,
     default_device,
     engine_configurations,
+    engine_for,
     fit_to_device,
 )
 from cpo_lab.tasks.layout import ObservationTerm, layout_size
@@ -154,6 +155,9 @@ class TaskEnvCfg(DirectRLEnvCfg):
         self._check_derived()
         if self.presets_are_chosen():
             self._check_presets()
+            engine = engine_for(self.sim.device) if self.physics_choice == FOLLOW_DEVICE else self.physics_choice
+            if engine.startswith("newton"):
+                check_for_newton(self.sim)
         self.check_settings()
         check_files(self.scene)
         if self.presets_are_chosen():

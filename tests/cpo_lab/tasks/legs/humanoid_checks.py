@@ -132,8 +132,9 @@ def check_ends(env) -> dict:
     pose[:, :3] += env.scene.env_origins[2:3] + torch.tensor([7.0, 0.0, 20.0])
     env.robot.write_root_pose_to_sim_index(root_pose=pose, env_ids=everyone[2:3])
     env.episode_length_buf[2] = env.max_episode_length - 2
-    _, reward, terminated, timed_out, extras = env.step(torch.zeros(ENVS, 21))
+    observation, reward, terminated, timed_out, extras = env.step(torch.zeros(ENVS, 21))
     return {
+        "torques": observation["policy"][:, layout_slices(env.layout)["joint_torque"]].abs().sum(dim=-1).tolist(),
         "reward": reward.tolist(),
         "approach": env.approach.tolist(),
         "terminated": terminated.tolist(),

@@ -64,6 +64,7 @@ def test_ends(seen):
     assert ends["reward"][1] == -1.0
     assert ends["timed_out"] == [False, False, True, False, False, False]
     assert ends["distance"][2] == pytest.approx(7.0, abs=0.05)
+    assert [index for index, torque in enumerate(ends["torques"]) if torque == 0.0] == [1, 2]  # whose episode begins
 
 
 def test_feet_feel_the_robot(seen):
