@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cpo_rl.algorithms.episodes import CountedStep
 
 
-_APART = 6.0
+_APART = 30.0
 """Distance between environments [m] that keeps neighbors out of each other's pictures."""
 
 _MAX_RATE = {".mp4": 30.0, ".gif": 15.0, ".webp": 15.0}
